@@ -1,0 +1,84 @@
+"""The settings of a process, read once at its door from the environment and handed down from there.
+
+No other module reads the environment. `NAMES` is the whole list, with its documentation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gristmill.errors import InvalidSetting
+
+#: Every variable that Gristmill reads, and what it means.
+NAMES: Final[dict[str, str]] = {
+    "GRISTMILL_REDIS_URL": "A Redis-compatible server to use instead of the embedded one (redis://, rediss://, unix://).",
+    "GRISTMILL_CACHE": "Folder of built environments and prepared models; default: ~/.cache/gristmill.",
+    "GRISTMILL_SCRATCH": "Folder of what lives as long as a job; default: the system's temporary folder.",
+    "GRISTMILL_LEASE_SECONDS": "Seconds until a silent instance's work goes to others; 2 to 600, default 15.",
+    "GRISTMILL_NODE_NAME": "This machine's name in logs and listings; default: the host name.",
+    "GRISTMILL_PYTHONS": "Folders or interpreters (separated as in PATH) searched first for a Python version.",
+}
+
+#: Seconds without a sign of life after which an instance's leases are given to others.
+DEFAULT_LEASE_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """What the environment says to this process."""
+
+    #: "" where the embedded server is to be used.
+    redis_url: str
+    cache: Path
+    #: None: the system's temporary folder.
+    scratch: Path | None
+    lease_seconds: float
+    node_name: str
+    #: Folders or interpreters searched first for a Python version.
+    pythons: tuple[str, ...]
+    #: The environment itself, for the processes that this one starts.
+    environment: Mapping[str, str]
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> ProcessSettings:
+        """Read the process's environment (or the one given).
+
+        Raises:
+            InvalidSetting: a variable's value cannot be used; the message names it.
+
+        """
+        given = dict(os.environ if environment is None else environment)
+        scratch = given.get("GRISTMILL_SCRATCH", "")
+        pythons = given.get("GRISTMILL_PYTHONS", "")
+        return cls(
+            redis_url=given.get("GRISTMILL_REDIS_URL", ""),
+            cache=Path(given.get("GRISTMILL_CACHE") or _default_cache(given)).expanduser(),
+            scratch=Path(scratch).expanduser() if scratch else None,
+            lease_seconds=_seconds(given, "GRISTMILL_LEASE_SECONDS", DEFAULT_LEASE_SECONDS, 2, 600),
+            node_name=given.get("GRISTMILL_NODE_NAME") or os.uname().nodename,
+            pythons=tuple(part for part in pythons.split(os.pathsep) if part),
+            environment=given,
+        )
+
+
+def _default_cache(environment: Mapping[str, str]) -> Path:
+    base = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME") or "~") / ".cache")
+    return Path(base) / "gristmill"
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        message = f"{name}={text}: give a number of seconds from {least:g} to {most:g}"
+        raise InvalidSetting(message)
+    return value

@@ -1,0 +1,1 @@
+"""A job's life: submitted, planned, watched, ended."""

@@ -1,0 +1,1 @@
+"""What outlives a process: files, manifest, parts, the ledger, the queue."""

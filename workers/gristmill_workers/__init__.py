@@ -1,0 +1,1 @@
+"""A node: instances, scorers, and the aggregator."""
