@@ -1,0 +1,79 @@
+# Everything that a contributor or a newcomer runs. `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+# Touched when .venv holds what the demo needs, and when it holds everything.
+DEMO_READY := .venv/.ready-demo
+DEV_READY := .venv/.ready-dev
+DEMO := demo/digits
+
+# The first Python that is 3.11 or newer and can make a virtual environment.
+PYTHON = $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& { echo "$$python"; break; }; done)
+
+# uv does not read pip's settings: those that say where packages come from are handed on.
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+PINS := --constraints constraints.txt --build-constraints constraints.txt
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python $(PINS)
+
+.PHONY: help setup demo test lint format wheel pin clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(DEV_READY) ## Make .venv with everything that builds and tests Gristmill
+
+demo: $(DEMO_READY) $(DEMO)/.trained ## Train a small network on handwritten digits and score a folder of images with it
+	@$(BIN)/gristmill run examples/digits/deployment.yml --input $(DEMO)/images --output $(DEMO)/output --overwrite
+	@$(BIN)/python examples/digits/show.py --folder $(DEMO)
+
+test: $(DEV_READY) ## Run every test, with coverage (ARGS="-k name" to choose)
+	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(DEV_READY) ## Check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV_READY) ## Rewrite the sources in the house style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+wheel: $(DEV_READY) ## Build the wheel into dist/, install it alone, and run a job with it
+	rm -rf dist
+	$(BIN)/python -m hatchling build --target wheel
+	$(BIN)/python scripts/check_wheel.py
+
+pin: $(DEV_READY) ## Write constraints.txt from what .venv holds now
+	$(BIN)/python scripts/pin.py
+
+clean: ## Remove what the other targets made, except .venv
+	rm -rf build dist demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/uv:
+	@[[ -n "$(PYTHON)" ]] || { echo "no Python 3.11 or newer with venv and ensurepip on PATH: install one" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+
+$(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/uv
+	$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(DEV_READY): pyproject.toml constraints.txt | $(BIN)/uv
+	$(INSTALL) --editable '.[dev]'
+	@touch $(DEMO_READY) $@
+
+$(DEMO)/.trained: examples/digits/train.py examples/digits/code/digit_classifier.py | $(DEMO_READY)
+	@$(BIN)/python examples/digits/train.py --folder $(DEMO)
+	@touch $@
