@@ -1,0 +1,218 @@
+"""The queue: how long work reaches nodes. The only module that knows Celery.
+
+Two tasks exist, `run_instance` and `aggregate`; both are wake-up calls whose truth is in the ledger and in the job's
+folder, so a message may be lost, doubled or late without harm. Each compute has one static queue; its length is the
+number of instances that nobody has taken yet, which is what an autoscaler reads.
+
+Settings that matter, each for a measured reason:
+    acks early, no result backend   the ledger knows what is done; the reconciler sends again what was lost
+    worker_disable_prefetch         a node takes a message only when it has a free slot: none waits behind a busy one
+    remote control stays on         with it, gossip and heartbeat all off a worker stalls for ever after Redis restarts
+    mingle is off                   it waits a second for answers at every start
+    broker_connection_max_retries   None: a node outlives any absence of its broker
+    socket timeouts, health checks  a half-open connection is noticed
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from celery import Celery, signals
+from kombu import Queue as KombuQueue
+from kombu.exceptions import OperationalError
+
+from gristmill.errors import LedgerFailed
+
+#: Version of a message; a node refuses a greater one.
+MESSAGE_VERSION: Final = 1
+
+#: Prefix of every key that Celery keeps, so that a server can be shared.
+KEY_PREFIX: Final = "gristmill:celery:"
+
+RUN_INSTANCE: Final = "gristmill.run_instance"
+AGGREGATE: Final = "gristmill.aggregate"
+
+_SETTINGS: Final[dict[str, Any]] = {
+    "accept_content": ["json"],
+    "broker_connection_max_retries": None,
+    "broker_connection_retry_on_startup": True,
+    "broker_transport_options": {
+        "global_keyprefix": KEY_PREFIX,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    },
+    "enable_utc": True,
+    "result_serializer": "json",
+    "task_acks_late": False,
+    "task_create_missing_queues": True,
+    "task_ignore_result": True,
+    "task_serializer": "json",
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_disable_prefetch": True,
+    "worker_enable_remote_control": True,
+    "worker_hijack_root_logger": False,
+    "worker_prefetch_multiplier": 1,
+    "worker_redirect_stdouts": False,
+    "worker_send_task_events": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What a task carries: where the job is, never its data."""
+
+    #: The job's name.
+    job: str
+    #: The job's folder, an absolute path or a URL.
+    folder: str
+    #: Which of the job's instances this is, from 0; 0 for `aggregate`.
+    slot: int = 0
+    #: `aggregate`: whether the output is published, or only what went wrong is reported.
+    publish: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the message as its task's keyword arguments."""
+        return {
+            "version": MESSAGE_VERSION,
+            "job": self.job,
+            "folder": self.folder,
+            "slot": self.slot,
+            "publish": self.publish,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Message:
+        """Return the message of a task's keyword arguments.
+
+        Raises:
+            ValueError: they are no message of a version that this node reads.
+
+        """
+        version, job, folder = document.get("version"), document.get("job"), document.get("folder")
+        if not isinstance(version, int) or version > MESSAGE_VERSION:
+            raise ValueError(f"a message of version {version!r}: this node reads up to {MESSAGE_VERSION}")
+        if not isinstance(job, str) or not isinstance(folder, str) or not job or not folder:
+            raise ValueError("a message without a job or its folder")
+        return cls(
+            job=job, folder=folder, slot=int(document.get("slot", 0)), publish=bool(document.get("publish", True))
+        )
+
+
+def broker_url(url: str) -> str:
+    """Return a Redis URL in the form that Celery's transport wants (unix:// becomes redis+socket://)."""
+    if not url.startswith("unix://"):
+        return url
+    parts = urlsplit(url)
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{unquote(parts.path)}?virtual_host={database}"
+
+
+def queue_name(compute: str) -> str:
+    """Return the name of a compute's queue."""
+    return f"gristmill.{compute}"
+
+
+def _application(url: str) -> Celery:
+    application = Celery("gristmill", broker=broker_url(url), set_as_current=False)
+    application.conf.update(_SETTINGS)
+    return application
+
+
+class Queue:
+    """The sending side."""
+
+    def __init__(self, url: str) -> None:
+        """Take the server's URL; nothing is connected before the first call."""
+        self._application = _application(url)
+
+    def send_instance(self, compute: str, message: Message) -> None:
+        """Ask for one instance of a job on a compute."""
+        self._send(RUN_INSTANCE, compute, message)
+
+    def send_aggregate(self, compute: str, message: Message) -> None:
+        """Ask for a job's parts to be merged."""
+        self._send(AGGREGATE, compute, message)
+
+    def _send(self, task: str, compute: str, message: Message) -> None:
+        try:
+            self._application.send_task(task, kwargs=message.to_json(), queue=queue_name(compute), ignore_result=True)
+        except OperationalError as error:
+            raise LedgerFailed(f"the queue of compute {compute} cannot be reached: {error}") from error
+
+    def length(self, compute: str) -> int:
+        """Return how many messages of a compute nobody has taken."""
+        try:
+            with self._application.connection_for_write() as connection:
+                return int(connection.default_channel.client.llen(queue_name(compute)))
+        except (OperationalError, OSError) as error:
+            raise LedgerFailed(f"the queue of compute {compute} cannot be reached: {error}") from error
+
+    def remove(self, compute: str) -> None:
+        """Delete a compute's queue and what Celery noted about it: for computes that live as long as one job."""
+        queue = queue_name(compute)
+        with self._application.connection_for_write() as connection:
+            bound = KombuQueue(queue, exchange=queue, routing_key=queue, channel=connection.default_channel)
+            bound.delete()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._application.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeTasks:
+    """What a node does with each message, and what it does when told to leave."""
+
+    run_instance: Callable[[Message], None]
+    aggregate: Callable[[Message], None]
+    #: Called once when the node begins to shut down; what runs must then come to its end by itself.
+    drain: Callable[[], None]
+    #: Called once when the node takes work.
+    ready: Callable[[], None]
+
+
+def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) -> None:
+    """Take tasks from a compute's queue until the process is told to leave (SIGTERM, SIGINT) and the last one ended.
+
+    Each task runs in a thread of its own, at most `slots` at once: instances spend their time waiting for scorers,
+    which are processes, and a thread costs neither a fork of a loaded process nor another interpreter.
+    """
+    application = _application(url)
+    _register(application, RUN_INSTANCE, tasks.run_instance)
+    _register(application, AGGREGATE, tasks.aggregate)
+    signals.worker_shutting_down.connect(lambda **_: tasks.drain(), weak=False)
+    signals.worker_ready.connect(lambda **_: tasks.ready(), weak=False)
+    worker = application.Worker(
+        pool="threads",
+        concurrency=slots,
+        queues=[queue_name(compute)],
+        hostname=f"{name}@{compute}",
+        without_mingle=True,
+        without_gossip=True,
+        loglevel="WARNING",
+        quiet=True,
+    )
+    worker.start()
+
+
+def _register(application: Celery, name: str, work: Callable[[Message], None]) -> None:
+    log = logging.getLogger("gristmill.node")
+
+    def body(**document: Any) -> None:
+        try:
+            message = Message.from_json(document)
+        except (ValueError, TypeError) as error:
+            log.warning("refused a message of %s: %s", name, error)
+            return
+        try:
+            work(message)
+        except Exception:
+            log.exception("%s of job %s ended by a fault", name, message.job)
+
+    application.task(body, name=name, ignore_result=True)

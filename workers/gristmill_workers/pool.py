@@ -1,0 +1,254 @@
+"""The scorers of one instance: feeds them, reads their answers, times them, replaces those that hang or die.
+
+A scorer is given several mini-batches a frame when they are short, so that a mini-batch of 50 microseconds costs no
+round trip of its own, and two frames at once, so that it never waits for the next. Long mini-batches go one by one, to
+whoever is free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gristmill.states import Category
+from gristmill_workers.scorer import protocol
+from gristmill_workers.scorer_process import Launch, ScorerProcess
+from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
+
+#: Seconds of work that one frame should hold.
+FRAME_SECONDS: Final = 0.02
+
+#: Mini-batches that one frame may hold at most.
+FRAME_LIMIT: Final = 256
+
+#: A mini-batch that takes longer than this many seconds is not queued behind another.
+ALONE_SECONDS: Final = 0.05
+
+#: Seconds between two looks at the progress memories.
+WATCH_SECONDS: Final = 0.1
+
+#: How much the latest measurement weighs in the pace.
+PACE_WEIGHT: Final = 0.2
+
+#: Seconds that a process whose pipe has closed may take to be gone.
+DYING_SECONDS: Final = 0.5
+
+#: Seconds that scorers may take to leave by themselves at the end.
+LEAVE_SECONDS: Final = 5.0
+
+
+@dataclass
+class _Place:
+    """A place in the pool: whoever scores there now."""
+
+    process: ScorerProcess
+    ready: bool = False
+    #: What it was given and has not answered, in order.
+    held: deque[Work] = field(default_factory=deque)
+
+
+class Pool:
+    """A fixed number of places for scorers. Not thread-safe: one loop owns it."""
+
+    def __init__(self, launch: Callable[[], Launch], places: int, *, run_seconds: float, init_seconds: float) -> None:
+        """Take how to launch a scorer, how many there are, and how long run() and init() may take."""
+        self._launch = launch
+        self._run_seconds = run_seconds
+        self._init_seconds = init_seconds
+        self._selector = selectors.DefaultSelector()
+        self._places: list[_Place] = []
+        self._wanted = places
+        self._watched = time.monotonic()
+        self._once_ready = False
+        #: Mini-batches that a dead scorer had been given and not begun: to be scored again, at no attempt's cost.
+        self.returned: deque[Work] = deque()
+        #: Seconds that a mini-batch takes, lately; None before the first.
+        self.pace: float | None = None
+
+    def start(self) -> None:
+        """Start every scorer."""
+        while len(self._places) < self._wanted:
+            self._places.append(self._fill())
+
+    @property
+    def ready(self) -> int:
+        """How many scorers have run init()."""
+        return sum(place.ready for place in self._places)
+
+    @property
+    def busy(self) -> int:
+        """How many scorers have something to do."""
+        return sum(bool(place.held) for place in self._places)
+
+    @property
+    def held(self) -> int:
+        """How many mini-batches the scorers have been given and not answered."""
+        return sum(len(place.held) for place in self._places)
+
+    def dispatch(self, waiting: deque[Work]) -> None:
+        """Give the scorers what they can take of `waiting`, from its left."""
+        frame = self._frame_size(len(waiting))
+        depth = 1 if self.pace is None or self.pace > ALONE_SECONDS else 2
+        for _ in range(depth):
+            for place in sorted(self._places, key=lambda place: len(place.held)):
+                if not waiting:
+                    return
+                if place.ready and len(place.held) <= (depth - 1) * frame and not place.process.blocked:
+                    self._give(place, [waiting.popleft() for _ in range(min(frame, len(waiting)))])
+
+    def _frame_size(self, waiting: int) -> int:
+        if self.pace is None:
+            return 1
+        share = -(-waiting // (2 * self._wanted))
+        return max(1, min(FRAME_LIMIT, share, int(FRAME_SECONDS / self.pace)))
+
+    def _give(self, place: _Place, works: list[Work]) -> None:
+        place.held.extend(works)
+        place.process.send({"type": "run", "batches": [work.command() for work in works]})
+        if place.process.blocked:
+            self._selector.register(place.process.commands, selectors.EVENT_WRITE, place)
+
+    def poll(self, seconds: float) -> list[Event]:
+        """Wait up to `seconds` for something to happen; return what did."""
+        events: list[Event] = []
+        for key, mask in self._selector.select(min(seconds, WATCH_SECONDS)):
+            place: _Place = key.data
+            if place not in self._places:
+                continue  # it was ended by an event before this one
+            if mask & selectors.EVENT_WRITE:
+                self._unblock(place)
+            else:
+                events.extend(self._read(place))
+        if time.monotonic() - self._watched >= WATCH_SECONDS:
+            self._watched = time.monotonic()
+            for place in list(self._places):
+                events.extend(self._watch(place))
+        return events
+
+    def _unblock(self, place: _Place) -> None:
+        place.process.flush()
+        if not place.process.blocked:
+            self._selector.unregister(place.process.commands)
+
+    def _read(self, place: _Place) -> Iterable[Event]:
+        events: list[Event] = []
+        try:
+            frames = place.process.receive()
+            if frames is None:
+                return self._died(place)
+            for header, payload in frames:
+                events.extend(self._take(place, header, payload))
+        except (protocol.ProtocolError, LookupError, TypeError) as error:
+            events.extend(self._replace(place, Category.CRASH, f"the scorer wrote nonsense to its node: {error}"))
+        return events
+
+    def _take(self, place: _Place, header: dict[str, Any], payload: bytes) -> list[Event]:
+        kind = header["type"]
+        if kind == "ready":
+            place.ready = self._once_ready = True
+            return [Ready(report=header)]
+        if kind == "results":
+            return self._answers(place, header["results"], payload)
+        if kind == "failed":
+            error = header["error"]
+            return self._init_failed(place, error["message"], error.get("traceback", ""))
+        return []
+
+    def _answers(self, place: _Place, results: list[dict[str, Any]], payload: bytes) -> list[Event]:
+        events: list[Event] = []
+        start = 0
+        for result in results:
+            work = place.held.popleft()
+            if work.number != result["n"]:
+                raise protocol.ProtocolError(f"an answer to mini-batch {result['n']} where {work.number} was due")
+            length = 0 if "spool" in result else result["bytes"]
+            events.append(Scored(work=work, result=result, data=payload[start : start + length]))
+            start += length
+            self._measure(result["seconds"])
+        return events
+
+    def _measure(self, seconds: float) -> None:
+        seconds = max(seconds, 1e-5)
+        self.pace = seconds if self.pace is None else self.pace + PACE_WEIGHT * (seconds - self.pace)
+
+    def _watch(self, place: _Place) -> list[Event]:
+        if not place.ready:
+            if time.monotonic() - place.process.started <= self._init_seconds:
+                return []
+            stacks = place.process.dump_stacks()
+            return self._init_failed(place, f"init() took longer than {self._init_seconds:g} s", stacks)
+        number, seconds = place.process.running()
+        if number is None or seconds <= self._run_seconds:
+            return []
+        stacks = place.process.dump_stacks()
+        if place.process.running()[0] != number:
+            return []
+        message = f"run() took longer than {self._run_seconds:g} s (retry_settings.timeout)"
+        return self._replace(place, Category.TIMEOUT, message, stacks)
+
+    def _died(self, place: _Place) -> list[Event]:
+        if place.ready:
+            return self._replace(place, Category.CRASH, "the scorer's process died: {end}", place.process.log_tail())
+        return self._init_failed(place, "the scorer's process died in init(): {end}", place.process.log_tail())
+
+    def _init_failed(self, place: _Place, message: str, traceback: str) -> list[Event]:
+        once_worked = self._once_ready
+        end = self._end(place, gently=True)
+        return [InitFailure(message=message.replace("{end}", end), traceback=traceback, once_worked=once_worked)]
+
+    def _replace(self, place: _Place, category: Category, message: str, traceback: str = "") -> list[Event]:
+        """End a scorer, start another in its place; the mini-batch that it was in has failed, the others come back."""
+        number, _ = place.process.running()
+        end = self._end(place, gently=category is Category.CRASH)
+        held = list(place.held)
+        guilty = next((work for work in held if work.number == number), held[0] if held else None)
+        self.returned.extend(work for work in held if work is not guilty)
+        self._places.append(self._fill())
+        if guilty is None:
+            return []
+        return [Failed(work=guilty, category=category, message=message.replace("{end}", end), traceback=traceback)]
+
+    def _end(self, place: _Place, *, gently: bool) -> str:
+        """Take a scorer out; `gently` when it is dying by itself, so that its own exit code is seen."""
+        self._places.remove(place)
+        for descriptor in (place.process.results, place.process.commands):
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(descriptor)
+        if not gently:
+            place.process.kill()
+        return place.process.close(DYING_SECONDS)
+
+    def refill(self) -> None:
+        """Start scorers where some have failed in init()."""
+        self.start()
+
+    def _fill(self) -> _Place:
+        place = _Place(process=ScorerProcess(self._launch()))
+        self._selector.register(place.process.results, selectors.EVENT_READ, place)
+        return place
+
+    def stop(self) -> None:
+        """Let idle scorers run shutdown() and leave; kill those that take too long."""
+        for place in self._places:
+            place.process.send({"type": "stop"})
+        deadline = time.monotonic() + LEAVE_SECONDS
+        for place in list(self._places):
+            place.process.close(max(0.0, deadline - time.monotonic()))
+        self._forget()
+
+    def kill(self) -> None:
+        """End every scorer at once."""
+        for place in self._places:
+            place.process.kill()
+        for place in self._places:
+            place.process.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._places.clear()
+        self._selector.close()

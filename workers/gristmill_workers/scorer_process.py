@@ -1,0 +1,214 @@
+"""One scorer, seen from its node: a child process, two pipes and the progress memory.
+
+The child is started in a session of its own, so that everything it forks can be ended with it, and with its output
+going straight to files: what a script prints passes through none of our processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gristmill_workers.scorer import protocol
+
+#: The file that a scorer's Python runs.
+CHILD: Final = Path(protocol.__file__).with_name("child.py")
+
+#: Seconds that a scorer's stack dump may take before it is killed all the same.
+DUMP_SECONDS: Final = 0.3
+
+#: Bytes of the log that stand in an error's traceback.
+TAIL_BYTES: Final = 8000
+
+#: Bytes asked for at once from a pipe, and the size that the pipes are given where the system allows.
+PIPE_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """How a scorer is started."""
+
+    #: The Python that runs it.
+    python: Path
+    #: Its environment, whole.
+    variables: Mapping[str, str]
+    #: The `start` frame.
+    start: Mapping[str, Any]
+    #: Its working folder, its own.
+    folder: Path
+    stdout: Path
+    stderr: Path
+
+
+class ScorerProcess:
+    """A running scorer; never blocks, whatever the child does."""
+
+    def __init__(self, launch: Launch) -> None:
+        """Start the child and send it its `start` frame."""
+        self.launch = launch
+        self.started = time.monotonic()
+        self._outgoing = bytearray()
+        self._reader = protocol.FrameReader()
+        launch.folder.mkdir(parents=True, exist_ok=True)
+        commands, self._commands = os.pipe()
+        self._results, results = os.pipe()
+        shared = _shared_memory()
+        try:
+            self._process = _spawn(launch, (commands, results, shared))
+            self._progress = protocol.Progress(shared)
+        finally:
+            for descriptor in (commands, results, shared):
+                os.close(descriptor)
+        for descriptor in (self._commands, self._results):
+            os.set_blocking(descriptor, False)
+            _widen(descriptor)
+        self.send(dict(launch.start))
+
+    @property
+    def pid(self) -> int:
+        """Return the child's process id."""
+        return self._process.pid
+
+    @property
+    def results(self) -> int:
+        """Return the descriptor that becomes readable when the child has answered or died."""
+        return self._results
+
+    @property
+    def commands(self) -> int:
+        """Return the descriptor that becomes writable when the child can take more."""
+        return self._commands
+
+    @property
+    def blocked(self) -> bool:
+        """Whether frames wait for the child to read."""
+        return bool(self._outgoing)
+
+    def send(self, header: Mapping[str, Any]) -> None:
+        """Send a frame, or as much of it as the pipe takes now; `flush` sends the rest."""
+        self._outgoing += protocol.encode(dict(header))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as the pipe takes it; a dead child's pipe swallows it."""
+        while self._outgoing:
+            try:
+                sent = os.write(self._commands, self._outgoing)
+            except BlockingIOError:
+                return
+            except BrokenPipeError:
+                self._outgoing.clear()
+                return
+            del self._outgoing[:sent]
+
+    def receive(self) -> list[protocol.Frame] | None:
+        """Return the frames that have come whole since the last call, or None when the child has closed its end.
+
+        Raises:
+            protocol.ProtocolError: the child sent what is no frame.
+
+        """
+        try:
+            data = os.read(self._results, PIPE_BYTES)
+        except BlockingIOError:
+            return []
+        return self._reader.feed(data) if data else None
+
+    def running(self) -> tuple[int | None, float]:
+        """Return the mini-batch that the child is in (None between two) and the seconds since it began or ended."""
+        return self._progress.read()
+
+    def dump_stacks(self) -> str:
+        """Have the child write the stacks of its threads to its log; return what it wrote."""
+        before = _size(self.launch.stderr)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self.pid, signal.SIGUSR1)
+        deadline = time.monotonic() + DUMP_SECONDS
+        while time.monotonic() < deadline and _size(self.launch.stderr) == before:
+            time.sleep(0.01)
+        time.sleep(0.02)
+        return self.log_tail(since=before)
+
+    def log_tail(self, since: int = 0) -> str:
+        """Return the end of the child's stderr, from `since` bytes on."""
+        with contextlib.suppress(OSError), self.launch.stderr.open("rb") as log:
+            log.seek(max(since, _size(self.launch.stderr) - TAIL_BYTES))
+            return log.read(TAIL_BYTES).decode("utf-8", "replace")
+        return ""
+
+    def kill(self) -> None:
+        """End the child and everything in its session's group, at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self, patience: float = 5.0) -> str:
+        """Wait for the child's end (killed after `patience` seconds), free what it held; return its end in words."""
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        self.kill()
+        for descriptor in (self._commands, self._results):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self._commands = self._results = -1
+        self._progress.close()
+        return describe_exit(self._process.returncode)
+
+
+def describe_exit(code: int) -> str:
+    """Return a process's end in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = str(-code)
+    hint = " (the system kills so when memory runs out)" if -code == signal.SIGKILL else ""
+    return f"signal {name}{hint}"
+
+
+def _spawn(launch: Launch, descriptors: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+    for log in (launch.stdout, launch.stderr):
+        log.parent.mkdir(parents=True, exist_ok=True)
+    with launch.stdout.open("ab") as stdout, launch.stderr.open("ab") as stderr:
+        return subprocess.Popen(
+            [str(launch.python), str(CHILD), *map(str, descriptors)],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=dict(launch.variables),
+            cwd=launch.folder,
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+
+
+def _shared_memory() -> int:
+    descriptor, path = tempfile.mkstemp(prefix="gristmill-progress-")
+    Path(path).unlink()
+    os.ftruncate(descriptor, protocol.PROGRESS_SIZE)
+    return descriptor
+
+
+def _widen(descriptor: int) -> None:
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
