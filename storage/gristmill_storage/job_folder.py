@@ -1,0 +1,114 @@
+"""The names of everything in a job's folder, `<output folder>/.gristmill/<job name>/`.
+
+    job.json                                    the job, as it was submitted
+    manifest/<first>-<last>.jsonl               the job's items, cut into mini-batches, in chunks
+    manifest/end.json                           the plan is whole
+    parts/<part>.part                           finished results
+    files/<part>/<mini-batch>/<relative path>   files that scripts wrote
+    logs/user/..., logs/sys/...                 what scripts printed, and what Gristmill has to say
+    timeline.json                               when what happened, for the summary
+    publishing.json                             the aggregator is publishing: an output that is there may be its own
+    result.json                                 how the job ended
+
+Paths are relative to the job's folder, as its store takes them. Every other module takes its names from here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+#: The folder beside the output that holds the jobs' folders; hidden, so that it is never an input.
+HIDDEN: Final = ".gristmill"
+
+SPEC: Final = "job.json"
+TIMELINE: Final = "timeline.json"
+PUBLISHING: Final = "publishing.json"
+RESULT: Final = "result.json"
+MANIFEST: Final = "manifest"
+MANIFEST_END: Final = "manifest/end.json"
+PARTS: Final = "parts"
+FILES: Final = "files"
+LOGS: Final = "logs"
+#: What scripts wrote through the logging module.
+ENTRY_SCRIPT_LOGS: Final = "logs/user/entry_script_log"
+#: Errors of scripts, with their tracebacks.
+USER_ERRORS: Final = "logs/user/error.txt"
+SYSTEM_LOGS: Final = "logs/sys"
+
+#: Files beside the output, in the output folder itself.
+OUTPUT_ERRORS: Final = "errors.jsonl"
+OUTPUT_SUMMARY: Final = "summary.json"
+
+_CHUNK: Final = re.compile(r"manifest/(\d{12,})-(\d{12,})\.jsonl")
+_PART: Final = re.compile(r"parts/([^/]+)\.part")
+_PART_NAME: Final = re.compile(r"([A-Za-z0-9._]+)-(\d{12,})-([A-Za-z0-9._-]+)-(\d{6,})")
+
+
+def url(output_folder: str, job: str) -> str:
+    """Return the address of a job's folder."""
+    return f"{output_folder.rstrip('/')}/{HIDDEN}/{job}"
+
+
+def chunk_path(first: int, last: int) -> str:
+    """Return the path of the manifest's chunk that holds the mini-batches `first` to `last`."""
+    return f"{MANIFEST}/{first:012d}-{last:012d}.jsonl"
+
+
+def parse_chunk_path(path: str) -> tuple[int, int] | None:
+    """Return (first, last) of a chunk's path; None for any other."""
+    match = _CHUNK.fullmatch(path)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def part_name(epoch: str, first: int, instance: str, serial: int) -> str:
+    """Return the name of a part.
+
+    Args:
+        epoch: The ledger's epoch: letters, digits, dots, underscores.
+        first: The least mini-batch of the part.
+        instance: Who writes it: letters, digits, dots, underscores, dashes.
+        serial: Which of that writer's parts it is.
+
+    Raises:
+        ValueError: a name cannot be made of these.
+
+    """
+    name = f"{epoch}-{first:012d}-{instance}-{serial:06d}"
+    if parse_part_name(name) != (epoch, first, instance, serial):
+        raise ValueError(f"no part can be called {name!r}: see part_name() for the letters allowed")
+    return name
+
+
+def parse_part_name(name: str) -> tuple[str, int, str, int]:
+    """Return (epoch, first mini-batch, instance, serial) of a part's name.
+
+    Raises:
+        ValueError: it is no part's name.
+
+    """
+    match = _PART_NAME.fullmatch(name)
+    if not match:
+        raise ValueError(f"{name!r} is no part's name")
+    return match[1], int(match[2]), match[3], int(match[4])
+
+
+def part_path(name: str) -> str:
+    """Return the path of a part."""
+    return f"{PARTS}/{name}.part"
+
+
+def parse_part_path(path: str) -> str | None:
+    """Return the name of the part at a path; None for any other."""
+    match = _PART.fullmatch(path)
+    return match[1] if match and _PART_NAME.fullmatch(match[1]) else None
+
+
+def files_folder(part: str, mini_batch: int) -> str:
+    """Return the folder of the files that a mini-batch's script wrote, belonging to a part."""
+    return f"{FILES}/{part}/{mini_batch}"
+
+
+def output_log(stream: str, node: str, process: int) -> str:
+    """Return the path of what a scorer printed to `stream` ("stdout" or "stderr")."""
+    return f"{LOGS}/user/{stream}/{node}/process{process:03d}.{stream}.txt"
