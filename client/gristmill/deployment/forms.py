@@ -1,0 +1,88 @@
+"""Which generation of Azure's YAML a document is, and what is done with it.
+
+`type: model` (2023 on) is read as it is. Without `type` and `settings` it is the flat form of 2021-11 to 2022, whose
+settings stand at the root: they are moved under `settings`. The 2021 preview's endpoint form and pipeline deployments
+are refused as a whole, because nothing else said about them would help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from gristmill.deployment import messages
+from gristmill.deployment.nodes import Node
+from gristmill.deployment.report import Report
+from gristmill.deployment.schema import SETTINGS
+
+#: Keys that may stand at the root in every form.
+_ALSO_AT_ROOT: Final = frozenset({"environment_variables"})
+_FLAT: Final = frozenset(key.name for key in SETTINGS.keys) - _ALSO_AT_ROOT
+_ENDPOINT_2021: Final = ("deployments", "traffic")
+_OTHER_KINDS: Final = {"batch", "online", "managed", "kubernetes"}
+
+
+def is_flat(root: Node) -> bool:
+    """Whether the document's settings stand at its root."""
+    return not {"type", "settings"} & root.children.keys()
+
+
+def lifted(root: Node) -> Node:
+    """Return a flat document in the current form; what `--set` put beneath settings wins over the file's."""
+    flat = {name: child for name, child in root.children.items() if name in _FLAT}
+    if not flat:
+        return root
+    rest = {name: child for name, child in root.children.items() if name not in _FLAT}
+    settings = rest.get("settings", Node(field="settings", value={}, line=root.line))
+    if not isinstance(settings.value, dict):
+        return root
+    for name, child in flat.items():
+        there = settings.children.get(name)
+        if there is None or child.origin:
+            settings = dataclasses.replace(settings, value={**settings.children, name: child})
+    return dataclasses.replace(root, value={**rest, "settings": settings})
+
+
+def foreign(root: Node, report: Report) -> bool:
+    """Note that the document is of a kind that is not read at all; False: it is a model deployment."""
+    kind = root.children.get("type")
+    word = kind.value.strip().lower() if kind and isinstance(kind.value, str) else ""
+    old = next((root.children[key] for key in _ENDPOINT_2021 if key in root.children), None)
+    if kind and word == "pipeline":
+        report.add(kind, "pipeline deployments are not run; Gristmill scores models: write type: model")
+    elif old or (kind and word in _OTHER_KINDS):
+        report.add(
+            old or kind or root,
+            "this is an endpoint of the 2021 preview form; write one file a deployment: name, endpoint_name, "
+            "type: model, model, code_configuration, environment, compute, resources, settings",
+        )
+    else:
+        return False
+    return True
+
+
+def old_pieces(root: Node, report: Report) -> Node:
+    """Return the document without the single values of 2021 that need more than a hint, each noted."""
+    children = dict(root.children)
+    _compute(children, report)
+    _code(children, report)
+    return dataclasses.replace(root, value=children)
+
+
+def _compute(children: dict[str, Node], report: Report) -> None:
+    compute = children.get("compute")
+    if compute and compute.children:
+        del children["compute"]
+        report.add(
+            compute,
+            f"{messages.NOT_TEXT} A mapping is the 2021 form; write compute: azureml:<name>, and "
+            "instance_count beneath resources",
+        )
+
+
+def _code(children: dict[str, Node], report: Report) -> None:
+    section = children.get("code_configuration")
+    code = section.children.get("code") if section else None
+    if section and code and code.children:
+        del children["code_configuration"]
+        report.add(code, f"{messages.NOT_TEXT} A mapping is the 2021 form; write code: <folder>")
