@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gristmill_storage.ledger.ledger import Ledger
+from gristmill_storage.ledger.memory import MemoryLedger
 from gristmill_storage.ledger.records import (
     Commit,
     Entry,
@@ -15,4 +16,16 @@ from gristmill_storage.ledger.records import (
     Wait,
 )
 
-__all__ = ["Commit", "Entry", "InstanceInfo", "Lease", "Ledger", "Over", "Range", "Registration", "Snapshot", "Wait"]
+__all__ = [
+    "Commit",
+    "Entry",
+    "InstanceInfo",
+    "Lease",
+    "Ledger",
+    "MemoryLedger",
+    "Over",
+    "Range",
+    "Registration",
+    "Snapshot",
+    "Wait",
+]

@@ -1,84 +1,256 @@
-"""The ledger of jobs in Redis: who holds what, what is done, what must be done again."""
+"""The ledger of jobs in Redis: who holds what, what is done, what must be done again.
+
+Each method is one transition, made by one Lua script on the server (scripts.py draws the keys). Each may be repeated,
+and may arrive late, because replies get lost: the same call made twice leaves the same state as made once.
+"""
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
+import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gristmill_storage.ledger.records import Commit, Entry, Lease, Over, Range, Registration, Snapshot, Wait
+from gristmill.errors import Fenced, LedgerFailed, LedgerLost
+from gristmill_storage.ledger.connection import Connection
+from gristmill_storage.ledger.records import (
+    Commit,
+    Entry,
+    InstanceInfo,
+    Lease,
+    Over,
+    Range,
+    Registration,
+    Snapshot,
+    Wait,
+)
+from gristmill_storage.ledger.scripts import Scripts, key
+
+#: Parts that one step of `parts` asks for.
+_PARTS_AT_ONCE = 1000
 
 
 class Ledger:
-    """A client of the ledger. Safe to share between threads; every call may be repeated."""
+    """A client of the ledger. Safe to share between threads; every call may be repeated.
+
+    Every method raises `LedgerFailed` when the server cannot be used, and all but `open`, `wait` and `forget` raise
+    `LedgerLost` when it knows nothing of the job.
+    """
 
     def __init__(self, url: str, *, timeout: float = 5.0, patience: float = 60.0) -> None:
-        """Take the server's address; nothing is connected before the first call."""
-        raise NotImplementedError
+        """Take the server's address; nothing is connected before the first call.
+
+        Args:
+            url: redis://, rediss:// or unix:///path.sock?db=0
+            timeout: seconds that one answer may take
+            patience: seconds that a call goes on trying while the server is away
+
+        """
+        self._server = Connection(url, timeout=timeout, patience=patience)
+        self._scripts = Scripts()
+        self._caller = uuid.uuid4().hex[:12]
+        self._calls = itertools.count(1)
 
     def open(self, job: str, *, epoch: str, lease_seconds: float, error_threshold: int) -> None:
-        """Begin a job."""
-        raise NotImplementedError
+        """Begin a job, or a new life of one that is closed or lost.
+
+        Raises:
+            LedgerFailed: the job lives here under another epoch: `close` or `forget` it first.
+
+        """
+        self._run("open", job, epoch, round(lease_seconds * 1000), error_threshold)
 
     def extend(self, job: str, *, first: int, count: int, items: int, size: int, closed: bool) -> None:
-        """Add one manifest chunk to the plan."""
-        raise NotImplementedError
+        """Add a manifest chunk of `count` mini-batches from number `first` on to the plan; `closed`: it is the last.
+
+        Raises:
+            LedgerFailed: the chunk does not follow the plan's end, or is there with other bounds.
+
+        """
+        self._run("extend", job, first, count, items, size, int(closed))
 
     def adopt(self, job: str, *, part: str, entries: Sequence[Entry]) -> None:
-        """Take what a part on storage holds as done."""
-        raise NotImplementedError
+        """Take what a part on storage holds as done, without a lease; what is done already is passed over.
+
+        Give one entry a mini-batch where the counts must be exact: an entry that is partly done already is counted by
+        the share of its mini-batches that is new.
+
+        Raises:
+            LedgerFailed: the part holds what is not in the plan.
+
+        """
+        rows = ((e.first, e.last, e.items, e.succeeded, e.failed, e.rows, e.size) for e in entries)
+        self._run("adopt", job, part, *itertools.chain.from_iterable(rows))
 
     def register(self, job: str, *, instance: str, info: Mapping[str, Any]) -> Registration:
-        """Join a job."""
-        raise NotImplementedError
+        """Join a job; one that is over takes nobody, and says so by its state."""
+        _, epoch, lease_ms, state = self._run("register", job, instance, json.dumps(info))
+        return Registration(epoch=epoch, lease_seconds=lease_ms / 1000, state=state)
 
     def renew(self, job: str, *, instance: str, info: Mapping[str, Any]) -> str:
-        """Say that an instance is alive; returns the job's state."""
-        raise NotImplementedError
+        """Put off an instance's expiry, and with it that of all its leases; returns the job's state.
+
+        Raises:
+            Fenced: the instance is not known: it fell silent and its work went to others. It must stop, and may
+                register under another name.
+
+        """
+        return str(self._run("renew", job, instance, json.dumps(info))[1])
 
     def leave(self, job: str, *, instance: str) -> None:
-        """Leave a job; what is still held is returned."""
-        raise NotImplementedError
+        """Leave a job; what is still held is returned as it was."""
+        self._run("leave", job, instance)
 
     def lease(self, job: str, *, instance: str, limit: int, request: str | None = None) -> Lease | Wait | Over:
-        """Lease at most `limit` mini-batches."""
-        raise NotImplementedError
+        """Lease at most `limit` consecutive mini-batches of one manifest chunk.
+
+        Args:
+            job: the job
+            instance: who asks
+            limit: the most mini-batches; what was lost twice before is leased one by one
+            request: names the call, so that repeating it gives the same lease again; default: each call is another one
+                (its repetitions after a lost connection, made here, are the same)
+
+        Raises:
+            Fenced: the instance is not known.
+
+        """
+        name = f"{self._caller}-{next(self._calls)}" if request is None else request
+        reply = self._run("lease", job, instance, limit, name)
+        if reply[0] == "OVER":
+            return Over(state=reply[1])
+        if reply[0] == "WAIT":
+            return Wait(seconds=reply[1] / 1000)
+        _, token, first, last, attempts, losses, chunk = reply
+        return Lease(token=token, first=first, last=last, attempts=attempts, losses=losses, chunk=chunk)
 
     def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry]) -> Commit:
-        """Say that a part is durable."""
-        raise NotImplementedError
+        """Say that a part is durable. An entry counts whole if its lease still holds all of it, else not at all."""
+        rows = ((e.token, e.first, e.last, e.items, e.succeeded, e.failed, e.rows, e.size) for e in entries)
+        _, state, accepted, refused = self._run("commit", job, instance, part, *itertools.chain.from_iterable(rows))
+        return Commit(accepted=_pairs(accepted), refused=_pairs(refused), state=state)
 
     def fail(self, job: str, *, instance: str, token: str, mini_batch: int, category: str, delay: float) -> bool:
-        """Say that an attempt failed and is to be made again after `delay` seconds."""
-        raise NotImplementedError
+        """Return a mini-batch whose attempt failed, with one attempt more, to be leased in `delay` seconds or later.
+
+        Returns False when the lease did not hold it (any more).
+        """
+        reply = self._run("fail", job, instance, token, mini_batch, category, math.ceil(delay * 1000))
+        return bool(reply[1])
 
     def give_back(self, job: str, *, instance: str, token: str, ranges: Sequence[Range] | None) -> None:
-        """Return ranges of a lease (None: all that is left of it) as they were."""
-        raise NotImplementedError
+        """Return ranges of a lease (None: all that is left of it) as they were, at once."""
+        if ranges is None or ranges:
+            self._run("give_back", job, instance, token, *itertools.chain.from_iterable(ranges or ()))
 
     def stop(self, job: str, *, state: str, error: Mapping[str, Any] | None) -> bool:
-        """End the leasing; the first call wins."""
-        raise NotImplementedError
+        """End the leasing of an open job as "stopped" or "canceled". False: it had ended before, in another way."""
+        document = "" if error is None else json.dumps(error, sort_keys=True)
+        return bool(self._run("stop", job, state, document)[1])
 
     def close(self, job: str, *, status: str) -> None:
-        """End the job: its keys go within the hour."""
-        raise NotImplementedError
+        """End a job: nothing is taken any more, and its keys go within the hour."""
+        self._run("close", job, status)
 
     def snapshot(self, job: str) -> Snapshot:
         """Return the whole state of a job."""
-        raise NotImplementedError
+        _, now, fields, info, parts = self._run("snapshot", job)
+        return _snapshot(now, _flat(fields), _flat(info), parts)
 
     def parts(self, job: str) -> Iterator[tuple[str, list[Range]]]:
-        """Yield each part and the ranges that count from it, in no order."""
-        raise NotImplementedError
+        """Yield each part and the ranges that count from it, joined, in no order."""
+        if not self._server.call(lambda client: client.exists(key(job, "job"))):
+            raise self._lost(job)
+        cursor, seen = None, set[str]()
+        while cursor != 0:
+            cursor, found = self._scan(job, cursor or 0)
+            for part, ranges in found.items():
+                if part not in seen:
+                    seen.add(part)
+                    yield part, _ranges(ranges)
 
     def wait(self, job: str, seconds: float) -> None:
-        """Sleep until something happens that a coordinator cares about, or the time is over."""
-        raise NotImplementedError
+        """Return when something happened that a coordinator cares about, or the time is over.
+
+        That is: all is scored, the job was stopped or closed, an instance came or went. A server that is away is waited
+        for in silence. One waiter a job: what woke one does not wake another.
+        """
+        deadline = time.monotonic() + seconds
+        longest = self._server.timeout / 2
+        while (left := deadline - time.monotonic()) > 0:
+            if self._rang(job, max(0.01, min(left, longest))):
+                return
 
     def forget(self, job: str) -> None:
         """Delete all keys of a job."""
-        raise NotImplementedError
+        self._run("forget", job)
 
     def disconnect(self) -> None:
-        """Drop the connections; the next call makes new ones."""
-        raise NotImplementedError
+        """Close the connections; the next call makes new ones."""
+        self._server.disconnect()
+
+    def _run(self, transition: str, job: str, *arguments: Any) -> Any:
+        reply = self._server.run(self._scripts[transition], key(job, "job"), arguments)
+        if reply[0] == "LOST":
+            raise self._lost(job)
+        if reply[0] == "FENCED":
+            raise Fenced(
+                f"job {job}: instance {arguments[0]} is not known to the ledger (any more): its work went to others"
+            )
+        if reply[0] == "CONFLICT":
+            raise LedgerFailed(f"job {job} in the ledger at {self._server.name}: {reply[1]}")
+        return reply
+
+    def _rang(self, job: str, seconds: float) -> bool:
+        started = time.monotonic()
+        if self._server.once(lambda client: client.brpop([key(job, "bell")], timeout=seconds)):
+            return True
+        # A server that is away refuses at once: keep an even pace.
+        time.sleep(max(0.0, min(seconds, 0.2) - (time.monotonic() - started)))
+        return False
+
+    def _scan(self, job: str, cursor: int) -> tuple[int, dict[str, str]]:
+        reply: Any = self._server.call(lambda client: client.hscan(key(job, "parts"), cursor, count=_PARTS_AT_ONCE))
+        return int(reply[0]), dict(reply[1])
+
+    def _lost(self, job: str) -> LedgerLost:
+        return LedgerLost(f"the ledger at {self._server.name} knows nothing of job {job}")
+
+
+def _pairs(flat: Sequence[int]) -> list[Range]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _flat(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _ranges(text: str) -> list[Range]:
+    bounds = (piece.partition("-") for piece in text.split(","))
+    return [(int(first), int(last or first)) for first, _, last in bounds]
+
+
+def _snapshot(now: int, fields: Mapping[str, str], info: Mapping[str, str], parts: int) -> Snapshot:
+    numbers = {name: int(value) for name, value in fields.items() if value.lstrip("-").isdigit()}
+    plain = ("planned", "items_planned", "size_planned", "done", "leased", "returned", "cursor", "items_done")
+    sums = ("succeeded", "failed", "rows", "size", "losses", "expiries", "fenced")
+    return Snapshot(
+        state=fields["state"],
+        error=json.loads(fields["error"]) if fields["error"] else None,
+        epoch=fields["epoch"],
+        status=fields["status"],
+        plan_closed=fields["plan_closed"] == "1",
+        failures={name[7:]: count for name, count in numbers.items() if name.startswith("failed:")},
+        instances=[_instance(now, name, text) for name, text in sorted(info.items())],
+        parts=parts,
+        seconds_since_commit=max(0, now - numbers["committed"]) / 1000,
+        **{name: numbers[name] for name in plain + sums},
+    )
+
+
+def _instance(now: int, name: str, text: str) -> InstanceInfo:
+    since, _, document = text.partition(":")
+    return InstanceInfo(name=name, info=json.loads(document), alive_seconds=max(0, now - int(since)) / 1000)

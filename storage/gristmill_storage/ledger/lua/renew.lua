@@ -1,0 +1,17 @@
+-- Puts off an instance's end, and with it that of all its leases.
+-- ARGV: instance, info. Answers OK, state; or FENCED when the instance is not known (any more).
+local job = load('state', 'lease_ms', 'heard')
+if not job then
+  return LOST
+end
+local info = redis.call('HGET', INFO, ARGV[1])
+if not info then
+  return FENCED
+end
+if job.state ~= 'closed' then
+  redis.call('ZADD', INSTANCES, 'XX', now + job.lease_ms, ARGV[1])
+  redis.call('HSET', INFO, ARGV[1], string.match(info, '^(%d+:)') .. ARGV[2])
+  reap(job)
+  refresh()
+end
+return { 'OK', job.state }

@@ -1,0 +1,191 @@
+"""One job of the in-memory ledger: the state and the steps that its transitions share, as in lua/prelude.lua."""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gristmill_storage.ledger.records import Range
+
+#: Losses after which mini-batches are leased one by one, to find the one that kills.
+SUSPECT: Final = 2
+#: Instances that one call buries at most.
+_REAPED_AT_ONCE: Final = 8
+
+
+@dataclass(order=True, kw_only=True)
+class Returned:
+    """A range to be leased again, in the order in which that happens."""
+
+    due: int
+    first: int
+    last: int
+    attempts: int
+    losses: int
+
+
+@dataclass(kw_only=True)
+class Held:
+    """What is left of a lease."""
+
+    token: str
+    attempts: int
+    losses: int
+    ranges: list[Range]
+    request: str
+
+
+@dataclass(kw_only=True)
+class Instance:
+    """An instance that is alive, and its leases by token."""
+
+    since: int
+    expiry: int
+    info: Mapping[str, Any]
+    leases: dict[str, Held] = field(default_factory=dict)
+
+    def hold(self, lease: Held) -> None:
+        """Write a lease down; one that holds nothing any more is forgotten."""
+        if lease.ranges:
+            self.leases[lease.token] = lease
+        else:
+            self.leases.pop(lease.token, None)
+
+
+@dataclass(kw_only=True)
+class Job:
+    """The state of a job. Times are in ms."""
+
+    epoch: str
+    lease_ms: int
+    threshold: int
+    heard: int
+    committed: int
+    state: str = "open"
+    error: Mapping[str, Any] | None = None
+    status: str = ""
+    plan_closed: bool = False
+    planned: int = 0
+    items_planned: int = 0
+    size_planned: int = 0
+    cursor: int = 0
+    tokens: int = 0
+    #: Manifest chunks, in order.
+    chunks: list[Range] = field(default_factory=list)
+    returned: list[Returned] = field(default_factory=list)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+    parts: dict[str, list[Range]] = field(default_factory=dict)
+    #: Sums over accepted entries, and what went wrong.
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    #: Whether something happened that a coordinator cares about.
+    bell: bool = False
+
+    def chunk_of(self, number: int) -> Range:
+        """Return the manifest chunk that holds a mini-batch."""
+        return self.chunks[bisect.bisect_right(self.chunks, number, key=lambda chunk: chunk[0]) - 1]
+
+    def put_back(self, ranges: Iterable[Range], *, attempts: int, losses: int, due: int = 0) -> None:
+        """Return ranges, to be leased again from `due` on."""
+        for first, last in ranges:
+            entry = Returned(due=due, first=first, last=last, attempts=attempts, losses=losses)
+            bisect.insort(self.returned, entry)
+
+    def bury(self, name: str, losses: int) -> int:
+        """Strike an instance out; what it held is returned with that many more losses. Returns how much that is."""
+        size = 0
+        for lease in self.instances.pop(name).leases.values():
+            self.put_back(lease.ranges, attempts=lease.attempts, losses=lease.losses + losses)
+            size += length(lease.ranges)
+        self.bell = True
+        return size
+
+    def reap(self, now: int) -> None:
+        """Bury instances that fell silent, unless nobody was heard: then time itself was away, and all live on."""
+        silence = abs(now - self.heard)
+        if silence > self.lease_ms / 8:
+            self.heard = now
+        if silence > self.lease_ms / 2:
+            for instance in self.instances.values():
+                instance.expiry = now + self.lease_ms
+            return
+        silent = sorted((it.expiry, name) for name, it in self.instances.items() if it.expiry <= now)
+        for _, name in silent[:_REAPED_AT_ONCE]:
+            self.counts["losses"] += self.bury(name, 1)
+            self.counts["expiries"] += 1
+
+    def held(self, name: str, token: str) -> Held | None:
+        """Return a lease that an instance still has."""
+        instance = self.instances.get(name)
+        return instance.leases.get(token) if instance and self.state != "closed" else None
+
+    def runs(self, first: int, last: int) -> list[Range]:
+        """Return what of a range is not done."""
+        return join([(number, number) for number in range(first, last + 1) if number not in self.done])
+
+    def revoke(self, first: int, last: int) -> None:
+        """Take a range from whoever has it."""
+        for instance in self.instances.values():
+            for lease in list(instance.leases.values()):
+                lease.ranges, _ = cut(lease.ranges, first, last)
+                instance.hold(lease)
+        before, self.returned = self.returned, []
+        for entry in before:
+            rest, _ = cut([(entry.first, entry.last)], first, last)
+            self.put_back(rest, attempts=entry.attempts, losses=entry.losses, due=entry.due)
+
+    def accept(self, part: str, ranges: list[Range], now: int) -> None:
+        """Note a part of which something is accepted, and that this is done."""
+        for first, last in ranges:
+            self.done.update(range(first, last + 1))
+        self.parts[part] = join(ranges)
+        self.committed = now
+
+    def settle(self) -> None:
+        """End the scoring when too much failed or all is done."""
+        if self.state != "open":
+            return
+        failed = self.counts["failed"]
+        if 0 <= self.threshold < failed:
+            message = (
+                f"error_threshold: {failed} items failed and {self.threshold} are allowed; "
+                "see errors.jsonl, mend the input or the script, or allow more"
+            )
+            self.state, self.bell = "stopped", True
+            self.error = {"class": "ThresholdExceeded", "message": message, "detail": ""}
+        elif self.plan_closed and len(self.done) == self.planned:
+            self.state, self.bell = "scored", True
+
+
+def length(ranges: Iterable[Range]) -> int:
+    """Return how many mini-batches ranges hold."""
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def cut(ranges: Iterable[Range], first: int, last: int) -> tuple[list[Range], list[Range]]:
+    """Return what is left of ranges without first..last, and what was cut out."""
+    rest: list[Range] = []
+    taken: list[Range] = []
+    for low, high in ranges:
+        start, end = max(low, first), min(high, last)
+        if start > end:
+            rest.append((low, high))
+            continue
+        taken.append((start, end))
+        rest.extend(piece for piece in ((low, start - 1), (end + 1, high)) if piece[0] <= piece[1])
+    return rest, taken
+
+
+def join(ranges: Iterable[Range]) -> list[Range]:
+    """Return ranges sorted, those that touch joined."""
+    joined: list[Range] = []
+    for first, last in sorted(ranges):
+        if joined and joined[-1][1] + 1 >= first:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined

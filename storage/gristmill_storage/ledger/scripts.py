@@ -1,0 +1,93 @@
+"""The ledger's transitions, written in Lua, and the keys that they work on: this docstring is the whole key model.
+
+All keys of a job begin with `gristmill:{<job>}:`; the braces put them into one cluster slot. Only `...:job` is handed
+to a script, which derives the others. Each mini-batch of the plan is always in exactly one place: never leased (at or
+behind the cursor, its bit clear), leased (in one lease of one instance), returned, or done (its bit set).
+
+    key, type         holds                                                     why, and how large
+    job               state, epoch, error, status, lease_ms, threshold          about 30 fields
+      hash            planned, plan_closed, items_planned, size_planned         the plan so far
+                      cursor                                                    first mini-batch never leased
+                      tokens                                                    leases so far: the fencing number
+                      leased, returned, done                                    mini-batches in each place
+                      items_done, succeeded, failed, rows, size                 sums over accepted entries
+                      failed:<category>, losses, expiries, fenced               what went wrong
+                      heard                                                     when anybody last spoke of the job:
+                                                                                tells an instance that died from a
+                                                                                server that was away itself
+                      committed                                                 when a part was last accepted
+    chunks            "<first>-<last>", by first                                a lease never crosses a chunk;
+      zset                                                                      one a chunk
+    returned          "<first>-<last>:<attempts>:<losses>", by the ms when due  leased before anything new, 0 is at
+      zset                                                                      once, lowest number first; one a range
+    instances         instance, by the ms when it expires                       one expiry for all that it holds;
+      zset                                                                      one an instance
+    info              instance -> "<ms when registered>:<JSON>"                 what it says of itself;
+      hash                                                                      one an instance
+    lease:<instance>  lease:<token> -> "<attempts>:<losses>:<ranges>:<request>" what it holds;
+      hash            request:<request> -> token                                a repeated request gets its lease
+                                                                                again; two a lease
+    done              bit n: mini-batch n is done                               grows as far as the last one done;
+      string                                                                    one bit a mini-batch
+    parts             part -> ranges that count from it: "3-9,12"               a repeated commit is answered as the
+      hash                                                                      first one, and the aggregator knows
+                                                                                what to read; one a part
+    bell              nothing, or one element                                   BRPOP wakes a coordinator
+      list
+
+Time to live: 30 days for each key, from its first write (EXPIRE NX), put off for all of them together at most once a
+day by `renew` and `snapshot`; one hour, for all of them, from `close`. No key is ever without one.
+
+Times are the server's, in ms since 1970. A transition's reply begins with a word: OK, LEASE, WAIT, OVER, COMMIT; LOST
+(the job is unknown here), FENCED (the instance is), CONFLICT with a sentence (the call contradicts what is written).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_FOLDER: Final = Path(__file__).parent / "lua"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Script:
+    """One transition, ready to be called."""
+
+    name: str
+    source: str
+    #: SHA-1 of the source: its name on the server.
+    digest: str
+
+
+class Scripts:
+    """All transitions, each read from its file when it is first asked for."""
+
+    def __init__(self, clock: str | None = None) -> None:
+        """Take another clock (Lua source of `read_clock`) where a test has time in its own hands."""
+        self._clock = clock
+        self._known: dict[str, Script] = {}
+
+    def __getitem__(self, name: str) -> Script:
+        """Return the transition of that name."""
+        script = self._known.get(name)
+        if script is None:
+            script = self._known[name] = self._load(name)
+        return script
+
+    def _load(self, name: str) -> Script:
+        clock = _read("clock") if self._clock is None else self._clock
+        source = "\n".join([clock, _read("prelude"), _read(name)])
+        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        return Script(name=name, source=source, digest=digest)
+
+
+def key(job: str, name: str) -> str:
+    """Return the name of a key of a job."""
+    return f"gristmill:{{{job}}}:{name}"
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
