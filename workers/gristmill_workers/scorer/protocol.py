@@ -4,7 +4,7 @@ A frame is a head of twelve bytes (header length u32, payload length u64, little
 payload of raw bytes.
 
 Node to scorer:
-    start    the first frame; everything the scorer must know (see `child.py`)
+    start    the first frame; everything the scorer must know (see `start.py`)
     run      `batches`: [{"n": mini-batch number, "attempt": 1.., "items": [path relative to the input's root, ...]},
              ...], each of which is one call of the user's run()
     stop     finish: call shutdown(), answer `stopped`, leave with exit code 0. The end of the pipe means the same.
@@ -12,11 +12,14 @@ Scorer to node:
     ready    init() is done: `init_seconds`, `python` ("3.8.18"), `versions` {"pandas": "2.0.3", ...} of what is loaded
     failed   init() is not done: `error`; the scorer leaves with exit code 1
     results  `results`: one object a mini-batch, in order; the payload is their rows' bytes, one after the other
-    stopped  the answer to `stop`
+    stopped  the answer to `stop`; `files`: what init() and shutdown() wrote, under `staging_dir`/stop, of no mini-batch
 
 A result: {"n", "attempt", "outcome": "done" | "failed", "items", "succeeded", "rows", "seconds",
            "bytes": length of its rows in the payload, "columns": [name, ...] or null,
-           "encoding": "text" | "csv" | "jsonl" | "arrow", "errors": [error, ...], "files": [relative path, ...]}
+           "encoding": "text" | "csv" | "jsonl" | "arrow" | "none", "errors": [error, ...],
+           "files": [path relative to `staging_dir`/<n>-<attempt>, ...],
+           "spool": path of a file with the rows, in place of bytes in the payload; only there when they are many}
+`bytes` is the length of the spool's file then, and counts nothing in the payload; the node deletes the file.
 `done`: run() returned something usable; items lost on the way stand in `errors`, then `succeeded` is below `items`.
 `failed`: the attempt gave nothing; `errors` holds the one error, whose `final` says that another would end the same.
 An error: {"file": item or null, "category", "message", "traceback", "final": bool}.
@@ -38,7 +41,8 @@ Frame = Tuple[Dict[str, Any], bytes]
 #: Header length, payload length.
 HEAD = struct.Struct("<IQ")
 
-#: Sequence number, mini-batch number (-1: none), start in nanoseconds of the monotonic clock, sequence number again.
+#: Sequence number, mini-batch number (-1: none; -2 - n: n's result is being written), start in nanoseconds of the
+#: monotonic clock, sequence number again.
 _PROGRESS = struct.Struct("<QqqQ")
 
 #: Bytes of the progress memory.
@@ -169,18 +173,33 @@ class Progress:
         """Note that run() has ended."""
         self._write(-1, time.monotonic_ns())
 
+    def wrap_up(self, mini_batch: int) -> None:
+        """Note that run() has ended, and that its result is being written: `read` sees it as ended."""
+        self._write(-2 - mini_batch, time.monotonic_ns())
+
     def _write(self, mini_batch: int, moment: int) -> None:
         self._sequence += 1
         _PROGRESS.pack_into(self._memory, 0, self._sequence, mini_batch, moment, self._sequence)
 
     def read(self) -> tuple[int | None, float]:
         """Return (mini-batch or None, seconds since it began or ended) as the other side last noted it."""
+        first, mini_batch, moment = self._stable()
+        seconds = max(0.0, (time.monotonic_ns() - moment) / 1e9) if first else 0.0
+        return (None if mini_batch < 0 or not first else mini_batch), seconds
+
+    def culprit(self) -> int | None:
+        """Return the mini-batch in whose run(), or in the writing of whose result, the other side was last seen."""
+        first, mini_batch, _ = self._stable()
+        if not first or mini_batch == -1:
+            return None
+        return mini_batch if mini_batch >= 0 else -2 - mini_batch
+
+    def _stable(self) -> tuple[int, int, int]:
         for _ in range(100):
             first, mini_batch, moment, last = _PROGRESS.unpack_from(self._memory)
             if first == last:
                 break
-        seconds = max(0.0, (time.monotonic_ns() - moment) / 1e9) if first else 0.0
-        return (None if mini_batch < 0 or not first else mini_batch), seconds
+        return first, mini_batch, moment
 
     def close(self) -> None:
         """Unmap the memory."""

@@ -1,0 +1,80 @@
+"""Turns a list of elements into columns and rows: what CSV and Parquet need and a list does not say.
+
+Elements that are mappings (also named tuples, dataclasses, a Series) give their keys as columns, in the order in which
+they turn up; sequences give column_0, column_1, ...; all else is one column, `prediction`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Iterator, Sequence
+
+from .formats import Unencodable
+from .returned import is_a
+
+#: The column of results that are one value each.
+PREDICTION = "prediction"
+
+_MAPPING, _SEQUENCE, _VALUE = "a mapping", "a sequence", "a single value"
+
+
+def fields(element: Any) -> dict[Any, Any] | None:
+    """Return the element as a dict if it has named fields, else None."""
+    if isinstance(element, Mapping):
+        return element if isinstance(element, dict) else dict(element)
+    if isinstance(element, tuple) and hasattr(element, "_asdict"):
+        return dict(element._asdict())
+    if dataclasses.is_dataclass(element) and not isinstance(element, type):
+        return {one.name: getattr(element, one.name) for one in dataclasses.fields(element)}
+    return dict(element.items()) if is_a(element, "pandas", "Series") else None
+
+
+def is_sequence(element: Any) -> bool:
+    """Tell whether the element is a row of fields without names."""
+    return isinstance(element, (list, tuple)) or (hasattr(element, "tolist") and getattr(element, "ndim", 0) > 0)
+
+
+def column(index: int) -> str:
+    """Return the name of a column that has none."""
+    return f"column_{index}"
+
+
+def _kind(element: Any) -> str:
+    if isinstance(element, (str, int, float)):
+        return _VALUE
+    if fields(element) is not None:
+        return _MAPPING
+    return _SEQUENCE if is_sequence(element) else _VALUE
+
+
+def _one_kind(elements: Sequence[Any]) -> str:
+    kinds = [_kind(element) for element in elements]
+    for index, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            reason = f"it is {kind}, element 0 is {kinds[0]}; return elements of one kind"
+            raise Unencodable.element(index, elements[index], reason)
+    return kinds[0] if kinds else _VALUE
+
+
+def tabulate(elements: Sequence[Any], name: str = PREDICTION) -> tuple[list[str], Iterator[list[Any]]]:
+    """Return (names of the columns, rows) of elements; `name` is the column of single values. Missing fields are None.
+
+    Raises:
+        Unencodable: the elements are of several kinds.
+
+    """
+    kind = _one_kind(elements)
+    if kind == _VALUE:
+        return [name], ([element] for element in elements)
+    if kind == _SEQUENCE:
+        width = max(len(element) for element in elements)
+        return [column(index) for index in range(width)], (_padded(element, width) for element in elements)
+    mappings = [fields(element) or {} for element in elements]
+    keys = list(dict.fromkeys(key for mapping in mappings for key in mapping))
+    return [str(key) for key in keys], ([mapping.get(key) for key in keys] for mapping in mappings)
+
+
+def _padded(element: Any, width: int) -> list[Any]:
+    row = list(element)
+    return row + [None] * (width - len(row))

@@ -1,0 +1,89 @@
+"""Azure's helper `from azureml_user.parallel_run import EntryScript`, where its package is not installed."""
+
+# Paths are plain strings here: a Path a mini-batch would cost more than the mini-batch.
+# ruff: noqa: PTH103, PTH118
+# ruff: noqa: PTH
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Sequence
+
+from .start import Start
+
+PACKAGE = "azureml_user"
+MODULE = PACKAGE + ".parallel_run"
+
+
+def entry_script_class(start: Start) -> type:
+    """Return the class that a script knows as EntryScript, filled with what this process is told."""
+
+    class EntryScript:
+        """What a script may ask about the process that runs it."""
+
+        #: The folder of the job's logs for users.
+        log_dir = start.log_dir
+        #: Where the script's own output files go.
+        output_dir = start.output_dir
+        #: The process's working folder.
+        working_dir = start.working_dir
+        #: The process's name.
+        agent_name = start.process
+
+        @property
+        def logger(self) -> logging.Logger:
+            """Return a logger whose lines go to logs/user/entry_script_log/<node>/<process>.log.txt."""
+            return entry_script_logger(start)
+
+    return EntryScript
+
+
+def entry_script_logger(start: Start) -> logging.Logger:
+    """Return the entry script's logger; its file is made with the first line."""
+    logger = logging.getLogger("EntryScript")
+    if not logger.handlers:
+        folder = os.path.join(start.log_dir, "entry_script_log", start.node)
+        os.makedirs(folder, exist_ok=True)
+        handler = logging.FileHandler(os.path.join(folder, start.process + ".log.txt"), encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s|%(levelname)s|%(process)d|%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(start.logging_level.upper())
+        logger.propagate = False
+    return logger
+
+
+class AzuremlUser(MetaPathFinder, Loader):
+    """Finds `azureml_user` and its `parallel_run`; stands last in sys.meta_path, so that the real package wins."""
+
+    def __init__(self, start: Start) -> None:
+        """Remember what EntryScript will answer."""
+        self._start = start
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - importlib's signature
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        """Return a spec for the two names."""
+        if fullname not in (PACKAGE, MODULE):
+            return None
+        return ModuleSpec(fullname, self, is_package=fullname == PACKAGE)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Leave the making of the module to Python."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put the class into `parallel_run`."""
+        if module.__name__ == MODULE:
+            module.EntryScript = entry_script_class(self._start)  # type: ignore[attr-defined]
+
+
+def offer(start: Start) -> None:
+    """Make the import work from now on."""
+    sys.meta_path.append(AzuremlUser(start))

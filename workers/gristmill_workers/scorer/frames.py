@@ -1,0 +1,108 @@
+"""Writes pandas DataFrames, one or a stream of them, piece by piece."""
+
+from __future__ import annotations
+
+import io
+import sys
+from itertools import chain
+from typing import Any, Callable, Iterable, Iterator
+
+from . import arrow, jsonl
+from .formats import Format, Unencodable, Written
+from .sink import Sink, SinkStream
+
+#: Rows that are turned into JSON at once.
+_SLICE = 8192
+
+
+def names(frame: Any) -> list[str]:
+    """Return the columns' names; those of several levels are joined by an underscore."""
+    return ["_".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in frame.columns]
+
+
+def write(frames: Iterable[Any], form: Format, sink: Sink) -> Written:
+    """Write DataFrames in the output's format, each before the next is asked for (Parquet: at the end).
+
+    Raises:
+        Unencodable: the format has no form for what a frame holds, or a frame's columns are not those of the first.
+        Exception: what the iterator itself raises.
+
+    """
+    if form.kind == "parquet" and arrow.available():
+        return arrow.write_frames(_alike(frames, []), sink)
+    columns: list[str] = []
+    encode, encoding = _encoder(form, sink)
+    rows = 0
+    for frame in _alike(frames, columns, strict=form.kind == "csv" or form.header):
+        rows += len(frame)
+        _guarded(encode, frame)
+    named = encoding == "csv" or (form.header and encoding == "text")
+    return Written(rows, encoding, columns if named else None)
+
+
+def _encoder(form: Format, sink: Sink) -> tuple[Callable[[Any], None], str]:
+    """Return (what writes one frame, the encoding's name)."""
+    if form.kind == "none":
+        return (lambda _frame: None), "none"
+    if form.kind in ("jsonl", "parquet"):
+        return (lambda frame: jsonl.write(objects(frame), sink)), "jsonl"
+    return _csv_encoder(form, sink), form.kind
+
+
+def _csv_encoder(form: Format, sink: Sink) -> Callable[[Any], None]:
+    binary: Any = SinkStream(sink)
+    stream = io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="")
+    options: dict[str, Any] = {"header": False, "index": False, "sep": form.delimiter, _terminator(): "\n"}
+
+    def encode(frame: Any) -> None:
+        frame.to_csv(stream, **options)
+        stream.flush()
+
+    return encode
+
+
+def _terminator() -> str:
+    """Return pandas' word for what ends a line; it was spelt otherwise before 1.5."""
+    version = str(getattr(sys.modules["pandas"], "__version__", "1.5")).split(".")
+    old = version[0] == "0" or (version[0] == "1" and version[1] in "01234")
+    return "line_terminator" if old else "lineterminator"
+
+
+def _guarded(encode: Callable[[Any], None], frame: Any) -> None:
+    try:
+        encode(frame)
+    except (Unencodable, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise Unencodable("the DataFrame", error) from error
+
+
+def _alike(frames: Iterable[Any], columns: list[str], *, strict: bool = False) -> Iterator[Any]:
+    """Yield the frames; fill `columns` by the first one's, and refuse others if `strict`."""
+    for index, frame in enumerate(frames):
+        found = names(frame)
+        if index == 0:
+            columns.extend(found)
+        elif strict and found != columns:
+            raise Unencodable(f"part {index}", f"its columns are {found}, those before it {columns}")
+        yield frame
+
+
+def objects(frame: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows as dicts of Python's own values, with None for what is missing."""
+    keys = names(frame)
+    slices = (frame.iloc[first : first + _SLICE] for first in range(0, len(frame), _SLICE))
+    rows = chain.from_iterable(zip(*_values(part)) for part in slices)
+    return (dict(zip(keys, row)) for row in rows) if keys else ({} for _ in range(len(frame)))
+
+
+def _values(frame: Any) -> list[list[Any]]:
+    return [_column(frame.iloc[:, index]) for index in range(frame.shape[1])]
+
+
+def _column(series: Any) -> list[Any]:
+    values: list[Any] = series.tolist()
+    missing = series.isna()
+    if not missing.any():
+        return values
+    return [None if lacks else value for value, lacks in zip(values, missing)]

@@ -1,0 +1,118 @@
+"""Files that the script writes itself under AZUREML_BI_OUTPUT_PATH.
+
+That is a private folder of this process. After each run() its files are moved to a folder of the attempt, from where
+the node publishes them when the attempt commits; a failed attempt's files are deleted. Folders stay, so that a script
+that made them in init() still finds them. Files that are there when init() ends are the script's own long-lived ones
+(a log, an open database): they belong to no mini-batch, stay where they are, and are handed over at the end.
+"""
+
+# Paths are plain strings here: a Path a mini-batch would cost more than the mini-batch.
+# ruff: noqa: PTH103, PTH105, PTH108, PTH118, PTH120, PTH208, PTH116
+# ruff: noqa: PTH, PTH116
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import stat
+import time
+from typing import Iterator
+
+_LOG = logging.getLogger("gristmill.scorer")
+
+#: The folder under `staging_dir` of the files that belong to no mini-batch.
+LAST = "stop"
+
+#: Nanoseconds after which two changes of a folder bear different times on any file system.
+_TELLING_APART = 3_000_000_000
+
+
+class WrittenFiles:
+    """Watches the script's output folder."""
+
+    def __init__(self, folder: str, staging: str) -> None:
+        """Watch `folder`; finished attempts' files go to folders under `staging`."""
+        self._folder = folder
+        self._staging = staging
+        self._own: set[str] = set()
+        self._passed_over: set[str] = set()
+        self._empty_since = -1
+
+    def keep(self) -> None:
+        """Take the files that are there now for the script's long-lived ones."""
+        self._own = set(self._found())
+        if self._own:
+            some = ", ".join(sorted(self._own)[:3])
+            _LOG.warning(
+                "init() wrote %d file(s) under AZUREML_BI_OUTPUT_PATH (%s): they belong to no mini-batch, and are "
+                "handed over when this process ends. Let run() write the files that belong to its items.",
+                len(self._own),
+                some,
+            )
+
+    def take(self, mini_batch: int, attempt: int) -> list[str]:
+        """Move the files of a finished attempt to its folder; return their paths relative to it."""
+        if not self._any():
+            return []
+        return self._move(set(self._found()) - self._own, f"{mini_batch}-{attempt}")
+
+    def discard(self) -> None:
+        """Delete the files of a failed attempt."""
+        if self._any():
+            for path in set(self._found()) - self._own:
+                os.unlink(os.path.join(self._folder, path))
+
+    def take_last(self) -> list[str]:
+        """Move all files that are left to the folder of what belongs to no mini-batch; return their paths."""
+        return self._move(set(self._found()), LAST) if self._any() else []
+
+    def _any(self) -> bool:
+        """Most scripts write no files: one look at the folder tells, and mostly its time of change does."""
+        try:
+            changed = os.stat(self._folder).st_mtime_ns
+            if changed == self._empty_since:
+                return False
+            if os.listdir(self._folder):
+                self._empty_since = -1
+                return True
+        except OSError:
+            return False
+        # A change that comes now must show another time than this one: file systems tell times apart by up to 2 s.
+        self._empty_since = changed if time.time_ns() - changed > _TELLING_APART else -1
+        return False
+
+    def _move(self, paths: set[str], name: str) -> list[str]:
+        for path in sorted(paths):
+            target = os.path.join(self._staging, name, path)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            _move(os.path.join(self._folder, path), target)
+        return sorted(paths)
+
+    def _found(self, below: str = "") -> Iterator[str]:
+        """Yield the paths, relative to the folder, of all plain files in it."""
+        with os.scandir(os.path.join(self._folder, below)) as entries:
+            for entry in list(entries):
+                path = os.path.join(below, entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._found(path)
+                elif stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
+                    yield path
+                else:
+                    self._pass_over(path)
+
+    def _pass_over(self, path: str) -> None:
+        if path not in self._passed_over:
+            self._passed_over.add(path)
+            _LOG.warning("AZUREML_BI_OUTPUT_PATH: %s is no plain file and is left out of the output", path)
+
+
+def _move(source: str, target: str) -> None:
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copyfile(source, target, follow_symlinks=False)
+        os.unlink(source)
