@@ -22,7 +22,6 @@ from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from celery import Celery, signals
-from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
 from gristmill.errors import LedgerFailed
@@ -157,8 +156,9 @@ class Queue:
         """Delete a compute's queue and what Celery noted about it: for computes that live as long as one job."""
         queue = queue_name(compute)
         with self._application.connection_for_write() as connection:
-            bound = KombuQueue(queue, exchange=queue, routing_key=queue, channel=connection.default_channel)
-            bound.delete()
+            channel = connection.default_channel
+            channel.queue_delete(queue)
+            channel.client.delete(f"_kombu.binding.{queue}", f"_kombu.binding_permanent.{queue}")
 
     def close(self) -> None:
         """Close the connections."""

@@ -42,7 +42,7 @@ DYING_SECONDS: Final = 0.5
 LEAVE_SECONDS: Final = 5.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Place:
     """A place in the pool: whoever scores there now."""
 
@@ -67,6 +67,8 @@ class Pool:
         self._once_ready = False
         #: Mini-batches that a dead scorer had been given and not begun: to be scored again, at no attempt's cost.
         self.returned: deque[Work] = deque()
+        #: Scorers in a row that died while they had nothing to do.
+        self.idle_deaths = 0
         #: Seconds that a mini-batch takes, lately; None before the first.
         self.pace: float | None = None
 
@@ -170,6 +172,7 @@ class Pool:
             events.append(Scored(work=work, result=result, data=payload[start : start + length]))
             start += length
             self._measure(result["seconds"])
+            self.idle_deaths = 0
         return events
 
     def _measure(self, seconds: float) -> None:
@@ -210,6 +213,7 @@ class Pool:
         self.returned.extend(work for work in held if work is not guilty)
         self._places.append(self._fill())
         if guilty is None:
+            self.idle_deaths += 1
             return []
         return [Failed(work=guilty, category=category, message=message.replace("{end}", end), traceback=traceback)]
 

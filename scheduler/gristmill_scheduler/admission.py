@@ -1,0 +1,103 @@
+"""What a job must pass before anything of it runs: a refusal costs nothing and names the field and the fix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gristmill_storage.listing import check_input
+
+from gristmill.errors import JobNotFound, Mistake, ModelNotFound, NotFound, OutputExists
+from gristmill.spec import Job, OutputAction, from_json, to_json
+from gristmill_storage import job_folder
+from gristmill_storage.files import Store, open_store
+
+
+def admit(job: Job, *, environment: Mapping[str, str]) -> Store:
+    """Check a new job whole and make its folder; return the folder's store.
+
+    Raises:
+        Mistake: the job cannot be run as it was asked for.
+
+    """
+    check_input(job.input, recursive=job.deployment.settings.recursive, output_folder=job.output.folder)
+    check_output(job)
+    _check_model(job, environment)
+    folder = open_store(job_folder.url(job.output.folder, job.name))
+    if folder.exists(job_folder.SPEC):
+        raise Mistake(f"job name: {job.name} is taken in {job.output.folder}; give another name, or resume that job")
+    folder.create(job_folder.SPEC, json.dumps(to_json(job), indent=1).encode())
+    return folder
+
+
+def published_names(job: Job) -> tuple[str, ...]:
+    """Return the names of the files that a job leaves in its output folder."""
+    settings = job.deployment.settings
+    rows = (settings.output_file_name,) if settings.output_action is OutputAction.APPEND_ROW else ()
+    return (*rows, job_folder.OUTPUT_ERRORS, job_folder.OUTPUT_SUMMARY)
+
+
+def check_output(job: Job) -> None:
+    """Refuse a job whose output is there already.
+
+    Raises:
+        OutputExists: one of the files that the job is to write exists, and it may not overwrite.
+
+    """
+    if job.output.overwrite:
+        return
+    output = open_store(job.output.folder)
+    for name in published_names(job):
+        if output.exists(name):
+            message = f"output: {name} exists in {job.output.folder}; give another folder, or allow --overwrite"
+            raise OutputExists(message)
+
+
+def _check_model(job: Job, environment: Mapping[str, str]) -> None:
+    model = job.deployment.model
+    if model is None or model.path or environment.get("MLFLOW_TRACKING_URI"):
+        return
+    if model.reference.startswith("azureml:"):
+        raise ModelNotFound(
+            f"model: {model.reference} is a reference into a registry, and MLFLOW_TRACKING_URI names none; "
+            "give the model's path by --model PATH",
+        )
+
+
+def readmit(url: str) -> tuple[Job, Store]:
+    """Return a job that was begun before, from its folder.
+
+    Raises:
+        JobNotFound: there is no job in that folder.
+        Mistake: the job cannot go on: its output was published, or somebody else's is in its place.
+
+    """
+    folder = open_store(url)
+    try:
+        document = json.loads(folder.read(job_folder.SPEC))
+    except NotFound as error:
+        raise JobNotFound(f"{url}: no job was begun there ({job_folder.SPEC} is missing)") from error
+    try:
+        job = from_json(Job, document)
+    except ValueError as error:
+        raise JobNotFound(f"{url}: {job_folder.SPEC} cannot be read: {error}") from error
+    if _completed(folder):
+        raise Mistake(f"{url}: job {job.name} is complete; there is nothing to resume")
+    folder.delete(job_folder.RESULT)
+    if not folder.exists(job_folder.PUBLISHING):
+        check_output(job)
+    return job, folder
+
+
+def _completed(folder: Store) -> bool:
+    try:
+        result = json.loads(folder.read(job_folder.RESULT))
+    except NotFound:
+        return False
+    return bool(result.get("status") == "Completed")
+
+
+def on_compute(job: Job, compute: str) -> Job:
+    """Return the job with its instances sent to another compute."""
+    return replace(job, deployment=replace(job.deployment, compute=compute))

@@ -1,0 +1,105 @@
+"""The plan: the input's listing, cut into mini-batches, written to the manifest in chunks while scoring goes on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+from gristmill_storage.listing import Item, list_input
+
+from gristmill.errors import GristmillError
+from gristmill.spec import Job
+from gristmill_storage.files import Store
+from gristmill_storage.ledger import Ledger
+from gristmill_storage.manifest import ChunkInfo, ManifestReader, ManifestWriter, cut
+
+log = logging.getLogger("gristmill.scheduler")
+
+
+class Planner:
+    """Lists a job's input in a thread of its own; goes on where an earlier plan of the same job ended."""
+
+    def __init__(self, job: Job, folder: Store, ledger: Ledger) -> None:
+        """Take the job, its folder, and the ledger that is told of each chunk."""
+        self._job = job
+        self._folder = folder
+        self._ledger = ledger
+        self._stopping = threading.Event()
+        self._error: GristmillError | None = None
+        self._thread = threading.Thread(target=self._run, name=f"plan-{job.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin (or go on) listing."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what ended the plan, if something did."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """End the listing, done or not, and wait for it."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._plan()
+        except GristmillError as error:
+            self._error = error
+        except Exception as error:
+            log.exception("the listing of job %s failed", self._job.name)
+            self._error = GristmillError(f"the listing failed: {error!r} (see the scheduler's log)")
+
+    def _plan(self) -> None:
+        """Write the manifest, whole; each chunk is in storage before the ledger hears of it."""
+        reader = ManifestReader(self._folder)
+        if reader.totals() is not None:
+            return
+        settings = self._job.deployment.settings
+        writer = ManifestWriter(self._folder, resume=reader)
+        for mini_batch in cut(
+            self._items(reader.last_item()),
+            size=settings.mini_batch_size,
+            max_bytes=settings.mini_batch_bytes,
+            first=writer.next,
+        ):
+            if self._stopping.is_set():
+                return
+            self._extend(writer.add(mini_batch))
+        self._extend(writer.close())
+        self._close(writer.next)
+
+    def _extend(self, chunk: ChunkInfo | None) -> None:
+        if chunk is not None:
+            self._ledger.extend(
+                self._job.name,
+                first=chunk.first,
+                count=chunk.count,
+                items=chunk.items,
+                size=chunk.size,
+                closed=False,
+            )
+
+    def _close(self, planned: int) -> None:
+        self._ledger.extend(self._job.name, first=planned, count=0, items=0, size=0, closed=True)
+
+    def _items(self, after: str | None) -> Iterator[Item]:
+        """Yield the input's items; those up to and with `after` are planned already."""
+        settings = self._job.deployment.settings
+        items = list_input(
+            self._job.input,
+            recursive=settings.recursive,
+            sizes=settings.mini_batch_bytes is not None,
+        )
+        if after is None:
+            yield from items
+            return
+        last = _bytes(after)
+        yield from (item for item in items if _bytes(item.name) > last)
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

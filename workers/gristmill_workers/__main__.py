@@ -1,0 +1,7 @@
+"""`python -m gristmill_workers`."""
+
+from __future__ import annotations
+
+from gristmill_workers.node import main
+
+raise SystemExit(main())

@@ -1,0 +1,219 @@
+"""Finished mini-batches, gathered into parts: made durable first, told to the ledger after."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from gristmill.errors import GristmillError
+from gristmill_storage import job_folder
+from gristmill_storage.files import Store
+from gristmill_storage.ledger import Commit, Entry
+from gristmill_storage.parts import Block, PartWriter, part_name
+
+#: Bytes of rows at which a part is sealed.
+PART_BYTES: Final = 16 * 1024 * 1024
+
+#: Seconds after which the first part is sealed, how much longer each next one is kept, and the longest.
+FIRST_SECONDS: Final = 0.25
+GROWTH: Final = 1.5
+LONGEST_SECONDS: Final = 10.0
+
+#: Sealed parts that may wait for the disk before scoring waits for them.
+SEALING_LIMIT: Final = 2
+
+log = logging.getLogger("gristmill.node")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A part that was written and not yet sealed."""
+
+    writer: PartWriter
+    name: str
+    entries: list[Entry]
+
+
+class Collector:
+    """Writes blocks into a part and says when it is time to seal it."""
+
+    def __init__(self, folder: Store, *, epoch: str, instance: str) -> None:
+        """Take the job's folder and whose parts these are."""
+        self._folder = folder
+        self._epoch = epoch
+        self._instance = instance
+        self._serial = 0
+        self._keep_seconds = FIRST_SECONDS
+        self._begun = 0.0
+        self._writer: PartWriter | None = None
+        self._name = ""
+        self._blocks: list[tuple[str, Block]] = []
+        self._bytes = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was added since the last `take`."""
+        return not self._blocks
+
+    @property
+    def due(self) -> bool:
+        """Whether the part is large or old enough to be sealed."""
+        return not self.empty and (self._bytes >= PART_BYTES or time.monotonic() - self._begun >= self._keep_seconds)
+
+    def add(self, token: str, block: Block, data: bytes, spool: Path | None, files: Path | None) -> None:
+        """Add a mini-batch's outcome; `spool` holds its rows where `data` does not, `files` what its script wrote.
+
+        Raises:
+            StorageFailed: the store does not take it.
+
+        """
+        writer = self._writer or self._begin(block.mini_batch)
+        if files is not None:
+            self._place(files, block)
+        if spool is not None:
+            writer.add(block, spool=spool)
+            spool.unlink(missing_ok=True)
+        else:
+            writer.add(block, data)
+        self._blocks.append((token, replace(block, errors=())))
+        self._bytes += block.size
+
+    def _begin(self, mini_batch: int) -> PartWriter:
+        self._serial += 1
+        self._begun = time.monotonic()
+        self._name = part_name(self._epoch, mini_batch, self._instance, self._serial)
+        self._writer = PartWriter(self._folder, self._name)
+        return self._writer
+
+    def _place(self, files: Path, block: Block) -> None:
+        """Put what a script wrote into the job's folder, under the part that will name it."""
+        target = job_folder.files_folder(self._name, block.mini_batch)
+        for name in block.files:
+            move_into(self._folder, f"{target}/{name}", files / name)
+        shutil.rmtree(files, ignore_errors=True)
+
+    def take(self) -> Draft | None:
+        """Hand over what was added, to be sealed; None when that is nothing."""
+        if self._writer is None:
+            return None
+        draft = Draft(writer=self._writer, name=self._name, entries=list(_entries(self._blocks)))
+        self._keep_seconds = min(LONGEST_SECONDS, self._keep_seconds * GROWTH)
+        self._writer, self._blocks, self._bytes = None, [], 0
+        return draft
+
+    def discard(self) -> None:
+        """Drop what was added and not taken."""
+        if self._writer is not None:
+            self._writer.discard()
+            self._writer, self._blocks, self._bytes = None, [], 0
+
+
+def move_into(store: Store, path: str, source: Path) -> None:
+    """Give a local file a place in a store; it is moved where both are on one file system."""
+    local = store.local_path(path)
+    if local is not None:
+        local.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, local)
+        return
+    with source.open("rb") as stream, store.writer(path, overwrite=True) as writer:
+        writer.copy_from(stream, 0, source.stat().st_size)
+        writer.publish()
+
+
+def _entries(blocks: Iterable[tuple[str, Block]]) -> Iterator[Entry]:
+    """Yield one entry for each run of neighbours under one lease."""
+    current: Entry | None = None
+    for token, block in sorted(blocks, key=lambda pair: pair[1].mini_batch):
+        if current is not None and current.token == token and current.last + 1 == block.mini_batch:
+            current = replace(
+                current,
+                last=block.mini_batch,
+                items=current.items + block.items,
+                succeeded=current.succeeded + block.succeeded,
+                failed=current.failed + block.failed,
+                rows=current.rows + block.rows,
+                size=current.size + block.size,
+            )
+            continue
+        if current is not None:
+            yield current
+        current = Entry(
+            token=token,
+            first=block.mini_batch,
+            last=block.mini_batch,
+            items=block.items,
+            succeeded=block.succeeded,
+            failed=block.failed,
+            rows=block.rows,
+            size=block.size,
+        )
+    if current is not None:
+        yield current
+
+
+class Committer:
+    """Seals parts and commits them in a thread of its own, one after the other, while scoring goes on."""
+
+    def __init__(self, commit: Callable[[str, list[Entry]], Commit]) -> None:
+        """Take what tells the ledger of a durable part."""
+        self._commit = commit
+        self._drafts: queue.Queue[Draft | None] = queue.Queue(SEALING_LIMIT)
+        self._error: GristmillError | None = None
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+        self._thread.start()
+
+    def put(self, draft: Draft) -> None:
+        """Hand over a part; waits while too many wait for the disk.
+
+        Raises:
+            GristmillError: what ended an earlier commit.
+
+        """
+        self.check()
+        self._drafts.put(draft)
+
+    def check(self) -> None:
+        """Raise what ended a commit, if something did."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Commit what waits, then end.
+
+        Raises:
+            GristmillError: what ended a commit.
+
+        """
+        self._drafts.put(None)
+        self._thread.join()
+        self.check()
+
+    def _run(self) -> None:
+        while (draft := self._drafts.get()) is not None:
+            if self._error is not None:
+                draft.writer.discard()
+                continue
+            try:
+                self._seal(draft)
+            except GristmillError as error:
+                self._error = error
+            except Exception as error:
+                log.exception("a part could not be sealed")
+                self._error = GristmillError(f"part {draft.name} could not be sealed: {error!r}")
+
+    def _seal(self, draft: Draft) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(draft.writer.discard)
+            draft.writer.seal()
+            stack.pop_all()
+        answer = self._commit(draft.name, draft.entries)
+        if answer.refused:
+            log.info("part %s: %s came too late and does not count", draft.name, answer.refused)

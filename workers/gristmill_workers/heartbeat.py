@@ -1,0 +1,70 @@
+"""The sign of life of an instance: tells the ledger in time that its leases are in good hands."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from gristmill.errors import GristmillError, LedgerFailed
+
+#: Signs of life in the time of one lease.
+BEATS: Final = 4
+
+#: Seconds between two signs at most, so that a progress display is not stale.
+LONGEST_SECONDS: Final = 1.0
+
+log = logging.getLogger("gristmill.node")
+
+
+class Heartbeat:
+    """Renews in a thread of its own, until it is stopped or the ledger says that the instance is none of its own."""
+
+    def __init__(self, renew: Callable[[Mapping[str, Any]], str], *, lease_seconds: float) -> None:
+        """Take what renews (it returns the job's state) and how long a lease lasts."""
+        self._renew = renew
+        self._seconds = min(LONGEST_SECONDS, lease_seconds / BEATS)
+        self._stopping = threading.Event()
+        self._error: GristmillError | None = None
+        self._info: dict[str, Any] = {}
+        #: The job's state, as last heard.
+        self.state = "open"
+        self._changed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self, info: Mapping[str, Any]) -> None:
+        """Begin, with what the instance has to say of itself."""
+        self._info = dict(info)
+        self._thread.start()
+
+    def say(self, **news: object) -> None:
+        """Change what the instance says of itself; told at once when it changed."""
+        changed = {**self._info, **news}
+        if changed != self._info:
+            self._info = changed
+            self._changed.set()
+
+    def check(self) -> None:
+        """Raise what ended the heartbeat, if something did."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self._changed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.state = self._renew(dict(self._info))
+            except LedgerFailed as error:
+                if type(error) is not LedgerFailed:
+                    self._error = error
+                    return
+                log.warning("no sign of life could be given: %s", error)
+            self._changed.wait(self._seconds)
+            self._changed.clear()

@@ -1,0 +1,129 @@
+"""Where the items of a mini-batch lie on this machine: where they are, or fetched there while others are scored."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Protocol
+
+from gristmill_storage.listing import fetch, input_root, input_url
+
+from gristmill.errors import GristmillError
+from gristmill.spec import Input
+from gristmill.states import Category
+from gristmill_storage.files import open_store
+from gristmill_workers.work import Failed, Work
+
+#: Items that are fetched at once.
+FETCHERS: Final = 16
+
+
+class Inputs(Protocol):
+    """Brings mini-batches from leased to ready."""
+
+    #: The folder that item names are relative to, on this machine.
+    root: str
+
+    def want(self, works: Iterable[Work]) -> None:
+        """Begin to make mini-batches ready."""
+
+    def ready(self, waiting: deque[Work]) -> list[Failed]:
+        """Move the mini-batches that became ready to `waiting`, in order; return those that cannot be had."""
+
+    def done(self, work: Work) -> None:
+        """Free what a mini-batch holds: its attempt has ended."""
+
+    @property
+    def pending(self) -> int:
+        """How many mini-batches are not ready yet."""
+
+    def close(self) -> None:
+        """End what is under way."""
+
+
+class LocalInputs:
+    """Items on this machine's file systems: ready as they are."""
+
+    def __init__(self, root: str) -> None:
+        """Take the input's root folder."""
+        self.root = root
+        self._works: deque[Work] = deque()
+
+    def want(self, works: Iterable[Work]) -> None:
+        """Take them as ready."""
+        self._works.extend(works)
+
+    def ready(self, waiting: deque[Work]) -> list[Failed]:
+        """Hand them on."""
+        waiting.extend(self._works)
+        self._works.clear()
+        return []
+
+    def done(self, work: Work) -> None:
+        """Do nothing: the user's files stay."""
+
+    @property
+    def pending(self) -> int:
+        """Return 0 but between `want` and `ready`."""
+        return len(self._works)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class FetchedInputs:
+    """Items of a remote store, copied to a folder of this instance and removed when they are scored."""
+
+    def __init__(self, given: Input, folder: Path) -> None:
+        """Take the input and the folder that it is copied to."""
+        self.root = str(folder)
+        self._folder = folder
+        self._store = open_store(input_url(given))
+        self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
+        self._fetching: deque[tuple[Work, list[Future[Path]]]] = deque()
+
+    def want(self, works: Iterable[Work]) -> None:
+        """Begin to fetch."""
+        for work in works:
+            self._fetching.append((work, [self._pool.submit(self._fetch, item) for item in work.items]))
+
+    def _fetch(self, item: str) -> Path:
+        return fetch(self._store, item, self._folder)
+
+    def ready(self, waiting: deque[Work]) -> list[Failed]:
+        """Hand on those at the left whose items have all come."""
+        failed: list[Failed] = []
+        while self._fetching and all(future.done() for future in self._fetching[0][1]):
+            work, futures = self._fetching.popleft()
+            error = next((future.exception() for future in futures if future.exception() is not None), None)
+            if error is None:
+                waiting.append(work)
+                continue
+            self.done(work)
+            message = error.message if isinstance(error, GristmillError) else repr(error)
+            failed.append(Failed(work=work, category=Category.FETCH, message=message))
+        return failed
+
+    def done(self, work: Work) -> None:
+        """Remove a mini-batch's copies."""
+        for item in work.items:
+            with contextlib.suppress(OSError):
+                (self._folder / item).unlink()
+
+    @property
+    def pending(self) -> int:
+        """Return how many mini-batches are under way."""
+        return len(self._fetching)
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def open_inputs(given: Input, scratch: Path) -> Inputs:
+    """Return what makes a job's items ready on this machine; copies go below `scratch`."""
+    root = input_root(given)
+    return LocalInputs(root) if root is not None else FetchedInputs(given, scratch / "inputs")

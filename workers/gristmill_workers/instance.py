@@ -1,0 +1,122 @@
+"""An instance: one node's share of one job. It joins, makes ready what its scorers need, works, and leaves."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gristmill.errors import Fenced, GristmillError, LedgerLost
+from gristmill_storage import job_folder
+from gristmill_storage.ledger import Registration
+from gristmill_workers.heartbeat import Heartbeat
+from gristmill_workers.inputs import open_inputs
+from gristmill_workers.job_logs import JobLogs
+from gristmill_workers.preparation import Launcher, prepare
+from gristmill_workers.scoring import Assignment, Scoring
+
+
+class Instance:
+    """Joins a job, works, leaves."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        """Take the assignment; nothing happens before `run`."""
+        self._assignment = assignment
+        self._job = assignment.job
+        self._ledger = assignment.ledger
+        self._name = f"{_plain(assignment.settings.node_name)}-{assignment.slot}-{uuid.uuid4().hex[:8]}"
+        self._heartbeat: Heartbeat | None = None
+
+    def run(self) -> None:
+        """Work for the job until there is nothing left, it was ended, or the node is to leave."""
+        info = {"role": "instance", "slot": self._assignment.slot, "node": self._assignment.settings.node_name}
+        registration = self._ledger.register(self._job.name, instance=self._name, info=info)
+        if registration.state != "open":
+            return
+        scratch = Path(tempfile.mkdtemp(prefix=f"gristmill-{self._job.name}-", dir=self._assignment.settings.scratch))
+        logs = JobLogs(
+            self._assignment.folder,
+            node=self._assignment.settings.node_name,
+            slot=self._assignment.slot,
+            scratch=scratch,
+        )
+        try:
+            if not self._is_double():
+                self._work(registration, info, scratch, logs)
+        except (Fenced, LedgerLost) as error:
+            logs.system.warning("instance %s is on its own: %s", self._name, error)
+        except GristmillError as error:
+            logs.system.error("instance %s ends the job: %s\n%s", self._name, error, error.detail)
+            self._ledger.stop(self._job.name, state="stopped", error=error.to_json())
+        finally:
+            self._leave(logs)
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _is_double(self) -> bool:
+        """Return whether another instance has this one's slot: a message was sent twice, and the first name stays."""
+        others = [
+            instance.name
+            for instance in self._ledger.snapshot(self._job.name).instances
+            if instance.info.get("slot") == self._assignment.slot and instance.info.get("role") == "instance"
+        ]
+        return min(others, default=self._name) != self._name
+
+    def _work(self, registration: Registration, info: Mapping[str, Any], scratch: Path, logs: JobLogs) -> None:
+        self._heartbeat = Heartbeat(
+            lambda news: self._ledger.renew(self._job.name, instance=self._name, info=news),
+            lease_seconds=registration.lease_seconds,
+        )
+        self._heartbeat.start({**info, "doing": "making model and environment ready"})
+        prepared = prepare(
+            self._job,
+            scratch=scratch,
+            settings=self._assignment.settings,
+            log=logs.system.info,
+        )
+        self._heartbeat.say(doing="running init()", python=prepared.python.python)
+        inputs = open_inputs(self._job.input, scratch)
+        launcher = Launcher(
+            self._job,
+            prepared,
+            root=inputs.root,
+            logs=logs,
+            scratch=scratch,
+            staging=self._staging(scratch),
+            settings=self._assignment.settings,
+            share=self._assignment.share,
+        )
+        scoring = Scoring(
+            self._assignment,
+            instance=self._name,
+            epoch=registration.epoch,
+            launcher=launcher,
+            inputs=inputs,
+            heartbeat=self._heartbeat,
+            logs=logs,
+        )
+        try:
+            scoring.run()
+        finally:
+            shutil.rmtree(self._staging(scratch), ignore_errors=True)
+
+    def _staging(self, scratch: Path) -> Path:
+        """Return where a script's files lie until their part is written: on its file system, where it can be."""
+        local = self._assignment.folder.local_path(f"{job_folder.FILES}/.staging-{self._name}")
+        return local if local is not None else scratch / "staging"
+
+    def _leave(self, logs: JobLogs) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        try:
+            self._ledger.leave(self._job.name, instance=self._name)
+        except GristmillError as error:
+            logs.system.warning("instance %s could not say that it leaves: %s", self._name, error)
+        logs.close()
+
+
+def _plain(name: str) -> str:
+    """Return a name in letters that a part's name may hold."""
+    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)[:40] or "node"

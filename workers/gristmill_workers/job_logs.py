@@ -1,0 +1,65 @@
+"""A job's logs as one instance writes them: straight into its folder where that is on this machine, else copied."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+from pathlib import Path
+from typing import Final
+
+from gristmill.errors import StorageFailed
+from gristmill_storage import job_folder
+from gristmill_storage.files import Store
+
+_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+
+
+class JobLogs:
+    """The folder `logs/` of a job, with what this instance puts into it."""
+
+    def __init__(self, folder: Store, *, node: str, slot: int, scratch: Path) -> None:
+        """Take the job's folder, who writes, and where to write when the folder is elsewhere."""
+        self._folder = folder
+        self._local = folder.local_path(job_folder.LOGS)
+        self.root = self._local if self._local is not None else scratch / job_folder.LOGS
+        self.node = f"{node}-{slot}" if slot else node
+        self.system = self._logger()
+
+    def _logger(self) -> logging.Logger:
+        path = self.root / "sys" / "node" / self.node / "_main.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        self._handler.setFormatter(logging.Formatter(_FORMAT))
+        logger = logging.getLogger(f"gristmill.node.{self.node}.{uuid.uuid4().hex[:8]}")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self._handler)
+        return logger
+
+    @property
+    def user(self) -> Path:
+        """The folder of what the user's code says."""
+        return self.root / "user"
+
+    def output(self, stream: str, process: int) -> Path:
+        """Return the file for what a scorer prints to `stream` ("stdout" or "stderr")."""
+        return self.root.parent / job_folder.output_log(stream, self.node, process)
+
+    def script_error(self, mini_batch: int, attempt: int, category: str, message: str, traceback: str) -> None:
+        """Note an attempt that failed, with its traceback."""
+        path = self.user / "error" / self.node / "errors.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(f"mini-batch {mini_batch}, attempt {attempt}: {category}: {message}\n{traceback.rstrip()}\n\n")
+
+    def close(self) -> None:
+        """Close the files; copy them to the job's folder where that is elsewhere."""
+        self.system.removeHandler(self._handler)
+        self._handler.close()
+        if self._local is not None:
+            return
+        for path in sorted(self.root.rglob("*")):
+            if path.is_file():
+                name = path.relative_to(self.root.parent).as_posix()
+                with contextlib.suppress(StorageFailed):
+                    self._folder.replace(name, path.read_bytes())

@@ -1,0 +1,140 @@
+"""What must be there before the first scorer starts: the model, the code, a Python, and a folder of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gristmill.errors import MissingExtra
+from gristmill.settings import ProcessSettings
+from gristmill.spec import Deployment, Job, OutputAction, RowFormat
+from gristmill_workers.environments import ScorerPython, prepare_environment
+from gristmill_workers.job_logs import JobLogs
+from gristmill_workers.models import ModelFolder, prepare_model
+from gristmill_workers.scorer_environment import available_cores, scorer_variables
+from gristmill_workers.scorer_process import Launch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What every scorer of an instance has in common."""
+
+    python: ScorerPython
+    model: ModelFolder
+
+
+def prepare(job: Job, *, scratch: Path, settings: ProcessSettings, log: Callable[[str], None]) -> Prepared:
+    """Make the model and the Python ready.
+
+    Raises:
+        GristmillError: one of them cannot be had; the message names it and the fix.
+
+    """
+    if job.deployment.settings.output_format is RowFormat.PARQUET:
+        _require_pyarrow()
+    model = prepare_model(job.deployment, scratch=scratch, settings=settings, log=log)
+    python = prepare_environment(
+        job.deployment,
+        job.environment_mode,
+        mlflow_model=model.mlflow_path,
+        settings=settings,
+        log=log,
+    )
+    log(f"scorers run on Python {python.python}: {python.why}")
+    return Prepared(python=python, model=model)
+
+
+def _require_pyarrow() -> None:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtra("settings.output_format: parquet", "parquet")
+
+
+class Launcher:
+    """Makes the launch of one scorer after another, each with a number and folders of its own."""
+
+    def __init__(
+        self,
+        job: Job,
+        prepared: Prepared,
+        *,
+        root: str,
+        logs: JobLogs,
+        scratch: Path,
+        staging: Path,
+        settings: ProcessSettings,
+        share: int,
+    ) -> None:
+        """Take the job, what was prepared, and where everything goes; `share` instances use this machine's cores."""
+        self._job = job
+        self._prepared = prepared
+        self._root = root
+        self._logs = logs
+        self._scratch = scratch
+        #: Where the files of an attempt lie until it is judged.
+        self.staging = staging
+        self._settings = settings
+        self._share = share
+        self._numbers = itertools.count(0)
+
+    def __call__(self) -> Launch:
+        """Return the next scorer's launch."""
+        number = next(self._numbers)
+        folder = self._scratch / f"process{number:03d}"
+        output = folder / "output"
+        output.mkdir(parents=True, exist_ok=True)
+        return Launch(
+            python=self._prepared.python.executable,
+            variables=self._variables(number, folder, output),
+            start=self._start(number, folder, output),
+            folder=folder,
+            stdout=self._logs.output("stdout", number),
+            stderr=self._logs.output("stderr", number),
+        )
+
+    def _variables(self, number: int, folder: Path, output: Path) -> Mapping[str, str]:
+        return scorer_variables(
+            self._job.deployment,
+            base=self._settings.environment,
+            azureml_model_dir=self._prepared.model.azureml_model_dir,
+            output_dir=output,
+            scratch=folder,
+            cores=max(1, available_cores() // self._share),
+            process=number,
+        )
+
+    def _start(self, number: int, folder: Path, output: Path) -> dict[str, Any]:
+        """Return the `start` frame (see `scorer/child.py`)."""
+        deployment = self._job.deployment
+        frame: dict[str, Any] = {
+            "type": "start",
+            "root": self._root,
+            "output_dir": str(output),
+            "staging_dir": str(self.staging),
+            "log_dir": str(self._logs.user),
+            "node": self._logs.node,
+            "process": f"process{number:03d}",
+            "logging_level": deployment.settings.logging_level,
+            "format": row_format(deployment),
+            "argv": ["--logging_level", deployment.settings.logging_level.upper()],
+            "working_dir": str(folder),
+        }
+        code = deployment.code_configuration
+        if code is not None:
+            return {**frame, "kind": "script", "code": code.code, "script": code.scoring_script}
+        model = {
+            "path": str(self._prepared.model.mlflow_path),
+            "predict_per": deployment.settings.predict_per.value,
+            "rows_per_predict": deployment.settings.rows_per_predict,
+        }
+        return {**frame, "kind": "mlflow", "model": model}
+
+
+def row_format(deployment: Deployment) -> dict[str, Any]:
+    """Return how scorers write rows: the `format` of a `start` frame."""
+    settings = deployment.settings
+    kind = settings.output_format.value if settings.output_action is OutputAction.APPEND_ROW else "none"
+    return {"kind": kind, "header": settings.header, "delimiter": settings.delimiter}

@@ -1,0 +1,320 @@
+"""The loop of an instance: lease, hand out, take in, commit.
+
+One thread owns it. It never waits for a scorer, a disk or a network alone: scorers answer through pipes that are
+polled, parts are sealed by the committer's thread, inputs are fetched by others, and leases are kept alive by the
+heartbeat's.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gristmill.errors import GristmillError, InitFailed
+from gristmill.settings import ProcessSettings
+from gristmill.spec import Job
+from gristmill.states import Category
+from gristmill_storage.files import Store
+from gristmill_storage.ledger import Commit, Entry, Lease, Ledger, Wait
+from gristmill_storage.manifest import ManifestReader
+from gristmill_workers.collector import Collector, Committer
+from gristmill_workers.heartbeat import Heartbeat
+from gristmill_workers.inputs import Inputs, LocalInputs
+from gristmill_workers.job_logs import JobLogs
+from gristmill_workers.pool import Pool
+from gristmill_workers.preparation import Launcher
+from gristmill_workers.verdict import Outcome, Retry, judge, lost
+from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
+
+#: Seconds of work that an instance holds leased.
+LEASE_SECONDS: Final = 0.5
+
+#: Mini-batches that an instance holds leased at most.
+LEASE_LIMIT: Final = 8192
+
+#: Items that are fetched ahead of the scorers, where inputs are fetched.
+FETCH_AHEAD: Final = 64
+
+#: Times that a mini-batch may be lost with its instance before it is taken for the cause.
+LOSS_LIMIT: Final = 5
+
+#: Scorers in a row that may die between two mini-batches before the job is ended.
+IDLE_DEATH_LIMIT: Final = 10
+
+#: Times in a row that init() may fail where it has worked before.
+INIT_LIMIT: Final = 3
+
+#: Seconds that running mini-batches are given when the node is told to leave.
+GRACE_SECONDS: Final = 20.0
+
+#: Seconds to wait for something to happen: when all goes its way, and when only the last commit is waited for.
+POLL_SECONDS: Final = 0.1
+LAST_POLL_SECONDS: Final = 0.005
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What an instance works for, and with."""
+
+    job: Job
+    #: The job's folder.
+    folder: Store
+    #: Which of the job's instances this is.
+    slot: int
+    ledger: Ledger
+    settings: ProcessSettings
+    #: Set when the node is to leave.
+    drain: threading.Event
+    #: Instances that use this machine's cores.
+    share: int
+
+
+class Scoring:
+    """What an instance does with its leases until there are no more."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        instance: str,
+        epoch: str,
+        launcher: Launcher,
+        inputs: Inputs,
+        heartbeat: Heartbeat,
+        logs: JobLogs,
+    ) -> None:
+        """Take the assignment, who works under which epoch of the ledger, and what it works with."""
+        settings = assignment.job.deployment.settings
+        self._assignment = assignment
+        self._job = assignment.job.name
+        self._ledger = assignment.ledger
+        self._instance = instance
+        self._inputs = inputs
+        self._heartbeat = heartbeat
+        self._logs = logs
+        self._log: logging.Logger = logs.system
+        self._attempts = settings.retry_settings.attempts
+        self._scorers = settings.max_concurrency_per_instance
+        self._launcher = launcher
+        self._pool = Pool(
+            launcher,
+            self._scorers,
+            run_seconds=settings.retry_settings.timeout,
+            init_seconds=settings.init_seconds,
+        )
+        self._manifest = ManifestReader(assignment.folder)
+        self._collector = Collector(assignment.folder, epoch=epoch, instance=instance)
+        self._committer = Committer(self._commit)
+        self._waiting: deque[Work] = deque()
+        self._ask_again = 0.0
+        self._state = "open"
+        self._init_failures = 0
+        self._leaving: float | None = None
+
+    def run(self) -> None:
+        """Score until nothing is left; what was scored is committed whatever ends it."""
+        self._pool.start()
+        finished = False
+        try:
+            while not self._over():
+                self.step()
+            finished = True
+        finally:
+            self._end(gently=finished and self._state == "scored")
+
+    def _over(self) -> bool:
+        if self._leaving is not None and (self._idle or time.monotonic() > self._leaving):
+            return True
+        return self._state != "open"
+
+    @property
+    def _idle(self) -> bool:
+        return not (self._waiting or self._pool.held or self._inputs.pending)
+
+    def step(self) -> None:
+        """Do what can be done now: lease, hand out, take in, commit."""
+        self._check()
+        self._lease()
+        for failed in self._inputs.ready(self._waiting):
+            self._judge(failed)
+        self._pool.dispatch(self._waiting)
+        for event in self._pool.poll(LAST_POLL_SECONDS if self._idle else POLL_SECONDS):
+            self._react(event)
+        if self._pool.returned:
+            self._waiting.extendleft(reversed(self._pool.returned))
+            self._pool.returned.clear()
+        if self._collector.due or (self._idle and not self._collector.empty):
+            self._flush()
+
+    def _check(self) -> None:
+        """Raise what went wrong in another thread; see whether the job or the node ends."""
+        self._heartbeat.check()
+        self._committer.check()
+        if self._pool.idle_deaths >= IDLE_DEATH_LIMIT:
+            raise InitFailed(
+                f"scorers die between mini-batches: {self._pool.idle_deaths} in a row; see logs/user/stderr"
+            )
+        if self._heartbeat.state != "open":
+            self._state = self._heartbeat.state
+        if self._assignment.drain.is_set() and self._leaving is None:
+            self._leaving = time.monotonic() + GRACE_SECONDS
+            self._give_back()
+
+    def _lease(self) -> None:
+        """Lease more mini-batches when too few are held for the scorers to stay busy."""
+        if self._leaving is not None or not self._pool.ready or time.monotonic() < self._ask_again:
+            return
+        target = self._target()
+        held = len(self._waiting) + self._pool.held + self._inputs.pending
+        if held > target // 2 and held >= self._scorers:
+            return
+        answer = self._ledger.lease(self._job, instance=self._instance, limit=max(1, target - held))
+        if isinstance(answer, Lease):
+            self._take(answer)
+        elif isinstance(answer, Wait):
+            self._ask_again = time.monotonic() + answer.seconds
+        else:
+            self._state = answer.state
+
+    def _target(self) -> int:
+        """Return how many mini-batches are to be held: half a second of work, and what is to be fetched ahead."""
+        pace = self._pool.pace
+        target = self._scorers if pace is None else max(self._scorers, int(self._scorers * LEASE_SECONDS / pace))
+        if not isinstance(self._inputs, LocalInputs):
+            size = self._assignment.job.deployment.settings.mini_batch_size
+            target = max(target, 2 * self._scorers + FETCH_AHEAD // size)
+        return min(LEASE_LIMIT, target)
+
+    def _take(self, lease: Lease) -> None:
+        works = [
+            Work(
+                number=mini_batch.number,
+                attempt=lease.attempts + 1,
+                token=lease.token,
+                items=mini_batch.items,
+                size=mini_batch.size,
+            )
+            for mini_batch in self._manifest.chunk(lease.chunk).mini_batches(lease.first, lease.last)
+        ]
+        if lease.losses < LOSS_LIMIT:
+            self._inputs.want(works)
+            return
+        for work in works:
+            message = f"the instance that scored it was lost {lease.losses} times"
+            self._keep(work, lost(work, Category.LOST, message))
+
+    def _react(self, event: Event) -> None:
+        if isinstance(event, Ready):
+            self._init_failures = 0
+            self._heartbeat.say(
+                doing="",
+                init_seconds=event.report.get("init_seconds"),
+                versions=event.report.get("versions", {}),
+            )
+        elif isinstance(event, InitFailure):
+            self._react_to_init(event)
+        else:
+            self._judge(event)
+        self._heartbeat.say(scorers=self._pool.ready)
+
+    def _react_to_init(self, failure: InitFailure) -> None:
+        """End the job where init() never worked here; try again, not for ever, where it did."""
+        self._logs.script_error(-1, 1, "init", failure.message, failure.traceback)
+        self._init_failures += 1
+        if not failure.once_worked or self._init_failures >= INIT_LIMIT:
+            raise InitFailed(f"init() failed: {failure.message}", detail=failure.traceback)
+        self._log.warning("init() of a fresh scorer failed and is tried again: %s", failure.message)
+        self._pool.refill()
+
+    def _judge(self, event: Scored | Failed) -> None:
+        work = event.work
+        verdict = judge(event, attempts=self._attempts)
+        self._inputs.done(work)
+        if isinstance(verdict, Outcome):
+            for error in verdict.block.errors[:1]:
+                self._note(work, error["category"], error["message"], error["traceback"])
+            self._keep(work, verdict, event)
+            return
+        self._note(work, verdict.category, verdict.message, verdict.traceback)
+        self._drop(event)
+        self._retry(work, verdict)
+
+    def _note(self, work: Work, category: str, message: str, traceback: str) -> None:
+        self._logs.script_error(work.number, work.attempt, category, message, traceback)
+        self._log.warning("mini-batch %d, attempt %d: %s: %s", work.number, work.attempt, category, message)
+
+    def _retry(self, work: Work, verdict: Retry) -> None:
+        held = self._ledger.fail(
+            self._job,
+            instance=self._instance,
+            token=work.token,
+            mini_batch=work.number,
+            category=verdict.category,
+            delay=verdict.delay,
+        )
+        if not held:
+            self._log.info("mini-batch %d is no longer held under %s", work.number, work.token)
+        self._ask_again = 0.0
+
+    def _keep(self, work: Work, outcome: Outcome, event: Scored | Failed | None = None) -> None:
+        """Put an outcome into the part that is being written."""
+        spool, data, files = None, b"", None
+        if isinstance(event, Scored) and event.result["outcome"] == "done":
+            data = event.data
+            spool = Path(event.result["spool"]) if event.result.get("spool") else None
+            files = self._files_of(event) if event.result["files"] else None
+        self._collector.add(work.token, outcome.block, data, spool, files)
+
+    def _drop(self, event: Scored | Failed) -> None:
+        """Remove what an attempt left that does not count."""
+        if isinstance(event, Scored):
+            if event.result.get("spool"):
+                Path(event.result["spool"]).unlink(missing_ok=True)
+            shutil.rmtree(self._files_of(event), ignore_errors=True)
+
+    def _files_of(self, event: Scored) -> Path:
+        return self._launcher.staging / f"{event.work.number}-{event.work.attempt}"
+
+    def _flush(self) -> None:
+        draft = self._collector.take()
+        if draft is not None:
+            self._committer.put(draft)
+
+    def _commit(self, part: str, entries: list[Entry]) -> Commit:
+        """Tell the ledger of a durable part; runs in the committer's thread."""
+        answer = self._ledger.commit(self._job, instance=self._instance, part=part, entries=entries)
+        self._ask_again = 0.0
+        return answer
+
+    def _give_back(self) -> None:
+        """Return what was leased and not handed to a scorer."""
+        self._log.info("the node leaves: %d mini-batches are given back", len(self._waiting))
+        by_token: dict[str, list[tuple[int, int]]] = {}
+        for work in self._waiting:
+            by_token.setdefault(work.token, []).append((work.number, work.number))
+        self._waiting.clear()
+        for token, ranges in by_token.items():
+            self._ledger.give_back(self._job, instance=self._instance, token=token, ranges=ranges)
+
+    def _end(self, *, gently: bool) -> None:
+        """End the scorers, keep what they finished, whatever happened."""
+        self._flush_quietly()
+        if gently:
+            self._pool.stop()
+        else:
+            self._pool.kill()
+        self._inputs.close()
+        self._committer.close()
+
+    def _flush_quietly(self) -> None:
+        try:
+            self._flush()
+        except GristmillError as error:
+            self._log.warning("what was scored last could not be kept: %s", error)
+            self._collector.discard()

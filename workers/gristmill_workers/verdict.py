@@ -1,0 +1,124 @@
+"""What becomes of a mini-batch after an attempt: its outcome counts, or it is tried again. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gristmill.states import Category
+from gristmill_storage.parts import Block
+from gristmill_workers.work import Failed, Scored, Work, error_record
+
+#: Seconds before the second attempt; doubled for each further one.
+FIRST_DELAY: Final = 0.25
+
+#: Seconds that a further attempt waits at most.
+LONGEST_DELAY: Final = 10.0
+
+#: Characters of a traceback, from its end, that stand in an error.
+TRACEBACK_LIMIT: Final = 4000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """The attempt counts for nothing; another is due."""
+
+    category: str
+    #: Seconds before it may begin.
+    delay: float
+    #: What went wrong, for the log.
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The attempt was the last: what it gave, or the errors in its place, stands in the output."""
+
+    block: Block
+
+
+def judge(event: Scored | Failed, *, attempts: int) -> Retry | Outcome:
+    """Return what becomes of an attempt, when a mini-batch is tried `attempts` times in all."""
+    errors = _errors(event)
+    if errors and event.work.attempt < attempts and not all(error.get("final") for error in errors):
+        worst = next(error for error in errors if not error.get("final"))
+        return Retry(
+            category=str(worst["category"]),
+            delay=min(LONGEST_DELAY, FIRST_DELAY * 2 ** (event.work.attempt - 1)),
+            message=str(worst["message"]),
+            traceback=str(worst.get("traceback", "")),
+        )
+    if isinstance(event, Scored) and event.result["outcome"] == "done":
+        return Outcome(block=_done(event))
+    return Outcome(block=_lost(event.work, errors, _seconds(event)))
+
+
+def lost(work: Work, category: Category, message: str) -> Outcome:
+    """Return the outcome of a mini-batch that is not tried any more without an attempt of its own."""
+    return Outcome(block=_lost(work, [{"file": None, "category": category, "message": message}], 0.0))
+
+
+def _errors(event: Scored | Failed) -> list[dict[str, Any]]:
+    if isinstance(event, Failed):
+        return [{"file": None, "category": event.category, "message": event.message, "traceback": event.traceback}]
+    return list(event.result["errors"])
+
+
+def _seconds(event: Scored | Failed) -> float:
+    return float(event.result["seconds"]) if isinstance(event, Scored) else 0.0
+
+
+def _done(event: Scored) -> Block:
+    """Return the block of a mini-batch that run() gave something for; some of its items may be errors."""
+    work, result = event.work, event.result
+    succeeded = min(int(result["succeeded"]), len(work.items))
+    columns = result["columns"]
+    return Block(
+        mini_batch=work.number,
+        attempt=work.attempt,
+        items=len(work.items),
+        succeeded=succeeded,
+        failed=len(work.items) - succeeded,
+        rows=int(result["rows"]),
+        seconds=float(result["seconds"]),
+        encoding=result["encoding"],
+        columns=None if columns is None else tuple(columns),
+        size=int(result["bytes"]),
+        errors=tuple(_record(work, error) for error in result["errors"]),
+        files=tuple(result["files"]),
+    )
+
+
+def _lost(work: Work, errors: list[dict[str, Any]], seconds: float) -> Block:
+    """Return the block of a mini-batch that gave nothing: one error an item."""
+    general = next((error for error in errors if error.get("file") is None), None)
+    named = {error["file"]: error for error in errors if error.get("file") is not None}
+    fallback = general or errors[-1]
+    return Block(
+        mini_batch=work.number,
+        attempt=work.attempt,
+        items=len(work.items),
+        succeeded=0,
+        failed=len(work.items),
+        rows=0,
+        seconds=seconds,
+        encoding="none",
+        columns=None,
+        size=0,
+        errors=tuple(_record(work, {**named.get(item, fallback), "file": item}) for item in work.items),
+        files=(),
+    )
+
+
+def _record(work: Work, error: dict[str, Any]) -> dict[str, Any]:
+    record = error_record(
+        work,
+        file=error.get("file"),
+        category=error["category"],
+        message=str(error["message"]),
+        traceback=str(error.get("traceback", ""))[-TRACEBACK_LIMIT:],
+    )
+    if error.get("file") is None:
+        record["items"] = list(work.items)
+    return record
