@@ -1,1 +1,78 @@
-"""Batch inference on your own machines: pour a folder in, get one file back."""
+"""Batch inference on your own machines: pour a folder in, get one file back.
+
+job = gristmill.run("deployment.yml", input="images/", output="scores/")
+job.wait().to_pandas()
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gristmill.errors import (
+    EnvironmentFailed,
+    GristmillError,
+    InitFailed,
+    InputEmpty,
+    InputNotFound,
+    InvalidDeployment,
+    InvalidSetting,
+    JobCanceled,
+    JobFailed,
+    JobNotFound,
+    LedgerFailed,
+    MissingExtra,
+    Mistake,
+    ModelNotFound,
+    NothingSucceeded,
+    OutputExists,
+    StorageFailed,
+    ThresholdExceeded,
+)
+from gristmill.states import JobStatus
+
+if TYPE_CHECKING:
+    from gristmill.api import resume, run
+    from gristmill.job import Job
+
+__version__ = "0.1.0"
+
+#: What is imported when it is first asked for: a scheduler or a node runs this file too, and starts sooner without.
+_LATER = {"Job": "gristmill.job", "resume": "gristmill.api", "run": "gristmill.api"}
+
+__all__ = [
+    "EnvironmentFailed",
+    "GristmillError",
+    "InitFailed",
+    "InputEmpty",
+    "InputNotFound",
+    "InvalidDeployment",
+    "InvalidSetting",
+    "Job",
+    "JobCanceled",
+    "JobFailed",
+    "JobNotFound",
+    "JobStatus",
+    "LedgerFailed",
+    "MissingExtra",
+    "Mistake",
+    "ModelNotFound",
+    "NothingSucceeded",
+    "OutputExists",
+    "StorageFailed",
+    "ThresholdExceeded",
+    "__version__",
+    "resume",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'gristmill' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

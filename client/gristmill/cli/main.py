@@ -1,0 +1,91 @@
+"""The door of the command line: arguments in, exit code out, and every error one line on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import gristmill
+from gristmill.cli import job, node, run
+from gristmill.errors import GristmillError
+
+EXIT_CODES: Final = """\
+exit codes:
+  0    done
+  1    an environment could not be built, or Gristmill itself failed
+  2    something given cannot be used; nothing was started
+  3    the job ran and failed
+  4    a store or the ledger's server failed
+  130  cancelled, or Ctrl-C
+  143  ended by SIGTERM
+"""
+
+EXAMPLES: Final = """\
+examples:
+  gristmill run deployment.yml --input images/ --output scores/
+  gristmill run --model model/ --input images/ --output scores.csv
+  gristmill job resume scores/
+  GRISTMILL_REDIS_URL=redis://host:6379 gristmill node --compute gpu --slots 2
+"""
+
+#: What a shell reports of a program that nobody listens to any more.
+_BROKEN_PIPE: Final = 141
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors look like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Write one line and leave with 2."""
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def parser() -> Parser:
+    """Return the whole command line. Options may be shortened to a prefix that no other has: `--out`, `--e`."""
+    root = Parser(
+        prog="gristmill",
+        description=(gristmill.__doc__ or "").partition("\n")[0],
+        epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"gristmill {gristmill.__version__}")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (run, node, job):
+        command.add(commands)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        sys.stdout.flush()
+    except GristmillError as error:
+        return _fail(error, debug=options.debug)
+    except BrokenPipeError:
+        # The interpreter would complain once more when it flushes at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        return 130
+    except Exception as error:  # noqa: BLE001 - a fault of ours is one line too, and --debug tells where
+        return _fail(error, debug=options.debug)
+    return code
+
+
+def _fail(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, GristmillError):
+        detail = f"{error.detail.rstrip()}\n" if error.detail else ""
+        sys.stderr.write(f"{detail}error: {error.message}\n")
+        return error.exit_code
+    hint = "" if debug else " (--debug shows where)"
+    sys.stderr.write(f"error: unexpected {type(error).__name__}: {error}{hint}\n")
+    return 1

@@ -1,0 +1,126 @@
+"""How far a job is, on stderr: a live picture on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Protocol, Self, TextIO
+
+from gristmill.local.events import Progress
+from gristmill.states import JobStatus
+
+#: A plain line comes after this many seconds ...
+_LINE_SECONDS: Final = 5.0
+
+#: ... or after this part of the job, whichever is sooner.
+_LINE_FRACTION: Final = 0.1
+
+
+class Display(Protocol):
+    """Something that shows a job's progress while it is entered."""
+
+    def show(self, status: JobStatus, detail: str, progress: Progress) -> None:
+        """Show where the job stands; called several times a second."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End, and leave the last state readable."""
+
+
+def open_display(job: str, stream: TextIO | None = None) -> Display:
+    """Return the display that fits the stream (stderr, unless given)."""
+    stream = stream or sys.stderr
+    if stream.isatty():
+        # rich takes as long to import as all of the client, and most runs are piped.
+        from gristmill.cli.live import LiveDisplay  # noqa: PLC0415
+
+        return LiveDisplay(job, stream)
+    return PlainDisplay(job, stream)
+
+
+class PlainDisplay:
+    """One line at the start, one now and then, one at the end."""
+
+    def __init__(self, job: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the job's name, where to write, and a clock in seconds."""
+        self._job, self._stream, self._clock = job, stream, clock
+        self._began = self._last_time = clock()
+        self._last_fraction = 0.0
+        self._status = JobStatus.NOT_STARTED
+        self._progress = Progress()
+
+    def __enter__(self) -> Self:
+        """Write the first line."""
+        self._write("started")
+        return self
+
+    def show(self, status: JobStatus, detail: str, progress: Progress) -> None:
+        """Write a line when the last one is old enough, or the job has come far enough since."""
+        self._status, self._progress = status, progress
+        now, fraction = self._clock(), progress.fraction if progress.plan_closed else 0.0
+        if now - self._last_time < _LINE_SECONDS and fraction - self._last_fraction < _LINE_FRACTION:
+            return
+        self._last_time, self._last_fraction = now, fraction
+        self._write(", ".join([headline(status, detail), *figures(progress)]))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Write the last line."""
+        words = [f"{self._status} after {duration(self._clock() - self._began)}", *figures(self._progress)[:3]]
+        self._write(", ".join(words))
+
+    def _write(self, text: str) -> None:
+        self._stream.write(f"{self._job}: {text}\n")
+        self._stream.flush()
+
+
+def headline(status: JobStatus, detail: str) -> str:
+    """Return the status, and what the job waits for if it does."""
+    return f"{status}: {detail}" if detail else str(status)
+
+
+def figures(progress: Progress) -> list[str]:
+    """Return what there is to say of a job's progress, most important first; nothing while nothing is planned."""
+    if not progress.planned:
+        return []
+    more = "" if progress.plan_closed else "+"
+    words = [
+        f"{progress.done:,}/{progress.planned:,}{more} mini-batches",
+        f"{progress.items_done:,} items",
+        f"{progress.failed:,} failed",
+        f"{rate(progress.rate)} items/s",
+    ]
+    retries = sum(progress.retries.values())
+    if retries:
+        words.append(counted(retries, "retry", "retries"))
+    if progress.eta is not None and progress.done < progress.planned:
+        words.append(f"{duration(progress.eta)} left")
+    if progress.instances:
+        words.append(counted(progress.instances, "instance") + ", " + counted(progress.scorers, "scorer"))
+    return words
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def rate(value: float) -> str:
+    """Return items a second in at most three significant digits, thousands apart."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"  # noqa: PLR2004 - from two digits on, fractions are noise
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as `8.4 s`, `3:05` or `1:02:45`."""
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,129 @@
+"""The folders of a job that runs here: a private one for its socket, and its own beside the output."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from gristmill.errors import Mistake
+
+#: A unix socket's path has room for 104 bytes on macOS and 108 on Linux, the closing NUL included.
+_SOCKET_PATH_LIMIT: Final = 100
+
+_SOCKET_NAME: Final = "redis.sock"
+
+#: Seconds that a job's folder may stay locked by a server which is about to end.
+_CLAIM_SECONDS: Final = 5.0
+
+
+class Folders:
+    """Makes the folders, holds the job's lock, and takes away what is not to stay."""
+
+    def __init__(self, job: Path | None, *, scratch: Path | None) -> None:
+        """Make the runtime folder and, for a job on local storage, its folder.
+
+        Raises:
+            Mistake: the folder cannot be made, or another process runs this job.
+
+        """
+        self.job = job
+        self.lock: int | None = None
+        self._made: list[Path] = []
+        self.runtime = _runtime_folder(scratch)
+        try:
+            if job is not None:
+                self._make_job_folders(job)
+        except BaseException:
+            self.close(keep_job=False, keep_state=True)
+            raise
+
+    @property
+    def socket(self) -> Path:
+        """Path of the embedded server's socket."""
+        return self.runtime / _SOCKET_NAME
+
+    @property
+    def logs(self) -> Path:
+        """Where the children's logs go."""
+        return self.runtime if self.job is None else self.job / "logs" / "sys"
+
+    @property
+    def state(self) -> Path:
+        """Where the embedded server keeps its append-only file."""
+        return (self.runtime if self.job is None else self.job) / "redis"
+
+    def close(self, *, keep_job: bool, keep_state: bool) -> None:
+        """Remove the runtime folder, and of the job's what is not to be kept; give its lock back.
+
+        Args:
+            keep_job: whether what was made in the job's folder stays. Not for a job that was refused: then only what
+                was there before stays.
+            keep_state: whether the server's memory stays in it, for a resume.
+
+        """
+        if not keep_job:
+            self._undo()
+        elif not keep_state:
+            shutil.rmtree(self.state, ignore_errors=True)
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
+        shutil.rmtree(self.runtime, ignore_errors=True)
+
+    def _make_job_folders(self, job: Path) -> None:
+        try:
+            for folder in (self.state, self.logs):
+                self._make(folder)
+        except OSError as error:
+            raise Mistake(f"output: the folder {job} cannot be made: {error.strerror}") from None
+        self.lock = _claim(self.state / "owner.lock", job)
+
+    def _make(self, folder: Path) -> None:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._made += reversed(missing)
+
+    def _undo(self) -> None:
+        job = self.job
+        if job is None or (job in self._made and (job / "job.json").exists()):
+            return
+        for folder in reversed(self._made):
+            if folder.is_relative_to(job):
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                # Somebody else may have put something there meanwhile.
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+def _runtime_folder(scratch: Path | None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="gristmill-", dir=scratch))
+    if len(os.fsencode(folder / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix="gristmill-", dir="/tmp"))
+
+
+def _claim(path: Path, job: Path) -> int:
+    """Lock a job for this process and the server that inherits the descriptor: two servers would ruin its file."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + _CLAIM_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            os.close(lock)
+            raise Mistake(f"job {job.name}: another process is running it; wait for its end, or end it") from None
+        except OSError:
+            # Some network file systems have no locks; then there is nothing to claim by.
+            return lock
+        return lock
