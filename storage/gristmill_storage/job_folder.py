@@ -7,8 +7,9 @@
     files/<part>/<mini-batch>/<relative path>   files that scripts wrote
     logs/user/..., logs/sys/...                 what scripts printed, and what Gristmill has to say
     timeline.json                               when what happened, for the summary
+    merge.json                                  which mini-batches count from which part
     publishing.json                             the aggregator is publishing: an output that is there may be its own
-    result.json                                 how the job ended
+    result.json, summary.json, errors.jsonl     how the job ended
 
 Paths are relative to the job's folder, as its store takes them. Every other module takes its names from here.
 """
@@ -23,7 +24,12 @@ HIDDEN: Final = ".gristmill"
 
 SPEC: Final = "job.json"
 TIMELINE: Final = "timeline.json"
+#: Which mini-batches count from which part, fixed before they are merged.
+MERGE: Final = "merge.json"
 PUBLISHING: Final = "publishing.json"
+#: The summary, here too; and the errors of a job that failed and so left none in the output folder.
+SUMMARY: Final = "summary.json"
+ERRORS: Final = "errors.jsonl"
 RESULT: Final = "result.json"
 MANIFEST: Final = "manifest"
 MANIFEST_END: Final = "manifest/end.json"

@@ -277,7 +277,7 @@ class PartReader:
             Corrupt: the bytes are not those that were written.
 
         """
-        place = self._places[block.mini_batch]
+        place = self._place(block.mini_batch)
         return self._bytes(place.start, place.size, place.crc, f"the rows of mini-batch {block.mini_batch}")
 
     def errors(self, block: Block) -> list[dict[str, Any]]:
@@ -287,7 +287,7 @@ class PartReader:
             Corrupt: the bytes are not those that were written.
 
         """
-        place = self._places[block.mini_batch]
+        place = self._place(block.mini_batch)
         what = f"the errors of mini-batch {block.mini_batch}"
         data = self._bytes(place.errors_start, place.errors_size, place.errors_crc, what)
         return [json.loads(line) for line in data.splitlines()]
@@ -304,7 +304,7 @@ class PartReader:
             Corrupt: the bytes are not those that were written; some of them may be in the writer, so discard it.
 
         """
-        place = self._places[block.mini_batch]
+        place = self._place(block.mini_batch)
         if not verify:
             writer.copy_from(self._file, place.start, place.size)
             return
@@ -325,7 +325,7 @@ class PartReader:
         """
         for block in self._blocks:
             self.errors(block)
-            place = self._places[block.mini_batch]
+            place = self._place(block.mini_batch)
             self._check_rows(place, block.mini_batch)
 
     def close(self) -> None:
@@ -383,7 +383,10 @@ class PartReader:
         columns = [tuple(names) for names in document["columns"]]
         lines = sorted(document["blocks"])
         self._blocks = [_block(line, columns) for line in lines]
-        self._places = {line[0]: _Place(*line[9:15]) for line in lines}
+        self._lines = {line[0]: line for line in lines}
+
+    def _place(self, mini_batch: int) -> _Place:
+        return _Place(*self._lines[mini_batch][9:15])
 
 
 def _block(line: list[Any], columns: list[tuple[str, ...]]) -> Block:

@@ -10,6 +10,7 @@ reason for all else. A path that leads out of the root is a `Mistake`.
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -223,3 +224,19 @@ def read_at(source: BinaryIO | int, start: int, length: int) -> bytes:
         return os.pread(source, length, start)
     source.seek(start)
     return source.read(length)
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL without a user's name with a password, and a web address without its query (a signature)."""
+    kind, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    host, slash, path = rest.partition("/")
+    web = kind.lower() in ("http", "https")
+    if web:
+        path = re.split(r"[?#]", path, maxsplit=1)[0]
+    # abfs://container@account.host is an address, not a name with a password.
+    before, _, after = host.rpartition("@")
+    if before and (web or ":" in before):
+        host = after
+    return f"{kind}://{host}{slash}{path}".rstrip("/")

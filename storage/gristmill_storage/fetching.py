@@ -1,0 +1,75 @@
+"""Copies of remote items on this machine, under the names that users' scripts read.
+
+An item's copy lies at its own name below a folder, unless the name could not be a file's there: a store takes `../x`,
+`a//b` and names of a thousand letters, which then stand under a name close to it with a hash, still in the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+from gristmill.errors import StorageFailed
+from gristmill_storage.local_store import TEMPORARY
+from gristmill_storage.store import Store, checked, shown
+
+#: Bytes that a file system allows a name, with room for what a temporary name adds.
+_LONGEST_NAME: Final = 200
+
+#: Bytes of a whole path below the folder; what is longer is shortened to one name.
+_LONGEST_PATH: Final = 3000
+
+
+def local_name(name: str) -> str:
+    """Return the path of an item's copy relative to the folder of copies: its name wherever that can be one."""
+    parts = name.split("/")
+    if len(os.fsencode(name)) > _LONGEST_PATH:
+        parts = parts[-1:]
+    elif all(_is_usable(part) for part in parts):
+        return name
+    return "/".join([*(part if _is_usable(part) else _replaced(part) for part in parts[:-1]), _marked(name, parts[-1])])
+
+
+def contained(folder: Path, name: str) -> Path:
+    """Return the path of an item's copy, which is always below the folder."""
+    return folder / checked(local_name(name))
+
+
+def fetch(store: Store, name: str, folder: Path) -> Path:
+    """Copy an item of a store into a folder; return the copy's path. The copy appears whole.
+
+    Raises:
+        NotFound: the item is not there (any more).
+        StorageFailed: it cannot be read, or this machine's disk does not take it.
+
+    """
+    target = contained(folder, name)
+    temporary = target.parent / f"{TEMPORARY}{os.urandom(12).hex()}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        store.download(name, temporary)
+        temporary.replace(target)
+    except OSError as error:
+        raise StorageFailed(f"{shown(str(target))}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def _is_usable(part: str) -> bool:
+    return part not in ("", ".", "..") and "\0" not in part and len(os.fsencode(part)) <= _LONGEST_NAME
+
+
+def _replaced(part: str) -> str:
+    return "_" if part in ("", ".", "..") else _marked(part, part)
+
+
+def _marked(whole: str, part: str) -> str:
+    """Return a usable name like `part`, with a hash of what it stands for, and its ending (scripts look at it)."""
+    digest = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    stem, dot, ending = part.replace("\0", "_").rpartition(".")
+    if not stem or len(ending) > 10:  # noqa: PLR2004 - longer ones are no endings
+        stem, dot, ending = part.replace("\0", "_"), "", ""
+    return f"{stem.strip('.')[:40]}~{digest}{dot}{ending}"

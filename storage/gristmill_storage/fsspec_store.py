@@ -1,0 +1,377 @@
+"""Object stores and web servers through fsspec: the only module that knows it.
+
+Create-if-absent is the store's own conditional put where it has one (`CONDITIONAL`). There a refusal is not the last
+word: a request that timed out and was repeated may have won the first time, so what is found is compared with what was
+to be written, and the same bytes count as ours. Every other driver gets the fallback: look, then write. That is safe
+for one writer a path only, which Gristmill's names give (a part's name holds its writer's), but not for two planners
+of one job; `files.excludes` tells which kind a store is, since some that speak S3 accept the condition and ignore it.
+
+A file up to `BUFFER` bytes is one put. A larger one is a multipart upload, which appears when it is published; one that
+is cut off by a kill leaves parts that only the store's own lifecycle rule removes.
+
+Nothing is cached: listings always ask the store.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from html import unescape
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import fsspec
+
+from gristmill.errors import AlreadyExists, GristmillError, MissingExtra, Mistake, NotFound, StorageFailed
+from gristmill_storage.store import BLOCK, Entry, Writer, checked, checked_prefix, shown, without_secrets
+
+#: Schemes whose stores refuse a second conditional put.
+CONDITIONAL: Final = frozenset({"s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"})
+
+#: Bytes up to which a file is written by one put, and of each piece of a larger one. S3 takes 10,000 pieces: 160 GiB.
+BUFFER: Final = 16 << 20
+
+#: Bytes that are read ahead by a stream.
+READ_AHEAD: Final = 8 << 20
+
+#: How often a put is tried again that met another writer's.
+CONFLICT_TRIES: Final = 5
+
+#: Objects that are deleted at once.
+_DELETERS: Final = 8
+
+#: How the names of S3's directory buckets end, which do not list in order.
+_UNSORTED: Final = "--x-s3"
+
+_QUERY: Final = re.compile(r"\?[^\s'\")]*")
+
+
+class FsspecStore:
+    """A store behind one of fsspec's drivers."""
+
+    def __init__(self, url: str, *, extra: str) -> None:
+        """Take the root's URL, and the extra that brings its driver.
+
+        Raises:
+            MissingExtra: the driver is not installed.
+
+        """
+        self.scheme = url.partition("://")[0].lower()
+        self.url = without_secrets(url)
+        try:
+            self.fs = fsspec.filesystem(self.scheme, use_listings_cache=False, **_options(self.scheme))
+        except ImportError as error:
+            raise MissingExtra(f"opening {self.scheme}://", extra) from error
+        self._http = self.scheme in ("http", "https")
+        # What stands behind a web address (a signature) belongs behind each file's.
+        query = urlsplit(url).query if self._http else ""
+        self._query = f"?{query}" if query else ""
+        root = self.url if self._http else self.fs._strip_protocol(url)  # noqa: SLF001 - its only way from URL to path
+        self._root = root.rstrip("/") + "/"
+        #: Whether create-if-absent is the store's own.
+        self.conditional = self.scheme in CONDITIONAL
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes."""
+        with self.translated(path):
+            return cast("bytes", self.fs.cat_file(self.address(path)))
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """Return up to `length` bytes from `start` on."""
+        if length <= 0:
+            return b""
+        with self.translated(path):
+            try:
+                return cast("bytes", self.fs.cat_file(self.address(path), start=start, end=start + length))
+            except FileNotFoundError:
+                raise
+            except Exception:
+                # Stores refuse a range that begins behind the end, each with an error of its own.
+                if start < self.size(path):
+                    raise
+                return b""
+
+    def open(self, path: str) -> BinaryIO:
+        """Return a file for reading, which reads ahead."""
+        with self.translated(path):
+            return cast(
+                "BinaryIO", self.fs.open(self.address(path), "rb", block_size=READ_AHEAD, cache_type="readahead")
+            )
+
+    def create(self, path: str, data: bytes) -> None:
+        """Make a file if there is none."""
+        full = self.address(path)
+        with self.translated(path):
+            if not self.conditional:
+                self.refuse_existing(path)
+                self.fs.pipe_file(full, data)
+                return
+            try:
+                _again_on_conflict(lambda: self.fs.pipe_file(full, data, mode="create"))
+            except OSError as error:
+                if not _is_refusal(error) or not self.holds(path, len(data), zlib.crc32(data)):
+                    raise
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Make a file or put another in its place."""
+        with self.translated(path):
+            self.fs.pipe_file(self.address(path), data)
+
+    def writer(self, path: str, *, overwrite: bool = False) -> FsspecWriter:
+        """Return a stream into a file that appears when it is published."""
+        return FsspecWriter(self, checked(path), overwrite=overwrite)
+
+    def download(self, path: str, local: Path) -> None:
+        """Copy a file to this machine by one request."""
+        with self.translated(path):
+            self.fs.get_file(self.address(path), str(local))
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is a file."""
+        try:
+            self.size(path)
+        except NotFound:
+            return False
+        return True
+
+    def size(self, path: str) -> int:
+        """Return a file's bytes."""
+        with self.translated(path):
+            info = self.fs.info(self.address(path))
+            if info["type"] != "file":
+                raise FileNotFoundError(errno.ENOENT, "not a file")
+            return int(info["size"] or 0)
+
+    def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+        """Yield the files under a folder, sorted by their paths' bytes; of S3 a page is in memory, else a folder."""
+        folder = checked_prefix(prefix)
+        start = f"{folder}/" if folder else ""
+        if self.scheme in ("s3", "s3a") and not self._root.partition("/")[0].endswith(_UNSORTED):
+            return self._pages(start, recursive=recursive)
+        return self._walk(start, recursive=recursive)
+
+    def move(self, source: str, destination: str, *, overwrite: bool = False) -> None:
+        """Give a file another path: a copy through this process, since stores' own copies are not conditional."""
+        with self.open(source) as file, self.writer(destination, overwrite=overwrite) as writer:
+            shutil.copyfileobj(file, writer, BLOCK)
+            writer.publish()
+        if source != destination:
+            self.delete(source)
+
+    def delete(self, path: str) -> None:
+        """Remove a file; none there is fine."""
+        with self.translated(path), suppress(FileNotFoundError):
+            self.fs.rm_file(self.address(path))
+
+    def delete_tree(self, prefix: str) -> None:
+        """Remove a folder and all in it; none there is fine."""
+        paths = (entry.path for entry in [*self.list(prefix)])
+        with ThreadPoolExecutor(_DELETERS) as pool:
+            for _ in pool.map(self.delete, paths):
+                pass
+
+    def local_path(self, path: str) -> None:
+        """Return None: nothing here has a path on this machine."""
+        checked(path)
+
+    def address(self, path: str) -> str:
+        """Return a path as the driver takes it."""
+        checked(path)
+        return f"{self._root}{quote(path)}{self._query}" if self._http else self._root + path
+
+    def refuse_existing(self, path: str) -> None:
+        """Raise AlreadyExists where there is a file: the fallback of stores without a conditional put."""
+        if self.exists(path):
+            raise AlreadyExists(f"{self._named(path)}: already there")
+
+    def holds(self, path: str, size: int, crc: int) -> bool:
+        """Return whether a file is the very one that was to be written: then an earlier try of ours has won."""
+        if self.size(path) != size:
+            return False
+        found = 0
+        with self.open(path) as file:
+            while data := file.read(BLOCK):
+                found = zlib.crc32(data, found)
+        return found == crc
+
+    def _pages(self, folder: str, *, recursive: bool) -> Iterator[Entry]:
+        """Yield what S3 lists under a prefix, a page at a time: its order is that of the keys' bytes."""
+        bucket, _, root = self._root.partition("/")
+        query = {"Bucket": bucket, "Prefix": root + folder, "Delimiter": "" if recursive else "/"}
+        while True:
+            with self.translated(folder):
+                try:
+                    page = self.fs.call_s3("list_objects_v2", **query)
+                except FileNotFoundError:
+                    return
+            for found in page.get("Contents", ()):
+                # A key that ends with a slash marks a folder; it is no file.
+                if not found["Key"].endswith("/"):
+                    yield Entry(path=found["Key"].removeprefix(root), size=found["Size"])
+            if not page.get("IsTruncated"):
+                return
+            query["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _walk(self, folder: str, *, recursive: bool) -> Iterator[Entry]:
+        for key, size in self._children(folder):
+            if not key.endswith(b"/"):
+                yield Entry(path=key.decode(errors="surrogateescape"), size=size)
+            elif recursive:
+                yield from self._walk(key.decode(errors="surrogateescape"), recursive=True)
+
+    def _children(self, folder: str) -> Iterable[tuple[bytes, int]]:
+        """Return (path, size) of what is in a folder, sorted; a folder's path ends with a slash."""
+        with self.translated(folder):
+            try:
+                found = self.fs.ls(self._folder_address(folder), detail=True, refresh=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        return sorted(set(self._named_below(folder, found)))
+
+    def _named_below(self, folder: str, found: Iterable[dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
+        for info in found:
+            name = self._relative(info["name"])
+            inner = name.removeprefix(folder)
+            # A store's marker of a folder is an object with the folder's own name, with or without a slash.
+            if not inner or (inner == name and folder) or "/" in inner.rstrip("/"):
+                continue
+            if info["type"] == "directory":
+                yield name.rstrip("/").encode(errors="surrogateescape") + b"/", 0
+            elif not name.endswith("/"):
+                yield name.encode(errors="surrogateescape"), int(info["size"] or 0)
+
+    def _folder_address(self, folder: str) -> str:
+        return self._root + quote(folder) if self._http else (self._root + folder).rstrip("/")
+
+    def _relative(self, name: str) -> str:
+        """Return a listed name relative to the root; "" where it is none of ours (a web page links anywhere)."""
+        if self._http:
+            parts = urlsplit(unescape(name))
+            name = urlunsplit(parts._replace(query="", fragment=""))
+        inner = name.removeprefix(self._root) if name.startswith(self._root) else ""
+        return unquote(inner) if self._http else inner
+
+    def _named(self, path: str) -> str:
+        return shown(f"{self.url}/{path}" if path else self.url)
+
+    @contextmanager
+    def translated(self, path: str) -> Iterator[None]:
+        """Turn whatever a driver raises into our own errors: each has its own kinds, not all of them OSErrors."""
+        try:
+            yield
+        except GristmillError:
+            raise
+        except FileNotFoundError as error:
+            raise NotFound(f"{self._named(path)}: no such file") from error
+        except FileExistsError as error:
+            raise AlreadyExists(f"{self._named(path)}: already there") from error
+        except NotImplementedError as error:
+            raise Mistake(f"{self._named(path)}: {self.scheme}:// can be read, not written") from error
+        except Exception as error:
+            if isinstance(error, OSError) and _is_refusal(error):
+                raise AlreadyExists(f"{self._named(path)}: already there") from error
+            reason = " ".join(_QUERY.sub("?...", str(error)).split()) or type(error).__name__
+            raise StorageFailed(f"{self._named(path)}: {type(error).__name__}: {reason}") from error
+
+
+class FsspecWriter(Writer):
+    """One put for a small file, a multipart upload for a large one."""
+
+    def __init__(self, store: FsspecStore, path: str, *, overwrite: bool) -> None:
+        """Take the store and the file's path."""
+        super().__init__()
+        self._store = store
+        self._path = path
+        self._overwrite = overwrite
+        self._buffer = bytearray()
+        self._upload: Any = None
+        self._crc = 0
+
+    def _append(self, data: memoryview) -> None:
+        for start in range(0, data.nbytes, BUFFER):
+            piece = data[start : start + BUFFER]
+            if self._upload is None and len(self._buffer) + piece.nbytes > BUFFER:
+                self._begin()
+            if self._upload is None:
+                self._buffer += piece
+            else:
+                self._send(piece)
+
+    def _begin(self) -> None:
+        store = self._store
+        with store.translated(self._path):
+            if not self._overwrite and not store.conditional:
+                store.refuse_existing(self._path)
+            mode = "xb" if store.conditional and not self._overwrite else "wb"
+            self._upload = store.fs.open(store.address(self._path), mode, block_size=BUFFER)
+        data, self._buffer = self._buffer, bytearray()
+        self._send(data)
+
+    def _send(self, data: bytearray | memoryview) -> None:
+        with self._store.translated(self._path):
+            self._upload.write(data)
+        self._crc = zlib.crc32(data, self._crc)
+
+    def _publish(self) -> None:
+        if self._upload is None:
+            (self._store.replace if self._overwrite else self._store.create)(self._path, bytes(self._buffer))
+            return
+        try:
+            with self._store.translated(self._path):
+                self._upload.close()
+        except AlreadyExists:
+            if not self._store.holds(self._path, self._written, self._crc):
+                self._discard()
+                raise
+        except BaseException:
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        self._buffer = bytearray()
+        if self._upload is None:
+            return
+        with suppress(Exception):
+            self._upload.discard()
+        # A driver's file closes itself when it is collected, and would publish what is to be dropped.
+        self._upload.closed = True
+
+
+def _again_on_conflict(action: Any) -> None:
+    """Carry out a put; where two meet, a store may ask the loser to come again."""
+    for _ in range(CONFLICT_TRIES - 1):
+        try:
+            action()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+        else:
+            return
+    action()
+
+
+def _is_refusal(error: OSError) -> bool:
+    """Return whether an error says that a condition was not met; drivers do not know each store's wording."""
+    if isinstance(error, FileExistsError):
+        return True
+    response = getattr(error.__cause__, "response", None)
+    return isinstance(response, dict) and response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 412  # noqa: PLR2004
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """Return what Gristmill sets of a driver; the rest is the driver's own configuration (environment, files)."""
+    if scheme in ("http", "https"):
+        from aiohttp import ClientTimeout  # noqa: PLC0415 - comes with the driver
+
+        # By default a download of any size has five minutes in all.
+        return {"encoded": True, "client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=30, sock_read=60)}}
+    if scheme in ("gs", "gcs"):
+        # Its prefetcher is on by default and takes hundreds of MB a stream.
+        return {"use_experimental_adaptive_prefetching": False}
+    return {}

@@ -1,0 +1,116 @@
+"""Searching a folder of this machine for items, one folder at a time in memory.
+
+The order is that of the items' whole paths by their bytes: a folder sorts as its name with a slash behind it. Links to
+files and to folders are followed; a folder that is one of those above it is not entered again. A link that leads
+nowhere is an item all the same (it will fail, and be reported): nothing a user put there is dropped without a word. Pipes,
+sockets and devices are passed over: reading one may never end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from gristmill.errors import StorageFailed
+from gristmill_storage.selection import is_item, is_searched
+from gristmill_storage.sorting import in_order
+from gristmill_storage.store import shown
+
+#: What a file system calls one folder: device and inode.
+Identity = tuple[int, int]
+
+
+def search(root: bytes, *, recursive: bool, after: bytes = b"") -> Iterator[bytes]:
+    """Yield the paths of all items relative to the root, in order.
+
+    Args:
+        root: The input's folder.
+        recursive: Whether folders in it are searched.
+        after: Yield only what comes behind this path.
+
+    Raises:
+        StorageFailed: a folder cannot be read; nothing is left out without a word.
+
+    """
+    above: list[Identity] = [_identity(root)]
+    stack: list[tuple[bytes, Iterator[bytes]]] = [(b"", iter(_keys(root, recursive=recursive)))]
+    while stack:
+        folder, keys = stack[-1]
+        key = next(keys, None)
+        if key is None:
+            stack.pop()
+            above.pop()
+            continue
+        path = folder + key
+        if path <= after and not (after.startswith(path) and key.endswith(b"/")):
+            continue
+        if not key.endswith(b"/"):
+            yield path
+        elif (identity := _identity(full := os.path.join(root, path))) not in above:  # noqa: PTH118 - bytes
+            above.append(identity)
+            stack.append((path, iter(_keys(full, recursive=True))))
+
+
+def has_item(root: bytes, *, recursive: bool) -> bool:
+    """Return whether there is any item; stops at the first one found."""
+    seen: set[Identity] = set()
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        identity = _identity(folder)
+        if identity in seen:
+            continue
+        seen.add(identity)
+        for key in _unsorted(folder, recursive=recursive):
+            if not key.endswith(b"/"):
+                return True
+            folders.append(os.path.join(folder, key))  # noqa: PTH118 - bytes
+    return False
+
+
+def _keys(folder: bytes, *, recursive: bool) -> Iterable[bytes]:
+    return in_order(_unsorted(folder, recursive=recursive))
+
+
+def _unsorted(folder: bytes, *, recursive: bool) -> Iterator[bytes]:
+    """Yield the items of a folder, and the folders in it with a slash."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                key = _key(entry, recursive=recursive)
+                if key is not None:
+                    yield key
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _key(entry: os.DirEntry[bytes], *, recursive: bool) -> bytes | None:
+    name = entry.name
+    try:
+        if entry.is_file():
+            return name if is_item(name) else None
+        if entry.is_dir():
+            return name + b"/" if recursive and is_searched(name) else None
+        return name if is_item(name) and _leads_nowhere(entry) else None
+    except OSError:
+        # A link that leads to itself, or where we may not look: an item that cannot be read.
+        return name if is_item(name) else None
+
+
+def _leads_nowhere(entry: os.DirEntry[bytes]) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - bytes
+
+
+def _identity(folder: bytes) -> Identity:
+    try:
+        info = os.stat(folder)  # noqa: PTH116 - bytes
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return info.st_dev, info.st_ino
+
+
+def _unreadable(folder: bytes, error: OSError) -> StorageFailed:
+    reason = error.strerror or str(error)
+    return StorageFailed(
+        f"input: the folder {shown(os.fsdecode(folder))} cannot be listed: {reason}; make it readable, or take it out"
+    )
