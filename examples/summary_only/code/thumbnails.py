@@ -10,13 +10,12 @@ from PIL import Image
 
 
 def init():
-    global size
+    global size, target
     size = tuple(json.loads((Path(os.environ["AZUREML_MODEL_DIR"]) / "size.json").read_text()))
+    target = Path(os.environ["AZUREML_BI_OUTPUT_PATH"])
 
 
 def run(mini_batch):
-    # Read at each call: what an attempt writes is kept only if that attempt counts.
-    target = Path(os.environ["AZUREML_BI_OUTPUT_PATH"])
     for path in mini_batch:
         with Image.open(path) as image:
             image.thumbnail(size)
