@@ -30,7 +30,7 @@ from gristmill.errors import LedgerFailed
 MESSAGE_VERSION: Final = 1
 
 #: Prefix of every key that Celery keeps, so that a server can be shared.
-KEY_PREFIX: Final = "gristmill:celery:"
+KEY_PREFIX: Final = "gristmill-celery:"
 
 RUN_INSTANCE: Final = "gristmill.run_instance"
 AGGREGATE: Final = "gristmill.aggregate"
