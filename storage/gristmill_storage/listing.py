@@ -1,8 +1,8 @@
 """What a job's input holds: its items, in the order in which they are scored and written.
 
 An input is a folder or one file, here or in a store (`spec.Input`). Items are named by their paths relative to the
-input's root (the folder, or the one file's folder) and come sorted by these paths' bytes: the same folder gives the same order
-on every machine. `selection` says which files are items.
+input's root (the folder, or the one file's folder), and come sorted by these paths' bytes: the same
+folder gives the same order on every machine. `selection` says which files are items.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gristmill_storage.files import is_local, normalize, open_store, scheme
 from gristmill_storage.local_input import has_item, search
 from gristmill_storage.manifest import Item, is_hostile
 from gristmill_storage.selection import is_listed
-from gristmill_storage.store import Store, shown
+from gristmill_storage.store import Store, shown, without_secrets
 
 __all__ = [
     "Item",
@@ -68,7 +68,7 @@ def list_input(
         after: Only what comes behind this item: where a plan is resumed.
 
     Raises:
-        Mistake: the input cannot be used; its errors are those of `check_input` except that an empty one yields nothing.
+        Mistake: as `check_input`, but an input without items yields nothing.
         StorageFailed: a folder cannot be listed (also while items are taken).
 
     """
@@ -104,9 +104,10 @@ def check_input(given: Input, *, recursive: bool, output_folder: str | None = No
     if output_folder is not None:
         _refuse_output_inside(given, output_folder, recursive=recursive)
     if not found:
-        folders = "" if recursive else "; folders in it are not searched, since settings.recursive is false"
+        folders = "" if recursive else "; its folders are not searched, since settings.recursive is false"
+        named = _named(given.uri)
         raise InputEmpty(
-            f"input: {shown(given.uri)} holds no file to score (hidden files and marks like _SUCCESS do not count{folders})"
+            f"input: {named} holds no file to score (hidden files and marks like _SUCCESS are none{folders})"
         )
 
 
@@ -122,6 +123,10 @@ def _size(root: bytes, path: bytes) -> int:
         return os.stat(os.path.join(root, path)).st_size  # noqa: PTH116, PTH118 - bytes
     except OSError:
         return 0  # it cannot be read; the item will fail and say why
+
+
+def _named(address: str) -> str:
+    return shown(without_secrets(address))
 
 
 def _check_local(given: Input) -> None:
@@ -146,16 +151,15 @@ def _check_local(given: Input) -> None:
 def _remote_file(given: Input) -> Iterator[Item]:
     parent, name = _parent_and_name(given.uri)
     if not name:
-        raise Mistake(f"input: {shown(given.uri)} names no file: give one file, or type uri_folder")
+        raise Mistake(f"input: {_named(given.uri)} names no file: give one file, or type uri_folder")
     store = open_store(parent)
+    named = f"input: {shown(f'{store.url}/{name}')}"
     try:
         yield Item(name, store.size(name))
     except NotFound:
         if next(store.list(name), None) is not None:
-            raise Mistake(
-                f"input: {shown(f'{store.url}/{name}')} is a folder: give one file, or type uri_folder"
-            ) from None
-        raise InputNotFound(f"input: {shown(f'{store.url}/{name}')} does not exist") from None
+            raise Mistake(f"{named} is a folder: give one file, or type uri_folder") from None
+        raise InputNotFound(f"{named} does not exist") from None
 
 
 def _remote_folder(given: Input, *, recursive: bool) -> Iterator[Item]:
@@ -163,19 +167,19 @@ def _remote_folder(given: Input, *, recursive: bool) -> Iterator[Item]:
     anything = False
     for entry in store.list(recursive=recursive):
         anything = True
-        if not is_listed(os.fsencode(entry.path)):
-            continue
         if is_hostile(entry.path):
-            raise Mistake(
-                f"input: {store.url} holds {shown(entry.path)!r}, which can be no file's path; rename it there"
-            )
-        yield Item(entry.path, entry.size)
+            named = f"{store.url} holds {shown(entry.path)!r}"
+            raise Mistake(f"input: {named}, which can be no file's path; rename it there")
+        if is_listed(os.fsencode(entry.path)):
+            yield Item(entry.path, entry.size)
     if not anything:
         _refuse_missing(given, store, recursive=recursive)
 
 
 def _refuse_missing(given: Input, store: Store, *, recursive: bool) -> None:
     """Say why a store lists nothing at an address: object stores know no empty folders."""
+    if scheme(given.uri) in ("http", "https"):
+        raise InputNotFound(f"input: {store.url} does not exist, is empty, or its server lists no folders")
     parent, name = _parent_and_name(given.uri.rstrip("/"))
     if name and open_store(parent).exists(name):
         raise Mistake(f"input: {store.url} is a file: give its folder, or type uri_file")
@@ -203,14 +207,14 @@ def _refuse_output_inside(given: Input, output_folder: str, *, recursive: bool) 
     if inside is None or (inside and (not recursive or not is_listed(os.fsencode(f"{inside}/x")))):
         return
     raise Mistake(
-        f"output: {shown(output_folder)} is {'inside' if inside else 'the same folder as'} the input:"
+        f"output: {_named(output_folder)} is {'inside' if inside else 'the same folder as'} the input:"
         " results would be read as input; give a folder outside of it"
     )
 
 
 def _comparable(address: str) -> str:
     if not is_local(address):
-        return re.split(r"[?#]", address, maxsplit=1)[0].rstrip("/")
+        return without_secrets(address).rstrip("/")
     return str(Path(normalize(address, Path.cwd())).resolve())
 
 

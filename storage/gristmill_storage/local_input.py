@@ -2,8 +2,8 @@
 
 The order is that of the items' whole paths by their bytes: a folder sorts as its name with a slash behind it. Links to
 files and to folders are followed; a folder that is one of those above it is not entered again. A link that leads
-nowhere is an item all the same (it will fail, and be reported): nothing a user put there is dropped without a word. Pipes,
-sockets and devices are passed over: reading one may never end.
+nowhere is an item all the same (it will fail, and be reported): nothing a user put there is dropped without a word.
+Pipes, sockets and devices are passed over: reading one may never end.
 """
 
 from __future__ import annotations

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 from gristmill.errors import AlreadyExists, Corrupt, NotFound
 from gristmill_storage.job_folder import MANIFEST, MANIFEST_END, chunk_path, parse_chunk_path
+from gristmill_storage.minibatches import ChunkInfo, Item, MiniBatch, Totals, cut, is_hostile
 from gristmill_storage.store import Store, shown
+
+__all__ = ["Chunk", "ChunkInfo", "Item", "ManifestReader", "ManifestWriter", "MiniBatch", "Totals", "cut", "is_hostile"]
 
 #: Mini-batches of the first chunk; each further one may hold twice as many as the one before.
 FIRST_CHUNK: Final = 32
@@ -38,87 +40,6 @@ MOST_SECONDS: Final = 2.0
 _DECODE: Final = json.JSONDecoder().raw_decode
 #: Chunks that a reader keeps in memory.
 _KEPT_CHUNKS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One input to score."""
-
-    #: Path relative to the input's root.
-    name: str
-    #: Bytes; 0 where sizes were not asked for.
-    size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MiniBatch:
-    """A run of consecutive items, handed to one `run()`."""
-
-    number: int
-    #: Paths relative to the input's root.
-    items: tuple[str, ...]
-    #: Bytes of the items; 0 where sizes were not asked for.
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkInfo:
-    """What a chunk of the manifest holds."""
-
-    #: Number of its first mini-batch.
-    first: int
-    #: Mini-batches.
-    count: int
-    items: int
-    #: Bytes of the items.
-    size: int
-
-    @property
-    def last(self) -> int:
-        """Number of its last mini-batch."""
-        return self.first + self.count - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """What a manifest holds in all."""
-
-    mini_batches: int = 0
-    items: int = 0
-    #: Bytes of the items.
-    size: int = 0
-
-    def plus(self, chunk: ChunkInfo) -> Totals:
-        """Return the totals with one more chunk."""
-        return Totals(
-            mini_batches=self.mini_batches + chunk.count, items=self.items + chunk.items, size=self.size + chunk.size
-        )
-
-
-def cut(items: Iterable[Item], size: int, max_bytes: int | None = None, *, first: int = 0) -> Iterator[MiniBatch]:
-    """Cut items into mini-batches, as a stream.
-
-    Args:
-        items: The items, in order.
-        size: Items of a mini-batch; the last one may have fewer.
-        max_bytes: Bytes that a mini-batch does not pass; an item that is larger by itself stands alone.
-        first: Number of the first mini-batch.
-
-    """
-    names: list[str] = []
-    number, total = first, 0
-    most = float("inf") if max_bytes is None else max_bytes
-    for item in items:
-        if names and (len(names) >= size or total + item.size > most):
-            yield MiniBatch(number, tuple(names), total)
-            number, names, total = number + 1, [], 0
-        names.append(item.name)
-        total += item.size
-        if len(names) >= size or total >= most:
-            yield MiniBatch(number, tuple(names), total)
-            number, names, total = number + 1, [], 0
-    if names:
-        yield MiniBatch(number, tuple(names), total)
 
 
 class ManifestWriter:
@@ -301,11 +222,6 @@ class Chunk:
 
     def _damaged(self, number: int, what: str) -> Corrupt:
         return Corrupt(f"{self._name}: line {number - self.first + 1} (mini-batch {number}): {what}")
-
-
-def is_hostile(name: str) -> bool:
-    """Return whether an item's name is empty or absolute, or leads out of the input's root."""
-    return not name or name.startswith("/") or "\0" in name or ".." in name.split("/")
 
 
 class ManifestReader:
