@@ -103,10 +103,7 @@ class _Building:
 
     def _deployment(self, root: Given, report: Report) -> spec.Deployment:
         settings = root.section("settings")
-        variables: dict[str, str] = {
-            **root.get("environment_variables", {}),
-            **settings.get("environment_variables", {}),
-        }
+        outer: dict[str, str] = root.get("environment_variables", {})
         return spec.Deployment(
             name=root.get("name", ""),
             endpoint_name=root.get("endpoint_name", ""),

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from gristmill.deployment.nodes import Node, Unreadable
 from gristmill.errors import Fault, InvalidDeployment
+
+#: What an address may carry beside the place: a user with a password, and a query with a signature.
+_USER: Final = re.compile(r"://[^/?@\s'\"]*@")
+_QUERY: Final = re.compile(r"(://[^?\s'\"]*)\?[^\s'\"]*")
 
 
 class Refused(Exception):
@@ -52,5 +59,6 @@ class Report:
 
 
 def _printable(text: str) -> str:
-    """Return the text in one line that a terminal cannot trip over."""
+    """Return the text in one line that a terminal cannot trip over, without the secrets of an address."""
+    text = _QUERY.sub(r"\1?***", _USER.sub("://***@", text))
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

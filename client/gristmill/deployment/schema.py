@@ -50,7 +50,7 @@ _AZURE_SETTINGS: Final = (
     Key(name="retry_settings", kind=RETRY_SETTINGS, meaning="What happens to a mini-batch that fails."),
     Key(
         name="output_action",
-        kind=Choice(tuple(OutputAction)),
+        kind=Choice(tuple(word.value for word in OutputAction)),
         default="`append_row`",
         meaning="One file of all rows, or only counts (the script writes files of its own).",
     ),
@@ -120,7 +120,7 @@ _OWN_SETTINGS: Final = (
     ),
     Key(
         name="predict_per",
-        kind=Choice(tuple(PredictPer)),
+        kind=Choice(tuple(word.value for word in PredictPer)),
         default="`file`",
         meaning="How much a model without a scoring script is given at once.",
         ours=True,
@@ -181,7 +181,12 @@ CODE_CONFIGURATION: Final = Section(
 MODEL: Final = Section(
     (
         Key(name="path", kind=Text(), default="required", meaning="File or folder, relative to the file, or a URL."),
-        Key(name="type", kind=Choice(tuple(ModelType)), default="by the files", meaning="How the files are laid out."),
+        Key(
+            name="type",
+            kind=Choice(tuple(word.value for word in ModelType)),
+            default="by the files",
+            meaning="How the files are laid out.",
+        ),
         Key(name="name", kind=Text(), meaning="Name of the model."),
         Key(name="version", kind=Version(), meaning="Version of the model."),
         Key(name="description", kind=Text(), meaning=_ACCEPTED),
