@@ -79,13 +79,14 @@ def in_order(folder: Store, accepted: Iterable[Accepted], *, whole: bool) -> Ite
                 _push(heap, _Open(folder, waiting.pop()), opened)
             if not heap:
                 continue
-            number, order, part = heapq.heappop(heap)
+            number, order, part = heap[0]
             if number <= last or (whole and number != last + 1):
                 what = "counts twice" if number <= last else f"does not follow {last}: some are missing"
                 raise Corrupt(f"{folder.url}: mini-batch {number} (part {part.reader.name}) {what}")
             if part.next is not None:
                 yield Placed(part.next, part.reader)
             last = number
+            heapq.heappop(heap)
             part.advance()
             _push(heap, part, order)
     finally:

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gristmill.errors import LedgerFailed, StorageFailed
+from gristmill_storage import job_folder
+from gristmill_storage.ledger import Commit, Entry
+from gristmill_storage.local_store import LocalStore
+from gristmill_storage.memory_store import MemoryStore
+from gristmill_storage.parts import Block, PartReader
+from gristmill_workers import collector as collector_module
+from gristmill_workers.collector import Collector, Committer
+
+
+def block(number: int, data: bytes = b"x\n", files: tuple[str, ...] = ()) -> Block:
+    return Block(
+        mini_batch=number,
+        attempt=1,
+        items=2,
+        succeeded=1,
+        failed=1,
+        rows=1,
+        seconds=0.1,
+        encoding="text",
+        size=len(data),
+        files=files,
+    )
+
+
+def collector(store, **changes) -> Collector:
+    return Collector(store, epoch="0000000000001", instance="node-0-ab", **changes)
+
+
+def test_neighbours_under_one_lease_become_one_entry() -> None:
+    gathering = collector(MemoryStore())
+    for token, number in [("t1", 1), ("t2", 4), ("t1", 0), ("t1", 2), ("t3", 3)]:
+        gathering.add(token, block(number), b"x\n", None, None)
+
+    draft = gathering.take()
+
+    assert draft is not None
+    assert [(entry.token, entry.first, entry.last, entry.items, entry.failed) for entry in draft.entries] == [
+        ("t1", 0, 2, 6, 3),
+        ("t3", 3, 3, 2, 1),
+        ("t2", 4, 4, 2, 1),
+    ]
+    assert gathering.empty
+    assert gathering.take() is None
+
+
+def test_a_sealed_part_holds_the_rows_also_of_a_spool_file(tmp_path: Path) -> None:
+    store = MemoryStore()
+    spool = tmp_path / "spool"
+    spool.write_bytes(b"many\nrows\n")
+    gathering = collector(store)
+    gathering.add("t", block(0), b"x\n", None, None)
+    gathering.add("t", block(1, b"many\nrows\n"), b"", spool, None)
+    draft = gathering.take()
+    assert draft is not None
+    draft.writer.seal()
+
+    reader = PartReader(store, draft.name)
+
+    assert [reader.read(one) for one in reader.blocks()] == [b"x\n", b"many\nrows\n"]
+    assert not spool.exists()
+
+
+def test_files_of_a_script_go_under_the_part_that_names_them(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "job")
+    staged = tmp_path / "staged"
+    (staged / "deep").mkdir(parents=True)
+    (staged / "deep" / "a.bin").write_bytes(b"1")
+    gathering = collector(store)
+    gathering.add("t", block(5, files=("deep/a.bin",)), b"x\n", None, staged)
+    draft = gathering.take()
+
+    assert draft is not None
+    assert store.read(f"{job_folder.files_folder(draft.name, 5)}/deep/a.bin") == b"1"
+    assert not staged.exists()
+
+
+def test_a_large_part_is_due_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "PART_BYTES", 3)
+    gathering = collector(MemoryStore())
+    gathering.add("t", block(0), b"x\n", None, None)
+    assert not gathering.due
+    gathering.add("t", block(1), b"x\n", None, None)
+
+    assert gathering.due
+
+
+def test_the_first_parts_are_sealed_sooner_than_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(collector_module.time, "monotonic", lambda: clock[0])
+    gathering = collector(MemoryStore())
+    kept = []
+    for number in range(20):
+        gathering.add("t", block(number), b"x\n", None, None)
+        began = clock[0]
+        while not gathering.due:
+            clock[0] += 0.01
+        kept.append(round(clock[0] - began, 1))
+        gathering.take()
+
+    assert kept[0] <= 0.3
+    assert kept == sorted(kept)
+    assert kept[-1] == pytest.approx(collector_module.LONGEST_SECONDS, abs=0.1)
+
+
+def test_a_part_is_durable_before_the_ledger_hears_of_it() -> None:
+    store = MemoryStore()
+    seen = []
+
+    def commit(part: str, entries: list[Entry]) -> Commit:
+        seen.append((part, store.exists(job_folder.part_path(part)), entries[0].first))
+        return Commit(accepted=[(0, 0)], refused=[], state="open")
+
+    gathering = collector(store)
+    gathering.add("t", block(0), b"x\n", None, None)
+    committer = Committer(commit)
+    draft = gathering.take()
+    assert draft is not None
+    committer.put(draft)
+    committer.close()
+
+    assert seen == [(draft.name, True, 0)]
+
+
+def test_a_failure_of_the_ledger_reaches_the_loop() -> None:
+    def commit(part: str, entries: list[Entry]) -> Commit:
+        raise LedgerFailed("gone")
+
+    gathering = collector(MemoryStore())
+    gathering.add("t", block(0), b"x\n", None, None)
+    committer = Committer(commit)
+    draft = gathering.take()
+    assert draft is not None
+    committer.put(draft)
+
+    with pytest.raises(LedgerFailed, match="gone"):
+        committer.close()
+
+
+def test_a_part_that_cannot_be_sealed_is_never_committed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    committed = []
+
+    def commit(part: str, entries: list[Entry]) -> Commit:
+        committed.append(part)
+        return Commit(accepted=[], refused=[], state="open")
+
+    gathering = collector(store)
+    gathering.add("t", block(0), b"x\n", None, None)
+    draft = gathering.take()
+    assert draft is not None
+    (tmp_path / job_folder.part_path(draft.name)).mkdir(parents=True)
+    committer = Committer(commit)
+    committer.put(draft)
+
+    with pytest.raises(StorageFailed):
+        committer.close()
+    assert committed == []
