@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,7 +51,7 @@ class Ledger:
         """
         self._server = Connection(url, timeout=timeout, patience=patience)
         self._scripts = Scripts()
-        self._caller = uuid.uuid4().hex[:12]
+        self._caller = os.urandom(6).hex()
         self._calls = itertools.count(1)
 
     def open(self, job: str, *, epoch: str, lease_seconds: float, error_threshold: int) -> None:
