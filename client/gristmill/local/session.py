@@ -69,7 +69,7 @@ class Session:
         #: Whether the job came to be, so that there is something to resume.
         self.accepted = False
         #: Whether another process began the job.
-        self.resumed = plan.command["command"] == "resume"
+        self.resumed: bool = plan.command["command"] == "resume"
         self._plan = plan
         self._owner = os.getpid()
         self._spawned, self._over, self._closed = threading.Event(), threading.Event(), threading.Event()

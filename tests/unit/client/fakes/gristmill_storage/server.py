@@ -1,0 +1,20 @@
+"""Stands in for the embedded server: a process that dies with its parent, or as FAKE_SERVER says."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+notes = Path(os.environ["FAKE_NOTES"])
+(notes / "server.argv").write_text("\n".join(sys.argv[1:]))
+(notes / "server.pid").write_text(str(os.getpid()))
+folder = Path(sys.argv[sys.argv.index("--folder") + 1])
+(folder / "appendonly.aof").write_text("memory")
+if os.environ.get("FAKE_SERVER") == "dies":
+    sys.exit("server: no room")
+time.sleep(120)

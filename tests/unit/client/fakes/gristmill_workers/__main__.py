@@ -1,0 +1,27 @@
+"""Stands in for a node: leaves at the end of stdin, or does as FAKE_NODE says; has a child as scorers are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+notes = Path(os.environ["FAKE_NOTES"])
+(notes / "node.argv").write_text("\n".join(sys.argv[1:]))
+(notes / "node.url").write_text(os.environ.get("GRISTMILL_REDIS_URL", ""))
+mode = os.environ.get("FAKE_NODE", "")
+scorer = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
+(notes / "scorer.pid").write_text(str(scorer.pid))
+(notes / "node.pid").write_text(str(os.getpid()))
+if mode == "dies":
+    sys.exit("node: a library is missing")
+if "--owned" not in sys.argv:
+    sys.exit(0)
+sys.stdin.read()
+if mode == "stays":
+    time.sleep(120)
+if mode != "leaves its scorer":
+    scorer.kill()
+    scorer.wait()
