@@ -142,8 +142,8 @@ def _plan(example: tuple[int, ...], height: int, width: int, natural: int) -> _P
 
 
 def _flat(length: int, height: int, width: int, natural: int) -> _Plan | None:
-    """(values): every value in one row."""
-    for channels in (natural, 1, 3, 4, 2):
+    """(values): every value in one row; alpha is not made up to fill it."""
+    for channels in (natural, 1, 3):
         values = height * width * channels
         if length in (-1, values):
             return _Plan(channels, (0, 1, 2), (values,))

@@ -78,7 +78,6 @@ def test_every_extension_in_any_case_reaches_the_model_as_uint8(bench, name):
         (GREY, (-1, -1, 28, 20), (1, 1, 28, 20)),
         (COLOUR, (-1, 90), (1, 90)),
         (COLOUR, (-1, 30), (1, 30)),
-        (COLOUR, (-1, 120), (1, 120)),
         (COLOUR, (-1, 6, 5), (1, 6, 5)),
         (COLOUR, (-1, 6, 5, 1), (1, 6, 5, 1)),
         (COLOUR, (-1, 6, 5, 2), (1, 6, 5, 2)),
@@ -106,7 +105,7 @@ def test_a_square_of_three_channels_counts_as_channels_last(read):
     np.testing.assert_array_equal(read(square, tensor(-1, 3, 3, 3))[0], square)
 
 
-@pytest.mark.parametrize("shape", [(-1, 28, 28, 1), (-1, 20, 28, 1), (-1, 784), (-1, 1, 28, 28), (-1, 2, 2, 2, 2, 35)])
+@pytest.mark.parametrize("shape", [(-1, 28, 28, 1), (-1, 20, 28, 1), (-1, 784), (-1, 1, 28, 28), (-1, 2, 2, 2, 2, 35), (-1, 2240)])
 def test_an_image_of_another_size_is_refused_not_resized(read, shape):
     with pytest.raises(images.DoesNotFit, match=r"an image 28 high and 20 wide .* not resized") as caught:
         read(GREY, tensor(*shape))
