@@ -100,9 +100,10 @@ class FsspecStore:
     def open(self, path: str) -> BinaryIO:
         """Return a file for reading, which reads ahead."""
         with self.translated(path):
-            return cast(
-                "BinaryIO", self.fs.open(self.address(path), "rb", block_size=READ_AHEAD, cache_type="readahead")
-            )
+            file = self.fs.open(self.address(path), "rb", block_size=READ_AHEAD, cache_type="readahead")
+            if getattr(file, "details", {}).get("type") == "directory":
+                raise FileNotFoundError(errno.ENOENT, "not a file")
+            return cast("BinaryIO", file)
 
     def create(self, path: str, data: bytes) -> None:
         """Make a file if there is none."""

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -97,7 +98,10 @@ class LocalStore:
     def size(self, path: str) -> int:
         """Return a file's bytes."""
         with _reading(full := self._full(path)):
-            return Path(full).stat().st_size
+            info = Path(full).stat()
+            if stat.S_ISDIR(info.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            return info.st_size
 
     def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """Yield the files under a folder, sorted by their paths' bytes; folders that are links are not entered."""

@@ -84,7 +84,9 @@ class MemoryStore:
 
     def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """Yield the files under a folder, sorted by their paths' bytes."""
-        start = self._folder(prefix)
+        return self._below(self._folder(prefix), recursive=recursive)
+
+    def _below(self, start: str, *, recursive: bool) -> Iterator[Entry]:
         for full in sorted(filter(lambda path: path.startswith(start), [*self._files.content]), key=os.fsencode):
             data = self._files.content.get(full)
             if data is not None and (recursive or "/" not in full[len(start) :]):
