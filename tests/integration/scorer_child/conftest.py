@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -80,7 +81,7 @@ class Child:
     def _spawn(self, python: str) -> None:
         commands, self.commands = os.pipe()
         self.results, results = os.pipe()
-        self.memory = tempfile.TemporaryFile()
+        self.memory = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self.memory.truncate(protocol.PROGRESS_SIZE)
         passed = (commands, results, self.memory.fileno())
         variables = {"AZUREML_BI_OUTPUT_PATH": str(self.folder / "out"), "PATH": os.environ["PATH"], **self.environment}
@@ -173,10 +174,8 @@ class Child:
             time.sleep(0.005)
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         for descriptor in (self.commands, self.results):
             os.close(descriptor)

@@ -162,7 +162,9 @@ def test_the_code_folder_and_the_scripts_own_are_on_the_path_and_ours_is_not(lau
     """
     files = {"top.py": "NAME = 'top'", "src/beside.py": "NAME = 'beside'", "src/drive-it.py": script}
 
-    child = launch("", python=python, files=files, script="src/drive-it.py", environment={"PYTHONPATH": "/nowhere/else"})
+    child = launch(
+        "", python=python, files=files, script="src/drive-it.py", environment={"PYTHONPATH": "/nowhere/else"}
+    )
     lines = child.ready().score("a")[1].decode().splitlines()
 
     code = child.start["code"]

@@ -2,6 +2,7 @@
 
 A mini-batch is one stream with one schema. Its tables are held until the last has come, because the types of the first
 rows say little about those to come (integers, then one that lacks); pandas' notes on an index are left out.
+Text must be UTF-8 there: a file name that is none keeps its odd bytes as an escape (backslash, udce9).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Iterable, Sequence
 
 from .columns import PREDICTION, tabulate
 from .formats import Unencodable, Written
+from .jsonl import is_missing
 from .sink import Sink, SinkStream
 
 #: The encoding's name in the protocol.
@@ -40,11 +42,25 @@ def write_elements(elements: Sequence[Any], sink: Sink, name: str = PREDICTION) 
 
 
 def _array(column: str, cells: list[Any]) -> Any:
-    plain = [cell.tolist() if hasattr(cell, "tolist") else cell for cell in cells]
+    array = import_module("pyarrow").array
+    plain = [_plain(cell) for cell in cells]
     try:
-        return import_module("pyarrow").array(plain)
+        try:
+            return array(plain)
+        except UnicodeEncodeError:
+            return array([_escaped(cell) for cell in plain])
     except Exception as error:
         raise Unencodable(f"column {column}", error) from error
+
+
+def _plain(cell: Any) -> Any:
+    if is_missing(cell) and not isinstance(cell, float):
+        return None
+    return cell.tolist() if hasattr(cell, "tolist") else cell
+
+
+def _escaped(cell: Any) -> Any:
+    return cell.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(cell, str) else cell
 
 
 def write_frames(frames: Iterable[Any], sink: Sink) -> Written:
@@ -54,17 +70,23 @@ def write_frames(frames: Iterable[Any], sink: Sink) -> Written:
         Unencodable: Arrow has no form for a column.
 
     """
-    arrow = import_module("pyarrow")
-    tables: list[Any] = []
-    for frame in frames:
-        try:
-            table = arrow.Table.from_pandas(_named(frame), preserve_index=False)
-        except Exception as error:
-            raise Unencodable("a column of the DataFrame", error) from error
-        tables.append(table.replace_schema_metadata(None))
+    tables = [_table(_named(frame)) for frame in frames]
     if not tables:
         return Written(0, ENCODING, [])
     return _write(_joined(tables), sink)
+
+
+def _table(frame: Any) -> Any:
+    from_pandas = import_module("pyarrow").Table.from_pandas
+    try:
+        try:
+            table = from_pandas(frame, preserve_index=False)
+        except UnicodeEncodeError:
+            escaped = frame.apply(lambda column: column.map(_escaped) if column.dtype == object else column)
+            table = from_pandas(escaped, preserve_index=False)
+    except Exception as error:
+        raise Unencodable("a column of the DataFrame", error) from error
+    return table.replace_schema_metadata(None)
 
 
 def _named(frame: Any) -> Any:

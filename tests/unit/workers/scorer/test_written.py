@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from gristmill_workers.scorer.written import WrittenFiles
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> WrittenFiles:
+    (tmp_path / "out").mkdir()
+    return WrittenFiles(str(tmp_path / "out"), str(tmp_path / "staging"))
+
+
+def test_a_folder_that_is_gone_holds_nothing(tmp_path: Path, files: WrittenFiles) -> None:
+    (tmp_path / "out").rmdir()
+
+    assert files.take(1, 1) == files.take_last() == []
+    files.discard()
+
+
+def test_another_file_system_is_reached_by_copying(
+    tmp_path: Path, files: WrittenFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_device(source: str, target: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "replace", other_device)
+    (tmp_path / "out" / "a").write_text("x")
+
+    assert files.take(1, 2) == ["a"]
+    assert (tmp_path / "staging" / "1-2" / "a").read_text() == "x"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_that_cannot_be_moved_is_an_error(
+    tmp_path: Path, files: WrittenFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    (tmp_path / "out" / "a").touch()
+
+    with pytest.raises(OSError, match="No space left"):
+        files.take(1, 1)
+
+
+def test_pipes_and_links_are_left_out(tmp_path: Path, files: WrittenFiles, caplog: pytest.LogCaptureFixture) -> None:
+    os.mkfifo(tmp_path / "out" / "pipe")
+    (tmp_path / "out" / "folder").symlink_to("/")
+
+    assert files.take(1, 1) == files.take(2, 1) == []
+    assert [record.getMessage().split()[1] for record in caplog.records] == ["folder", "pipe"] or len(
+        caplog.records
+    ) == 2
+
+
+def test_a_change_in_a_folder_that_has_long_been_quiet_is_seen(tmp_path: Path, files: WrittenFiles) -> None:
+    os.utime(tmp_path / "out", (1, 1))
+    assert files.take(1, 1) == []
+    (tmp_path / "out" / "a").touch()
+
+    assert files.take(2, 1) == ["a"]
+    assert files.take(3, 1) == []
