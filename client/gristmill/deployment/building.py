@@ -94,7 +94,7 @@ class _Building:
         root = _in_current_form(root, overrides, report)
         if forms.foreign(root, report):
             report.close(self._source)
-        given = ROOT.read(forms.old_pieces(root, report), report)
+        given = ROOT.read(root, report)
         if require_names:
             _require_names(given, report)
         deployment = self._deployment(given, report)
@@ -122,7 +122,7 @@ class _Building:
     def _scored(self, root: Given, report: Report) -> spec.Model | None:
         model = read_model(root, folder=self._folder, stand_in=self._model, report=report)
         if not root.has("code_configuration"):
-            check_no_code(root, model, report)
+            check_no_code(root, model, stand_in=self._model, report=report)
         return model
 
     def _settings(self, root: Given, settings: Given, report: Report) -> spec.Settings:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from gristmill.deployment import messages
 from gristmill.deployment.nodes import Node
 from gristmill.deployment.report import Report
 from gristmill.deployment.schema import SETTINGS
@@ -59,30 +58,3 @@ def foreign(root: Node, report: Report) -> bool:
     else:
         return False
     return True
-
-
-def old_pieces(root: Node, report: Report) -> Node:
-    """Return the document without the single values of 2021 that need more than a hint, each noted."""
-    children = dict(root.children)
-    _compute(children, report)
-    _code(children, report)
-    return dataclasses.replace(root, value=children)
-
-
-def _compute(children: dict[str, Node], report: Report) -> None:
-    compute = children.get("compute")
-    if compute and compute.children:
-        del children["compute"]
-        report.add(
-            compute,
-            f"{messages.NOT_TEXT} A mapping is the 2021 form; write compute: azureml:<name>, and "
-            "instance_count beneath resources",
-        )
-
-
-def _code(children: dict[str, Node], report: Report) -> None:
-    section = children.get("code_configuration")
-    code = section.children.get("code") if section else None
-    if section and code and code.children:
-        del children["code_configuration"]
-        report.add(code, f"{messages.NOT_TEXT} A mapping is the 2021 form; write code: <folder>")

@@ -94,10 +94,14 @@ class Text:
     rule: Callable[[str], Any] | None = None
     limits: str = ""
     words: str = "string"
+    #: What to write in place of a mapping, where the 2021 form had one.
+    of_2021: str = ""
 
     def read(self, node: Node, _report: Report, /) -> Any:
         """Return the text, or what the rule makes of it."""
         refuse_null(node)
+        if self.of_2021 and isinstance(node.value, dict):
+            raise Refused(f"{messages.NOT_TEXT} A mapping is the 2021 form; write {self.of_2021}")
         if not isinstance(node.value, str):
             raise Refused(f"{messages.NOT_TEXT} Found {node.shown()}{_quotes(node)}")
         return self.rule(node.value) if self.rule else node.value

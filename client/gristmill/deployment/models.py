@@ -83,10 +83,10 @@ def _kind_of_files(path: str, stated: spec.ModelType | None) -> spec.ModelType:
     return stated or (spec.ModelType.MLFLOW if mlflow else spec.ModelType.CUSTOM)
 
 
-def check_no_code(root: Given, model: spec.Model | None, report: Report) -> None:
+def check_no_code(root: Given, model: spec.Model | None, *, stand_in: str | None, report: Report) -> None:
     """Note a deployment without a scoring script whose model cannot be scored without one."""
     if model is None:
-        if not root.has("model"):
+        if stand_in is None and not root.has("model"):
             report.place(f"{messages.MISSING} Give a model, a scoring script, or both", field="model")
         return
     if model.type is spec.ModelType.TRITON:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from gristmill.deployment import messages
 from gristmill.deployment.nodes import Node, Unreadable, beneath
 from gristmill.deployment.reading import parse_scalar
 from gristmill.deployment.report import Refused, Report
+
+#: A key that names environment variables, be it misspelt.
+_OF_VARIABLES: Final = re.compile("env.*var", re.IGNORECASE)
 
 
 def applied(root: Node, overrides: Sequence[str], report: Report) -> Node:
@@ -24,7 +29,7 @@ def applied(root: Node, overrides: Sequence[str], report: Report) -> Node:
 def _origin(text: str) -> str:
     """Return what a message names; a variable's value may be a secret and is left out."""
     name, sign, value = text.partition("=")
-    return f"--set {name}{sign}{'***' if 'environment_variables' in name and value else value}"
+    return f"--set {name}{sign}{'***' if value and _OF_VARIABLES.search(name) else value}"
 
 
 def _apply(root: Node, text: str) -> Node:

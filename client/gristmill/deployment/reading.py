@@ -98,7 +98,7 @@ def _compose(text: str) -> tuple[yaml.SafeLoader, yaml.Node | None]:
         raise Unreadable(f"a character that YAML does not allow (code {error.character})", line=line) from None
     except RecursionError:
         raise Unreadable(f"nested deeper than {MOST_LEVELS} levels") from None
-    except ValueError as error:  # an escape beyond Unicode: "\UFFFFFFFF"
+    except (ValueError, OverflowError) as error:  # an escape beyond Unicode: "\UFFFFFFFF"
         raise Unreadable(f"not YAML: {error}") from None
 
 
@@ -114,6 +114,10 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
     return f"{column}not YAML: {problem}; a value with special characters needs quotes"
 
 
+def _tag(node: yaml.Node) -> str:
+    return short(str(node.tag).replace(_TAG, "!!"))
+
+
 class _Builder:
     """Turns composed YAML nodes into ours, within a budget of values."""
 
@@ -127,7 +131,7 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, field, line)
         if node.tag not in _CONTAINERS:
-            raise Unreadable(f"the tag {short(node.tag)!r} is not known here", field=field, line=line)
+            raise Unreadable(f"the tag {_tag(node)} is not known here", field=field, line=line)
         if isinstance(node, yaml.SequenceNode):
             items = [
                 self.build(item, field=f"{field}[{at}]", line=item.start_mark.line + 1, depth=depth + 1)
@@ -177,7 +181,7 @@ class _Builder:
         if node.tag in _TEXTS:
             return Node(field=field, value=text, line=line, text=text)
         if node.tag not in _TYPED:
-            raise Unreadable(f"the tag {short(node.tag)!r} is not known here", field=field, line=line)
+            raise Unreadable(f"the tag {_tag(node)} is not known here", field=field, line=line)
         try:
             value: Scalar = self._loader.construct_object(node)
             within(value)

@@ -14,10 +14,14 @@ from gristmill.deployment.report import Refused
 
 _WORD: Final = r"[^:@/\s]+"
 _SHORT: Final = re.compile(rf"azureml:(?P<name>{_WORD})(:(?P<version>{_WORD})|@(?P<label>{_WORD}))?")
-_LONG: Final = re.compile(
-    r"(azureml:/?/?)?/?(registries|subscriptions|locations)/\S+/(?P<collection>\w+)/"
-    rf"(?P<name>{_WORD})(/(versions|labels)/(?P<version>{_WORD}))?"
-)
+#: The long forms (registries, workspaces, ARM ids) of one collection.
+_LONG: Final = {
+    collection: re.compile(
+        r"(azureml:(//)?)?/?(registries|subscriptions|locations)/\S+/"
+        rf"{collection}/(?P<name>{_WORD})(/(versions|labels)/(?P<version>{_WORD}))?"
+    )
+    for collection in ("models", "environments")
+}
 _MLFLOW: Final = re.compile(rf"models:/(?P<name>{_WORD})(/(?P<version>{_WORD})|@(?P<label>{_WORD}))?|runs:/\S+/\S+")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://\S+")
 _COMPUTE: Final = re.compile(r"(azureml:)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63})")
@@ -39,8 +43,8 @@ def registered(text: str, collection: str) -> Reference | None:
     found = _SHORT.fullmatch(text)
     if found:
         return Reference(text, found["name"], found["version"] or found["label"] or "")
-    found = _LONG.fullmatch(text)
-    if found and found["collection"] == collection:
+    found = _LONG[collection].fullmatch(text)
+    if found:
         return Reference(text, found["name"], found["version"] or "")
     return None
 

@@ -163,7 +163,7 @@ CODE_CONFIGURATION: Final = Section(
     (
         Key(
             name="code",
-            kind=Text(),
+            kind=Text(of_2021="code: <folder>"),
             default="required",
             meaning="Folder of the script, importable as a whole; relative to the file.",
         ),
@@ -233,6 +233,7 @@ ENVIRONMENT: Final = Section(
         "docker": "That is the 2021 form; write image: <image>",
         "path": "That is the 2021 form; write conda_file: <file>, relative to this file",
         "local_path": "That is the 2021 form; write conda_file: <file>",
+        "conda": "Did you mean conda_file?",
         "requirements": "Did you mean requirements_file?",
         "dependencies": "It belongs into the conda file: write it beneath conda_file",
     },
@@ -281,7 +282,11 @@ ROOT: Final = Section(
         Key(name="environment_variables", kind=_VARIABLES, meaning="Variables of the scoring processes."),
         Key(
             name="compute",
-            kind=Text(references.compute_rule, limits="`azureml:<name>`, `<name>` or `local`"),
+            kind=Text(
+                references.compute_rule,
+                limits="`azureml:<name>`, `<name>` or `local`",
+                of_2021="compute: azureml:<name>, and instance_count beneath resources",
+            ),
             default="`local`",
             meaning="Which nodes score.",
         ),

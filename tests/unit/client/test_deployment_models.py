@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def test_absolute_paths_and_file_addresses_are_taken(load, deployment_folder):
 
 
 def test_a_link_keeps_its_own_name(load, deployment_folder):
-    os.symlink(deployment_folder / "model", deployment_folder / "current")
+    (deployment_folder / "current").symlink_to(deployment_folder / "model")
     assert load(f"{CODE}model: {{path: current}}\n").model.path == str(deployment_folder / "current")
 
 
@@ -109,7 +108,7 @@ def test_a_datastore_path_is_a_reference_too(load):
 )
 def test_a_text_that_is_no_reference_is_refused(faults, text, message):
     (fault,) = faults(f"model: {text if text.startswith(chr(39)) else repr(text)}\n")
-    assert (1, "model") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (1, "model")
     assert fault.message.startswith(message)
 
 
@@ -140,7 +139,7 @@ def test_a_model_is_refused(faults, lines, field, message):
 
 def test_a_missing_path_has_the_line_of_the_model(faults):
     (fault,) = faults(f"{CODE}\nmodel:\n  name: m\n")
-    assert (3, "model.path") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (3, "model.path")
 
 
 def test_a_model_that_is_a_list_is_refused(faults):
@@ -149,7 +148,7 @@ def test_a_model_that_is_a_list_is_refused(faults):
 
 def test_neither_model_nor_code_is_refused(faults):
     (fault,) = faults("name: abc\n")
-    assert (None, "model") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (None, "model")
     assert fault.message.startswith("Missing data for required field.")
 
 
@@ -207,13 +206,13 @@ class TestStandIn:
     @pytest.mark.parametrize("text", ["", "gone", "azureml:", "a\0b", "x" * 5000])
     def test_it_is_refused_by_its_own_name(self, faults, text):
         (fault,) = faults("name: abc\n", model=text)
-        assert (None, "model") == (fault.line, fault.field)
+        assert (fault.line, fault.field) == (None, "model")
         assert "(from --model " in fault.message
 
     def test_the_rest_of_the_files_model_is_still_checked(self, faults, deployment_folder):
         text = "model:\n  path: gone\n  local_path: x\n"
         (fault,) = faults(text, model=str(deployment_folder / "mlflow"))
-        assert (3, "model.local_path") == (fault.line, fault.field)
+        assert (fault.line, fault.field) == (3, "model.local_path")
 
 
 def test_the_folder_of_the_file_itself_can_be_the_model(load, deployment_folder: Path):

@@ -138,12 +138,12 @@ def test_deep_nesting_is_refused(tmp_path, depth):
 
 def test_a_key_that_stands_twice_is_refused_with_both_lines(faults):
     (fault,) = faults("name: abc\nmodel: {path: mlflow}\nname: abd\n")
-    assert (3, "name", "the key stands twice, first in line 1") == (fault.line, fault.field, fault.message)
+    assert (fault.line, fault.field, fault.message) == (3, "name", "the key stands twice, first in line 1")
 
 
 def test_keys_that_stand_twice_are_found_deep_inside(faults):
     (fault,) = faults("model: {path: mlflow}\nsettings:\n  retry_settings:\n    timeout: 1\n    timeout: 2\n")
-    assert (5, "settings.retry_settings.timeout") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (5, "settings.retry_settings.timeout")
 
 
 def test_merge_keys_are_merged_and_own_keys_win(load):
@@ -196,9 +196,9 @@ def test_nodes_know_their_fields_and_lines():
     root = parse("a: 1\nb:\n  - x\n  -\n    c: 1.10\n", Report())
     items = root.children["b"].value
     assert isinstance(items, list)
-    assert [("b[0]", 3), ("b[1]", 5)] == [(item.field, item.line) for item in items]
+    assert [(item.field, item.line) for item in items] == [("b[0]", 3), ("b[1]", 5)]
     leaf = items[1].children["c"]
-    assert ("b[1].c", 5, 1.1, "1.10") == (leaf.field, leaf.line, leaf.value, leaf.text)
+    assert (leaf.field, leaf.line, leaf.value, leaf.text) == ("b[1].c", 5, 1.1, "1.10")
     assert root.plain() == {"a": 1, "b": ["x", {"c": 1.1}]}
 
 

@@ -58,7 +58,7 @@ def test_a_name_within_the_rules_is_taken(load, name):
 
 def test_names_are_required_where_asked_for(faults):
     found = faults(f"\n{NO_CODE}", require_names=True)
-    assert [("name", 2), ("endpoint_name", 2)] == [(fault.field, fault.line) for fault in found]
+    assert [(fault.field, fault.line) for fault in found] == [("name", 2), ("endpoint_name", 2)]
     assert all(fault.message.startswith("Missing data for required field.") for fault in found)
 
 

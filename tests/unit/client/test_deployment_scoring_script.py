@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from gristmill.spec import CodeConfiguration
@@ -25,7 +23,7 @@ def refused(faults, deployment_folder):
         data = source.encode() if isinstance(source, str) else source
         (deployment_folder / "code" / "s.py").write_bytes(data)
         (fault,) = faults(TEXT)
-        assert (4, "code_configuration.scoring_script") == (fault.line, fault.field)
+        assert (fault.line, fault.field) == (4, "code_configuration.scoring_script")
         return fault.message
 
     return call
@@ -119,7 +117,7 @@ def test_a_script_in_a_folder_beneath_is_taken(load, deployment_folder):
 
 def test_a_script_that_is_a_link_is_taken(load, deployment_folder):
     (deployment_folder / "shared.py").write_text("def init(): ...\ndef run(b): ...\n")
-    os.symlink(deployment_folder / "shared.py", deployment_folder / "code" / "s.py")
+    (deployment_folder / "code" / "s.py").symlink_to(deployment_folder / "shared.py")
     assert load(TEXT).code_configuration.scoring_script == "s.py"
 
 
@@ -145,13 +143,13 @@ def test_a_script_that_is_no_file_is_refused(faults, deployment_folder, script):
 @pytest.mark.parametrize("rest", ["", ", scoring_script: ''", ", scoring_script: ' '"])
 def test_code_without_a_script_is_refused(faults, rest):
     (fault,) = faults(f"\ncode_configuration: {{code: code{rest}}}\n")
-    assert (2, "code_configuration.scoring_script") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (2, "code_configuration.scoring_script")
     assert fault.message.startswith("scoring script can't be empty.")
 
 
 def test_a_script_without_code_is_refused(faults):
     (fault,) = faults("code_configuration: {scoring_script: s.py}\n")
-    assert (1, "code_configuration.code") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (1, "code_configuration.code")
     assert fault.message.startswith("Missing data for required field.")
 
 
@@ -173,7 +171,7 @@ def test_an_empty_section_lacks_both(faults):
 )
 def test_code_that_is_no_local_folder_is_refused(faults, code, message):
     (fault,) = faults(f"code_configuration:\n  code: {code}\n  scoring_script: batch_driver.py\n")
-    assert (2, "code_configuration.code") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (2, "code_configuration.code")
     assert fault.message.startswith(message)
 
 

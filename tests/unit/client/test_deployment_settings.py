@@ -236,7 +236,7 @@ def test_settings_of_models_without_a_script_are_refused_with_one(faults, line):
 def test_rows_per_predict_excludes_whole_mini_batches(faults):
     text = "model: {path: mlflow}\nsettings:\n  rows_per_predict: 5\n  predict_per: mini_batch\n"
     (fault,) = faults(text)
-    assert (3, "settings.rows_per_predict") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (3, "settings.rows_per_predict")
     assert fault.message == "excludes predict_per: mini_batch; give one of the two"
 
 
@@ -271,7 +271,7 @@ def test_error_threshold_at_the_root_is_tolerated(load):
 
 def test_two_error_thresholds_that_differ_are_refused(faults):
     (fault,) = faults(f"{MODEL_FORM}error_threshold: 5\nsettings: {{error_threshold: 0}}\n")
-    assert (3, "error_threshold") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (3, "error_threshold")
     assert fault.message == "5 differs from settings.error_threshold 0; give one of them"
 
 
@@ -294,7 +294,7 @@ def test_an_empty_variable_is_a_quoted_empty_text(load):
 @pytest.mark.parametrize("value", ["", "null", "[1]", "{b: 1}"])
 def test_a_variable_without_a_text_is_refused(faults, value):
     (fault,) = faults(f"{MODEL_FORM}environment_variables:\n  A: {value}\n")
-    assert (4, "environment_variables.A") == (fault.line, fault.field)
+    assert (fault.line, fault.field) == (4, "environment_variables.A")
     assert fault.message.startswith("Not a valid string. Found ")
 
 
