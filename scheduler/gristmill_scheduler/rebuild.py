@@ -42,7 +42,8 @@ def rebuild(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float) ->
         ledger.extend(job.name, first=totals.mini_batches, count=0, items=0, size=0, closed=True)
     for name in sorted(list_parts(folder)):
         try:
-            entries = list(entries_of(PartReader(folder, name).blocks()))
+            with PartReader(folder, name) as part:
+                entries = list(entries_of(part.blocks()))
         except Corrupt as error:
             log.warning("job %s: %s; what it held is scored again", job.name, error)
             continue

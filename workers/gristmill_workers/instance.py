@@ -35,6 +35,7 @@ class Instance:
         info = {"role": "instance", "slot": self._assignment.slot, "node": self._assignment.settings.node_name}
         registration = self._ledger.register(self._job.name, instance=self._name, info=info)
         if registration.state != "open":
+            self._ledger.leave(self._job.name, instance=self._name)
             return
         scratch = Path(tempfile.mkdtemp(prefix=f"gristmill-{self._job.name}-", dir=self._assignment.settings.scratch))
         logs = JobLogs(

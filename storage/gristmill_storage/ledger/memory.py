@@ -93,7 +93,7 @@ class MemoryLedger(Ledger):
     def register(self, job: str, *, instance: str, info: Mapping[str, Any]) -> Registration:
         """See `Ledger.register`."""
         with self._transition(job) as it:
-            if it.state == "open":
+            if it.state != "closed":
                 now = self._now()
                 it.reap(now)
                 known = it.instances.get(instance)

@@ -40,7 +40,7 @@ class Registration:
     epoch: str
     #: Seconds without `renew` after which its work goes to others.
     lease_seconds: float
-    #: The job's state; the instance was taken in only where this is "open".
+    #: The job's state; the instance was taken in unless this is "closed".
     state: str
 
 

@@ -1,10 +1,10 @@
--- Takes an instance in; a job that is over takes none.
+-- Takes an instance in; a job that is closed takes none. One whose scoring is over takes its aggregator.
 -- ARGV: instance, info. Answers OK, epoch, lease in ms, state.
 local job = load('state', 'epoch', 'lease_ms', 'heard')
 if not job then
   return LOST
 end
-if job.state == 'open' then
+if job.state ~= 'closed' then
   reap(job)
   local info = redis.call('HGET', INFO, ARGV[1])
   local since = info and string.match(info, '^(%d+):') or now

@@ -1,0 +1,210 @@
+"""The coordinator with everything real but the nodes: instances are threads that lease and commit, without scoring."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gristmill.spec import Job
+from gristmill_scheduler.admission import admit, readmit
+from gristmill_scheduler.coordinator import Coordinator
+from gristmill_storage import job_folder
+from gristmill_storage.files import Store
+from gristmill_storage.ledger import Entry, Lease, Over
+from gristmill_storage.ledger.memory import MemoryLedger
+from gristmill_storage.parts import Block, PartWriter, part_name
+from gristmill_storage.queue import Message
+
+
+class Nodes:
+    """Answers a queue's messages with threads."""
+
+    def __init__(self, ledger: MemoryLedger, folder: Store) -> None:
+        self.ledger = ledger
+        self.folder = folder
+        self.scored: list[int] = []
+        self.after: Callable[[int], None] = lambda _number: None
+        self.aggregated: list[bool] = []
+        self._count = 0
+        self.threads: list[threading.Thread] = []
+
+    def take(self, kind: str, message: Message) -> None:
+        self._count += 1
+        work = self._instance if kind == "instance" else self._aggregate
+        thread = threading.Thread(target=work, args=(message, f"{kind}{self._count}"))
+        self.threads.append(thread)
+        thread.start()
+
+    def _instance(self, message: Message, name: str) -> None:
+        registration = self.ledger.register(message.job, instance=name, info={"role": "instance", "slot": message.slot})
+        serial = 0
+        while not isinstance(lease := self.ledger.lease(message.job, instance=name, limit=2), Over):
+            if isinstance(lease, Lease):
+                serial += 1
+                self._commit(message.job, name, registration.epoch, lease, serial)
+        self.ledger.leave(message.job, instance=name)
+
+    def _commit(self, job: str, name: str, epoch: str, lease: Lease, serial: int) -> None:
+        part = part_name(epoch, lease.first, name, serial)
+        writer = PartWriter(self.folder, part)
+        count = lease.last - lease.first + 1
+        for number in range(lease.first, lease.last + 1):
+            writer.add(Block(mini_batch=number, attempt=1, items=10, succeeded=10, failed=0, rows=0, seconds=0.0), b"")
+            self.scored.append(number)
+        writer.seal()
+        entry = Entry(
+            token=lease.token,
+            first=lease.first,
+            last=lease.last,
+            items=10 * count,
+            succeeded=10 * count,
+            failed=0,
+            rows=0,
+            size=0,
+        )
+        self.ledger.commit(job, instance=name, part=part, entries=[entry])
+        self.after(lease.last)
+
+    def _aggregate(self, message: Message, name: str) -> None:
+        self.aggregated.append(message.publish)
+        status = "Completed" if message.publish else "Failed"
+        self.folder.replace(job_folder.RESULT, json.dumps({"status": status, "output": "here"}).encode())
+        self.ledger.close(message.job, status=status)
+
+
+class Run:
+    def __init__(self, job: Job, queue: Any, *, resume: bool = False) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.ledger = MemoryLedger()
+        self.folder = readmit(job_folder.url(job.output.folder, job.name))[1] if resume else admit(job, environment={})
+        self.nodes = Nodes(self.ledger, self.folder)
+
+        def send(kind: str, message: Message) -> None:
+            queue.take()
+            self.nodes.take(kind, message)
+
+        queue.on_send = send
+        self.coordinator = Coordinator(
+            job,
+            self.folder,
+            ledger=self.ledger,
+            queue=queue,
+            lease_seconds=30,
+            tell=lambda event, document: self.events.append((event, document)),
+        )
+        self._resume = resume
+
+    def live(self) -> dict[str, Any]:
+        self.coordinator.run(resume=self._resume)
+        for thread in self.nodes.threads:
+            thread.join(10)
+        return self.events[-1][1]
+
+    def statuses(self) -> list[str]:
+        return [str(document["status"]) for event, document in self.events if event == "status"]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_a_job_runs_from_queued_to_completed(make_job, queue) -> None:
+    run = Run(make_job(count=95, instances=2), queue)
+
+    finished = run.live()
+
+    assert finished["status"] == "Completed"
+    assert sorted(run.nodes.scored) == list(range(10))
+    assert run.statuses()[0] == "Queued"
+    assert run.statuses()[-1] == "Completed"
+    assert run.nodes.aggregated == [True]
+    timeline = json.loads(run.folder.read(job_folder.TIMELINE))
+    assert set(timeline["moments"]) >= {"submitted", "opened", "planned", "scored"}
+
+
+def test_a_job_stopped_by_its_instances_fails_with_their_error(make_job, queue) -> None:
+    run = Run(make_job(), queue)
+    error = {"class": "InitFailed", "message": "init() failed", "detail": "Traceback"}
+    run.nodes.after = lambda _number: run.ledger.stop("job-1", state="stopped", error=error) and None
+
+    finished = run.live()
+
+    assert finished["status"] == "Failed"
+    assert run.nodes.aggregated == [False]
+
+
+def test_a_cancelled_job_is_resumed_and_nothing_is_scored_twice(make_job, queue) -> None:
+    job = make_job(count=200)
+    first = Run(job, queue)
+
+    def cancel(_number: int) -> None:
+        first.coordinator.cancel()
+        wait_until(lambda: first.ledger.snapshot("job-1").state != "open")
+
+    first.nodes.after = cancel
+    assert first.live()["status"] == "Canceled"
+    assert first.nodes.scored
+
+    second = Run(job, queue, resume=True)
+    finished = second.live()
+
+    assert finished["status"] == "Completed"
+    assert sorted(first.nodes.scored + second.nodes.scored) == list(range(20))
+
+
+def test_a_ledger_that_lost_its_memory_is_rebuilt(make_job, queue) -> None:
+    run = Run(make_job(count=200), queue)
+    lost = []
+
+    def lose_once(number: int) -> None:
+        if not lost:
+            lost.append(number)
+            run.ledger.forget("job-1")
+
+    run.nodes.after = lose_once
+    with_errors = threading.excepthook
+    threading.excepthook = lambda _args: None  # the instance whose ledger is gone ends by LedgerLost
+    try:
+        finished = run.live()
+    finally:
+        threading.excepthook = with_errors
+
+    assert lost
+    assert finished["status"] == "Completed"
+    assert sorted(run.nodes.scored) == list(range(20))
+
+
+def test_a_listing_that_fails_fails_the_job(make_job, queue, monkeypatch) -> None:
+    job = make_job()
+    run = Run(job, queue)
+    Path(job.input.uri).rename(Path(job.input.uri).with_name("gone"))
+
+    finished = run.live()
+
+    assert finished["status"] == "Failed"
+    assert "in" in finished["error"]["message"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_plan_holds_every_item_once_in_order(make_job, queue, size) -> None:
+    run = Run(make_job(count=50, mini_batch_size=size), queue)
+
+    run.live()
+
+    items = [
+        item
+        for entry in run.folder.list(job_folder.MANIFEST)
+        if entry.path.endswith(".jsonl")
+        for line in run.folder.read(entry.path).splitlines()
+        for item in json.loads(line)["items"]
+    ]
+    assert items == [f"{number:04d}.txt" for number in range(50)]

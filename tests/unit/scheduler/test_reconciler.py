@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gristmill_scheduler import reconciler as reconciler_module
+from gristmill_scheduler.reconciler import ARRIVAL_SECONDS, Reconciler
+from gristmill_storage.ledger.memory import MemoryLedger
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    moments = [100.0]
+    monkeypatch.setattr(reconciler_module.time, "monotonic", lambda: moments[0])
+    return moments
+
+
+@pytest.fixture
+def ledger():
+    ledger = MemoryLedger()
+    ledger.open("j", epoch="1", lease_seconds=30, error_threshold=-1)
+    return ledger
+
+
+def alive(ledger: MemoryLedger, name: str, **info: Any) -> None:
+    ledger.register("j", instance=name, info={"role": "instance", **info})
+
+
+@pytest.fixture
+def reconciler(queue):
+    return Reconciler(queue, compute="c", job="j", folder="/f", instances=2)
+
+
+def slots(queue) -> list[int]:
+    return [message.slot for kind, message in queue.sent if kind == "instance"]
+
+
+def test_every_instance_is_asked_for_once(reconciler, queue, ledger, clock) -> None:
+    reconciler.want_instances(ledger.snapshot("j"))
+    reconciler.want_instances(ledger.snapshot("j"))
+
+    assert slots(queue) == [0, 1]
+
+
+def test_nothing_is_sent_while_messages_wait_in_the_queue(reconciler, queue, ledger, clock) -> None:
+    reconciler.want_instances(ledger.snapshot("j"))
+    clock[0] += 10 * ARRIVAL_SECONDS
+    reconciler.want_instances(ledger.snapshot("j"))
+
+    assert slots(queue) == [0, 1]
+
+
+def test_an_instance_that_never_arrived_is_asked_for_again(reconciler, queue, ledger, clock) -> None:
+    reconciler.want_instances(ledger.snapshot("j"))
+    queue.take()
+    alive(ledger, "a", slot=0)
+    clock[0] += ARRIVAL_SECONDS
+    reconciler.want_instances(ledger.snapshot("j"))
+
+    assert slots(queue) == [0, 1, 1]
+
+
+def test_an_instance_that_left_is_asked_for_again(reconciler, queue, ledger, clock) -> None:
+    reconciler.want_instances(ledger.snapshot("j"))
+    queue.take()
+    alive(ledger, "a", slot=0)
+    alive(ledger, "b", slot=1)
+    clock[0] += ARRIVAL_SECONDS
+    reconciler.want_instances(ledger.snapshot("j"))
+    assert slots(queue) == [0, 1]
+
+    ledger.leave("j", instance="a")
+    reconciler.want_instances(ledger.snapshot("j"))
+
+    assert slots(queue) == [0, 1, 0]
+
+
+def test_the_aggregator_is_asked_for_once_and_again_when_it_was_lost(reconciler, queue, ledger, clock) -> None:
+    for _ in range(3):
+        reconciler.want_aggregate(ledger.snapshot("j"), publish=True)
+    assert [kind for kind, _ in queue.sent] == ["aggregate"]
+
+    queue.take()
+    clock[0] += ARRIVAL_SECONDS
+    reconciler.want_aggregate(ledger.snapshot("j"), publish=True)
+
+    assert [kind for kind, _ in queue.sent] == ["aggregate", "aggregate"]
+
+
+def test_an_aggregator_at_work_is_left_alone(reconciler, queue, ledger, clock) -> None:
+    alive(ledger, "x", role="aggregator")
+
+    reconciler.want_aggregate(ledger.snapshot("j"), publish=True)
+
+    assert queue.sent == []
