@@ -18,9 +18,10 @@ from gristmill_workers import scorer
 
 PROBE = Path(__file__).with_name("old_python_probe.py")
 UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-#: Both import pkg_resources, which uv puts into no environment by itself.
-OLDEST = ["mlflow-skinny==1.27.0", "setuptools<70", "pandas==1.5.3", "scikit-learn==1.1.3"]
-OLD = ["mlflow-skinny==2.9.2", "setuptools<70", "pandas==2.0.3", "scikit-learn==1.3.2"]
+#: Both MLflows import pkg_resources, which uv puts into no environment by itself.
+SHARED = ["setuptools<70", "scikit-learn==1.1.3", "pyarrow", "pillow"]
+OLDEST = ["mlflow-skinny==1.27.0", "pandas==1.5.3"]
+OLD = ["mlflow-skinny==2.9.2", "pandas==2.0.3"]
 
 
 def python38() -> str | None:
@@ -44,31 +45,31 @@ def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([UV or "uv", *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
-def environment(folder: Path, packages: list[str]) -> str:
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """One environment for both MLflows, one after the other: half the time."""
     old = python38()
     if old is None or UV is None:
         pytest.skip("no Python 3.8, or no uv")
-    python = str(folder / "bin" / "python")
+    folder = tmp_path_factory.mktemp("old") / "venv"
     uv("venv", "--quiet", "--python", old, str(folder))
-    installed = uv(
-        "pip", "install", "--quiet", "--only-binary=:all:", "--python", python, *packages, "pyarrow", "pillow"
-    )
-    if installed.returncode:
-        pytest.skip(f"packages cannot be had: {installed.stderr.strip()[-300:]}")
-    return python
+    yield str(folder / "bin" / "python")
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module", params=[OLDEST, OLD], ids=["mlflow-1.27", "mlflow-2.9"])
-def found(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("old")
-    python = environment(folder / "venv", request.param)
+def found(request, python, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("probe")
+    packages = [*SHARED, *request.param]
+    installed = uv("pip", "install", "--quiet", "--only-binary=:all:", "--python", python, *packages)
+    if installed.returncode:
+        pytest.skip(f"packages cannot be had: {installed.stderr.strip()[-300:]}")
     (folder / "work").mkdir()
     scorer_folder = str(Path(scorer.__file__).parent)
     command = [python, "-B", str(PROBE), scorer_folder, str(folder / "work")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    yield json.loads(done.stdout.splitlines()[-1])
-    shutil.rmtree(folder / "venv")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_nothing_of_the_old_world_is_in_the_way(found):
