@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from gristmill_storage.ledger import Snapshot
+from gristmill_storage.ledger import InstanceInfo, Snapshot
 
 
 class Timeline:
@@ -27,12 +27,18 @@ class Timeline:
             self.note("planned")
         if snapshot.instances:
             self.note("taken")
-        if any(instance.info.get("scorers") for instance in snapshot.instances):
-            self.note("ready")
         if snapshot.done:
             self.note("first_result")
         for instance in snapshot.instances:
-            self._nodes[instance.name] = dict(instance.info)
+            if instance.info.get("role") == "instance":
+                self._see_instance(instance)
+
+    def _see_instance(self, instance: InstanceInfo) -> None:
+        """Note what an instance says of itself; its first scorer's moment is by its own node's clock."""
+        self._nodes[instance.name] = dict(instance.info)
+        ready = instance.info.get("ready_at")
+        if ready is not None:
+            self._moments["ready"] = min(float(ready), self._moments.get("ready", float("inf")))
 
     def to_bytes(self, snapshot: Snapshot) -> bytes:
         """Return the document that stands in the job's folder."""

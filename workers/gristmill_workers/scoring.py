@@ -115,6 +115,7 @@ class Scoring:
         self._ask_again = 0.0
         self._state = "open"
         self._init_failures = 0
+        self._ready_at: float | None = None
         self._leaving: float | None = None
 
     def run(self) -> None:
@@ -212,8 +213,10 @@ class Scoring:
     def _react(self, event: Event) -> None:
         if isinstance(event, Ready):
             self._init_failures = 0
+            self._ready_at = self._ready_at or time.time()
             self._heartbeat.say(
                 doing="",
+                ready_at=self._ready_at,
                 init_seconds=event.report.get("init_seconds"),
                 versions=event.report.get("versions", {}),
             )

@@ -90,7 +90,7 @@ def _seconds(timeline: Mapping[str, Any], tally: Tally, aggregate_began: float) 
     now = time.time()
 
     def between(start: str, end: str) -> float | None:
-        return round(max(0.0, moments[end] - moments[start]), 3) if start in moments and end in moments else None
+        return round(max(0.001, moments[end] - moments[start]), 3) if start in moments and end in moments else None
 
     inits = [one["init_seconds"] for one in timeline.get("instances", {}).values() if one.get("init_seconds")]
     return {
