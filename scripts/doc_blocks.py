@@ -108,10 +108,11 @@ def type_in(command: Command, folder: Path, place: str, *, seconds: float = 110)
     """
     hidden = ("GRISTMILL_", "PYTEST_", "COV_", "COVERAGE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command.text],
         cwd=folder,
-        env=kept | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])},
+        env=kept | {"PATH": path, "GRISTMILL_CACHE": str(folder / ".cache")},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
