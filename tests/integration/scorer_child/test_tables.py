@@ -111,3 +111,27 @@ def test_values_of_numpy_are_json(launch: Any) -> None:
     _, rows = launch(script, format={"kind": "jsonl"}).ready().score("a")
 
     assert json.loads(rows) == {"label": 3, "p": 0.5, "all": [1.0, None]}
+
+
+@pytest.mark.parametrize("experiment", ["", "mlflow.set_experiment('mine')"])
+def test_what_a_script_logs_to_mlflow_goes_to_a_private_folder(launch: Any, tmp_path: Path, experiment: str) -> None:
+    script = f"""
+        import mlflow
+        def init():
+            {experiment}
+            mlflow.log_param("device", "cpu")
+        def run(batch):
+            mlflow.log_metric("files", len(batch))
+            with mlflow.start_run(nested=True): mlflow.log_metric("p", 0.5)
+            return batch
+    """
+    store = tmp_path / "mlruns"  # it must not be there: MLflow makes its default experiment only with the folder
+    child = launch(script, environment={"MLFLOW_TRACKING_URI": store.as_uri(), "MLFLOW_ALLOW_FILE_STORE": "true"})
+    child.ready()
+    child.send(["a"], ["b"])
+
+    assert [result["outcome"] for result, _ in child.answers(2)] == ["done", "done"]
+    child.stop()
+
+    assert len(list(store.glob("*/*/metrics/files"))) == 1
+    assert list(Path(child.start["working_dir"]).iterdir()) == []
