@@ -35,7 +35,7 @@ def read_errors(address: str) -> list[dict[str, Any]]:
         Corrupt: a line is no JSON.
 
     """
-    return [_parse(address, line) for line in _read_text(address).split("\n") if line]
+    return _read_documents(address)
 
 
 def read_table(address: str, settings: spec.Settings) -> pd.DataFrame:
@@ -59,7 +59,8 @@ def read_table(address: str, settings: spec.Settings) -> pd.DataFrame:
         case spec.RowFormat.PARQUET:
             return _read_parquet(path)
         case spec.RowFormat.JSONL:
-            return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+            # read_json would make dates and numbers of texts.
+            return pd.DataFrame(_read_documents(address))
         case _:
             return _read_lines(path, settings)
 
@@ -85,6 +86,11 @@ def _read_lines(path: str, settings: spec.Settings) -> pd.DataFrame:
         if settings.output_format is not spec.RowFormat.TEXT:
             raise
         return pd.DataFrame({0: _read_text(path).splitlines()})
+
+
+def _read_documents(address: str) -> list[dict[str, Any]]:
+    # Not splitlines: JSON may hold U+2028 as it is.
+    return [_parse(address, line) for line in _read_text(address).split("\n") if line]
 
 
 def _read_text(address: str) -> str:

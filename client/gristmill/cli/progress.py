@@ -14,8 +14,8 @@ from gristmill.states import JobStatus
 #: A plain line comes after this many seconds ...
 _LINE_SECONDS: Final = 5.0
 
-#: ... or after this part of the job, whichever is sooner.
-_LINE_FRACTION: Final = 0.1
+#: ... or after one of this many parts of the job, whichever is sooner.
+_LINE_PARTS: Final = 10
 
 
 class Display(Protocol):
@@ -51,7 +51,7 @@ class PlainDisplay:
         """Take the job's name, where to write, and a clock in seconds."""
         self._job, self._stream, self._clock = job, stream, clock
         self._began = self._last_time = clock()
-        self._last_fraction = 0.0
+        self._last_part = 0
         self._status = JobStatus.NOT_STARTED
         self._progress = Progress()
 
@@ -63,10 +63,11 @@ class PlainDisplay:
     def show(self, status: JobStatus, detail: str, progress: Progress) -> None:
         """Write a line when the last one is old enough, or the job has come far enough since."""
         self._status, self._progress = status, progress
-        now, fraction = self._clock(), progress.fraction if progress.plan_closed else 0.0
-        if now - self._last_time < _LINE_SECONDS and fraction - self._last_fraction < _LINE_FRACTION:
+        now = self._clock()
+        part = progress.done * _LINE_PARTS // progress.planned if progress.plan_closed and progress.planned else 0
+        if now - self._last_time < _LINE_SECONDS and part <= self._last_part:
             return
-        self._last_time, self._last_fraction = now, fraction
+        self._last_time, self._last_part = now, part
         self._write(", ".join([headline(status, detail), *figures(progress)]))
 
     def __exit__(

@@ -12,13 +12,14 @@ notes = Path(os.environ["FAKE_NOTES"])
 (notes / "node.argv").write_text("\n".join(sys.argv[1:]))
 (notes / "node.url").write_text(os.environ.get("GRISTMILL_REDIS_URL", ""))
 mode = os.environ.get("FAKE_NODE", "")
+if "--owned" not in sys.argv:
+    (notes / "node.pid").write_text(str(os.getpid()))
+    sys.exit(0)
 scorer = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
 (notes / "scorer.pid").write_text(str(scorer.pid))
 (notes / "node.pid").write_text(str(os.getpid()))
 if mode == "dies":
     sys.exit("node: a library is missing")
-if "--owned" not in sys.argv:
-    sys.exit(0)
 sys.stdin.read()
 if mode == "stays":
     time.sleep(120)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gristmill.errors import Mistake
+from gristmill.local import folders
+from gristmill.local.folders import Folders
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "_CLAIM_SECONDS", 0.0)
+
+
+def make(job: Path | None) -> Folders:
+    return Folders(job, scratch=None)
+
+
+def test_a_job_elsewhere_has_all_in_a_private_folder(tmp_path: Path) -> None:
+    found = make(None)
+
+    assert found.logs == found.runtime
+    assert found.state.parent == found.runtime
+    assert found.runtime.stat().st_mode & 0o777 == 0o700
+    found.close(keep_job=True, keep_state=True)
+    assert not found.runtime.exists()
+
+
+def test_a_long_scratch_folder_is_no_place_for_a_socket(tmp_path: Path) -> None:
+    scratch = tmp_path / ("x" * 100)
+    scratch.mkdir()
+    found = Folders(None, scratch=scratch)
+
+    assert len(os.fsencode(found.socket)) <= 100
+    assert list(scratch.iterdir()) == []
+    found.close(keep_job=False, keep_state=False)
+
+
+def test_what_a_resume_needs_stays(tmp_path: Path) -> None:
+    found = make(tmp_path / "out" / ".gristmill" / "job")
+    (found.state / "file").touch()
+    found.close(keep_job=True, keep_state=True)
+
+    assert (found.state / "file").exists()
+    assert found.logs.is_dir()
+
+
+def test_the_servers_memory_alone_goes_after_success(tmp_path: Path) -> None:
+    found = make(tmp_path / "job")
+    found.close(keep_job=True, keep_state=False)
+
+    assert not found.state.exists()
+    assert found.logs.is_dir()
+
+
+def test_what_was_made_for_a_refused_job_goes(tmp_path: Path) -> None:
+    found = make(tmp_path / "a" / "b" / ".gristmill" / "job")
+    (found.logs / "node.log").touch()
+    found.close(keep_job=False, keep_state=False)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_came_to_be_is_never_taken_away(tmp_path: Path) -> None:
+    found = make(tmp_path / "job")
+    (tmp_path / "job" / "job.json").touch()
+    found.close(keep_job=False, keep_state=False)
+
+    assert (tmp_path / "job" / "job.json").exists()
+
+
+def test_a_resume_that_was_refused_takes_only_its_own_away(tmp_path: Path) -> None:
+    job = tmp_path / "job"
+    (job / "parts").mkdir(parents=True)
+    (job / "job.json").touch()
+    make(job).close(keep_job=False, keep_state=False)
+
+    assert sorted(path.name for path in job.iterdir()) == ["job.json", "parts"]
+
+
+def test_a_job_has_one_owner_at_a_time(tmp_path: Path) -> None:
+    first = make(tmp_path / "job")
+    with pytest.raises(Mistake, match="job job: another process is running it"):
+        make(tmp_path / "job")
+    first.close(keep_job=True, keep_state=True)
+    make(tmp_path / "job").close(keep_job=True, keep_state=True)
+
+
+def test_a_claim_that_failed_leaves_the_owners_folders(tmp_path: Path) -> None:
+    first = make(tmp_path / "job")
+    with pytest.raises(Mistake):
+        make(tmp_path / "job")
+
+    assert first.state.is_dir()
+    assert first.logs.is_dir()
+    first.close(keep_job=False, keep_state=False)

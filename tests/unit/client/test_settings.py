@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import gristmill
+from gristmill.errors import InvalidSetting
+from gristmill.settings import DEFAULT_LEASE_SECONDS, NAMES, ProcessSettings
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    settings = ProcessSettings.read({"HOME": "/home/me"})
+
+    assert settings.redis_url == ""
+    assert settings.cache == Path("/home/me/.cache/gristmill")
+    assert settings.scratch is None
+    assert settings.lease_seconds == DEFAULT_LEASE_SECONDS
+    assert settings.node_name
+    assert settings.pythons == ()
+
+
+def test_everything_set_is_read() -> None:
+    given = {
+        "GRISTMILL_REDIS_URL": "redis://h/1",
+        "GRISTMILL_CACHE": "/cache",
+        "GRISTMILL_SCRATCH": "/scratch",
+        "GRISTMILL_LEASE_SECONDS": "2.5",
+        "GRISTMILL_NODE_NAME": "left",
+        "GRISTMILL_PYTHONS": "/a:/b/python3:",
+    }
+    settings = ProcessSettings.read(given)
+
+    assert set(given) == set(NAMES)
+    assert (settings.redis_url, settings.cache, settings.scratch) == ("redis://h/1", Path("/cache"), Path("/scratch"))
+    assert (settings.lease_seconds, settings.node_name, settings.pythons) == (2.5, "left", ("/a", "/b/python3"))
+    assert settings.environment == given
+
+
+def test_the_cache_follows_xdg() -> None:
+    assert ProcessSettings.read({"XDG_CACHE_HOME": "/x", "HOME": "/h"}).cache == Path("/x/gristmill")
+
+
+@pytest.mark.parametrize("text", ["1.9", "601", "soon", "nan", "-3"])
+def test_a_lease_out_of_range_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"GRISTMILL_LEASE_SECONDS={text}: give a number of seconds from 2 to 600"):
+        ProcessSettings.read({"GRISTMILL_LEASE_SECONDS": text})
+
+
+def test_the_process_environment_is_what_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRISTMILL_NODE_NAME", "right")
+
+    assert ProcessSettings.read().node_name == "right"
+
+
+def test_no_other_module_of_the_client_reads_the_environment() -> None:
+    root = Path(gristmill.__file__).parent
+    readers = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "environb"}
+    }
+
+    assert readers == {"settings.py"}
