@@ -130,7 +130,7 @@ class ManifestWriter:
     def _refuse_other(self, chunk: ChunkInfo) -> None:
         """Refuse to write beside a chunk that another planner cut elsewhere: the two would hold items twice."""
         for first, last in _spans(self._store):
-            if last >= chunk.first and (first, last) != (chunk.first, chunk.last):
+            if first <= chunk.last and last >= chunk.first and (first, last) != (chunk.first, chunk.last):
                 raise Corrupt(
                     f"{self._store.url}/{chunk_path(first, last)}: another plan of this job is there already;"
                     f" resume it instead of planning mini-batch {chunk.first} again"
@@ -164,14 +164,19 @@ class Chunk:
         """Take the file's name (for messages), its bytes, and the numbers in its name.
 
         Raises:
-            Corrupt: the number of lines is not the one in the name.
+            Corrupt: the number of lines is not the one in the name, or a byte is no ASCII.
 
         """
         self.first = first
         self.last = last
         self._name = shown(name)
-        # Lines are ASCII; any other byte becomes a letter that the line's reading refuses.
-        self._lines = data.decode("ascii", "replace").split("\n")
+        try:
+            self._lines = data.decode("ascii").split("\n")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise Corrupt(
+                f"{self._name}: line {line} holds the byte {data[error.start]:#x}, which is no ASCII"
+            ) from None
         if self._lines.pop() or not self._lines:
             raise Corrupt(f"{self._name}: truncated: it does not end with a whole line")
         if len(self._lines) != last - first + 1:
