@@ -31,7 +31,7 @@ MAX_FUNCTION_LINES = 60
 EMPTY_NAMES = {"utils", "util", "helpers", "common", "base", "misc"}
 
 #: In pieces, so that this file does not hold what it looks for.
-MACHINE_PATHS = re.compile(r"(?<![\w.<>}*-])/(?:" + "|".join(("wo" + "rk", "ro" + "ot", "home/" + r"\w+")) + ")/")
+MACHINE_PATHS = re.compile(r"(?<![\w.<>}*-])/(?:" + "|".join(("wo" + "rk", "ro" + "ot")) + ")/")
 REGISTRY_HOSTS = re.compile(
     "|".join(("py" + r"pi\.org", "python" + r"hosted\.org", "npm" + r"js\.org", "download" + r"\.pytorch"))
 )
