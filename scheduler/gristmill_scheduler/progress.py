@@ -41,7 +41,7 @@ class Progress:
             "rows": snapshot.rows,
             "rate": round(rate, 3),
             "eta": self._eta(snapshot, rate),
-            "instances": len(snapshot.instances),
+            "instances": sum(instance.info.get("role") == "instance" for instance in snapshot.instances),
             "scorers": sum(int(instance.info.get("scorers", 0)) for instance in snapshot.instances),
             "retries": dict(snapshot.failures),
         }

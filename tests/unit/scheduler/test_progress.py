@@ -82,7 +82,8 @@ def test_the_pace_forgets_what_is_long_ago(clock) -> None:
 
 
 def test_scorers_are_summed_over_instances(clock) -> None:
-    instances = [InstanceInfo(name=str(n), info={"scorers": n}, alive_seconds=1.0) for n in (2, 3)]
+    infos = [{"role": "instance", "scorers": 2}, {"role": "instance", "scorers": 3}, {"role": "aggregator"}]
+    instances = [InstanceInfo(name=str(n), info=info, alive_seconds=1.0) for n, info in enumerate(infos)]
 
     document = Progress().document(snapshot(instances=instances, failures={"timeout": 4}))
 

@@ -1,0 +1,211 @@
+"""Scheduler and nodes as processes of their own, on a server that they share: what a cluster does, on one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gristmill.deployment import load_deployment
+from gristmill.spec import Input, Job, Output, to_json
+
+SLOW = """
+    import os, time
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        time.sleep(0.05)
+        return [os.path.basename(path) for path in mini_batch]
+"""
+
+
+class Cluster:
+    """A scheduler, and nodes that come and go."""
+
+    def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._environment = {**os.environ, "GRISTMILL_REDIS_URL": url, "GRISTMILL_LEASE_SECONDS": "2"}
+        self.events: list[dict[str, Any]] = []
+        self._scheduler = self._start("scheduler", [sys.executable, "-m", "gristmill_scheduler"])
+
+    def _start(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[str]:
+        log = self._stack.enter_context((self._folder / f"{name}.log").open("w"))
+        process = subprocess.Popen(
+            command,
+            env={**self._environment, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        self._stack.callback(self._end, process)
+        return process
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def node(self, name: str, slots: int = 1) -> subprocess.Popen[str]:
+        gristmill = str(Path(sys.executable).with_name("gristmill"))
+        command = [gristmill, "node", "--compute", "shared", "--slots", str(slots)]
+        return self._start(name, command, GRISTMILL_NODE_NAME=name)
+
+    def submit(self, job: Job) -> None:
+        self._tell({"command": "submit", "job": to_json(job)})
+
+    def _tell(self, command: dict[str, Any]) -> None:
+        assert self._scheduler.stdin is not None
+        self._scheduler.stdin.write(json.dumps(command) + "\n")
+        self._scheduler.stdin.flush()
+
+    def until(self, holds: Any, seconds: float = 60) -> dict[str, Any]:
+        """Read events until one holds."""
+        deadline = time.monotonic() + seconds
+        assert self._scheduler.stdout is not None
+        for line in self._scheduler.stdout:
+            assert time.monotonic() < deadline, "waited in vain"
+            self.events.append(json.loads(line))
+            if holds(self.events[-1]):
+                return self.events[-1]
+        raise AssertionError(f"the scheduler ended: {self.events[-3:]}")
+
+    def finished(self) -> dict[str, Any]:
+        return self.until(lambda event: event["event"] == "finished")
+
+
+@pytest.fixture
+def cluster(redis_url: str, tmp_path: Path) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        yield Cluster(redis_url, tmp_path, stack)
+
+
+@pytest.fixture
+def job(project) -> Job:
+    project.files(300)
+    project.script(SLOW)
+    deployment = load_deployment(
+        project.deployment(mini_batch_size=2, instance_count=2, retry_settings={"max_retries": 3}),
+        overrides=["compute=azureml:shared"],
+    )
+    return Job(
+        name="shared-job",
+        deployment=deployment,
+        input=Input(uri=str(project.input)),
+        output=Output(folder=str(project.folder / "out")),
+        submitted=time.time(),
+    )
+
+
+def rows(job: Job) -> list[str]:
+    return (Path(job.output.folder) / "predictions.csv").read_text().splitlines()
+
+
+EXPECTED = [f"{n:05d}.txt" for n in range(300)]
+
+
+def test_two_nodes_share_a_job(cluster, job) -> None:
+    cluster.node("one")
+    cluster.node("two")
+    cluster.submit(job)
+
+    finished = cluster.finished()
+
+    assert finished["status"] == "Completed", finished
+    assert rows(job) == EXPECTED
+    summary = json.loads(Path(finished["summary"]).read_text())
+    assert {instance["node"] for instance in summary["instances"]} == {"one", "two"}
+
+
+def test_a_job_waits_for_the_first_node_and_starts_with_it(cluster, job) -> None:
+    cluster.submit(job)
+    waiting = cluster.until(lambda event: event["event"] == "status")
+    assert (waiting["status"], waiting["detail"]) == ("Queued", "waiting for an instance")
+
+    cluster.node("late", slots=2)
+
+    assert cluster.finished()["status"] == "Completed"
+    assert rows(job) == EXPECTED
+
+
+def test_a_node_that_is_killed_is_replaced_and_its_work_goes_to_others(cluster, job) -> None:
+    nodes = [cluster.node("one"), cluster.node("two")]
+    cluster.submit(job)
+    cluster.until(lambda event: event["event"] == "progress" and event["mini_batches"]["done"] > 10)
+
+    nodes[0].kill()
+
+    assert cluster.finished()["status"] == "Completed"
+    assert rows(job) == EXPECTED
+
+
+def test_a_node_that_is_told_to_leave_hands_its_work_on(cluster, job) -> None:
+    nodes = [cluster.node("one"), cluster.node("two")]
+    cluster.submit(job)
+    cluster.until(lambda event: event["event"] == "progress" and event["mini_batches"]["done"] > 10)
+
+    nodes[0].send_signal(signal.SIGTERM)
+    assert nodes[0].wait(20) == 0
+
+    assert cluster.finished()["status"] == "Completed"
+    assert rows(job) == EXPECTED
+
+
+def test_a_message_that_is_lost_is_sent_again(cluster, job, redis_url) -> None:
+    import redis
+
+    cluster.submit(job)
+    cluster.until(lambda event: event["event"] == "progress")
+    client = redis.Redis.from_url(redis_url, protocol=2)
+    try:
+        queues = [key for key in client.scan_iter("*gristmill.shared") if client.type(key) == b"list"]
+        assert queues, "nothing was sent"
+        client.delete(*queues)
+    finally:
+        client.close()
+    cluster.node("one", slots=2)
+
+    assert cluster.finished()["status"] == "Completed"
+    assert rows(job) == EXPECTED
+
+
+def test_the_server_losing_its_memory_costs_no_result(cluster, job, redis_url) -> None:
+    import redis
+
+    cluster.node("one", slots=2)
+    cluster.submit(job)
+    cluster.until(lambda event: event["event"] == "progress" and event["mini_batches"]["done"] > 10)
+    client = redis.Redis.from_url(redis_url, protocol=2)
+    try:
+        client.flushall()
+    finally:
+        client.close()
+
+    assert cluster.finished()["status"] == "Completed"
+    assert rows(job) == EXPECTED
+
+
+def test_nonsense_on_the_queue_stops_no_node(cluster, job, redis_url) -> None:
+    from gristmill_storage.queue import Queue
+
+    cluster.node("one", slots=2)
+    queue = Queue(redis_url)
+    for document in ({}, {"version": 99, "job": "x", "folder": "/y"}, {"version": 1, "job": "x", "folder": "/nowhere"}):
+        queue._application.send_task("gristmill.run_instance", kwargs=document, queue="gristmill.shared")
+    queue.close()
+    cluster.submit(job)
+
+    assert cluster.finished()["status"] == "Completed"
+    assert rows(job) == EXPECTED
