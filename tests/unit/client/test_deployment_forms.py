@@ -97,3 +97,14 @@ def test_a_deployment_of_2021_is_answered_piece_by_piece(faults):
     expected = ["model.path", "model.local_path", "code_configuration.code", "environment.path", "environment.docker"]
     assert {*expected, "compute"} == {fault.field for fault in found}
     assert found[-1].message.endswith("write compute: azureml:<name>, and instance_count beneath resources")
+
+
+def test_a_name_beneath_settings_and_one_at_the_root_do_not_fight(load):
+    overrides = ["settings.mini_batch_size=5", "logging_level=debug"]
+    settings = load(f"{CODE}mini_batch_size: 3\n", overrides=overrides).settings
+    assert (settings.mini_batch_size, settings.logging_level) == (5, "debug")
+
+
+def test_settings_of_the_flat_form_cannot_be_set_to_a_word(faults):
+    found = faults(f"{CODE}tags: {{a: b}}\n", overrides=["settings=5", "mini_batch_size=4"])
+    assert [fault.field for fault in found] == ["settings", "mini_batch_size"]
