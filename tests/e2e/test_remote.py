@@ -1,0 +1,133 @@
+"""Inputs and outputs that are not on this machine: a real S3 server and a real web server."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[tuple[dict[str, str], object]]:
+    """A real S3 server: the environment that leads to it, and a client."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-that-must-not-show",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="box")
+    yield environment, client
+    client.close()
+    server.stop()
+
+
+@pytest.fixture
+def website(tmp_path) -> Iterator[tuple[str, object]]:
+    """A folder served over http."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", folder
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+READ = """
+    import os
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        return [open(path).read() for path in mini_batch]
+"""
+
+
+def test_a_folder_of_an_object_store_is_fetched_and_scored(project, succeed, s3) -> None:
+    environment, client = s3
+    for n in range(30):
+        client.put_object(Bucket="box", Key=f"input/deep/{n:03d} #%.txt", Body=f"object {n}".encode())
+    project.script(READ)
+    project.deployment(mini_batch_size=4, max_concurrency_per_instance=2)
+
+    ran = succeed(input="s3://box/input", env=environment)
+
+    assert ran.rows.decode().splitlines() == [f"object {n}" for n in range(30)]
+    logs = "".join(path.read_text() for path in ran.job.rglob("*") if path.is_file())
+    assert environment["AWS_SECRET_ACCESS_KEY"] not in logs + ran.stderr + ran.stdout
+
+
+def test_the_output_can_be_an_object_store(project, s3) -> None:
+    environment, client = s3
+    project.files(20)
+    project.script()
+    project.deployment(mini_batch_size=3, max_concurrency_per_instance=2)
+
+    ran = project.run(output="s3://box/scores", env=environment)
+
+    assert ran.returncode == 0, ran.stderr
+    body = client.get_object(Bucket="box", Key="scores/predictions.csv")["Body"].read()
+    assert body.decode().splitlines() == [f"{n:05d}.txt" for n in range(20)]
+    summary = json.loads(client.get_object(Bucket="box", Key="scores/summary.json")["Body"].read())
+    assert summary["items"]["succeeded"] == 20
+
+    again = project.run(output="s3://box/scores", env=environment)
+    assert again.returncode == 2
+    assert "predictions.csv exists" in again.stderr
+
+
+def test_a_file_of_a_web_server_is_scored(project, succeed, website) -> None:
+    url, folder = website
+    (folder / "one.txt").write_text("over http")
+    project.script(READ)
+    project.deployment()
+
+    assert succeed("--input-type", "uri_file", input=f"{url}/one.txt").rows == b"over http\n"
+
+
+def test_a_folder_of_a_web_server_that_lists_it_is_scored(project, succeed, website) -> None:
+    url, folder = website
+    (folder / "in").mkdir()
+    for n in range(5):
+        (folder / "in" / f"{n}.txt").write_text(f"page {n}")
+    project.script(READ)
+    project.deployment()
+
+    assert succeed(input=f"{url}/in/").rows.decode().splitlines() == [f"page {n}" for n in range(5)]
+
+
+def test_a_remote_input_that_is_not_there_is_refused(project, s3) -> None:
+    environment, _ = s3
+    project.script(READ)
+    project.deployment()
+
+    ran = project.run(input="s3://box/nothing/here", env=environment)
+
+    assert ran.returncode == 2
+    assert "s3://box/nothing/here" in ran.stderr
