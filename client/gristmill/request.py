@@ -127,7 +127,7 @@ def read_input(address: str, kind: str | None) -> spec.Input:
     """
     path = local_path(address)
     if not address or (path is not None and not path.exists()):
-        raise InputNotFound(f"input: there is nothing at {path or address!r}; give a file, a folder or a URL")
+        raise InputNotFound(f"input: there is nothing at {path or repr(address)}; give a file, a folder or a URL")
     if kind is not None:
         return spec.Input(uri=absolute(address), type=_choice("input_type", spec.InputType, kind))
     is_file = path is not None and path.is_file()
