@@ -17,13 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import yaml
 
 from gristmill import spec
 from gristmill.errors import Mistake, ModelNotFound, StorageFailed
 from gristmill.settings import ProcessSettings
-from gristmill_storage.files import Entry, Store, is_local, normalize, open_store
+from gristmill_storage.files import Entry, Store, is_local, normalize, open_store, scheme
 from gristmill_workers.once import locked
 
 #: Folders with more files than this are linked as a whole, not file by file.
@@ -166,14 +167,14 @@ def _larger(folder: Path, limit: int) -> bool:
 
 def _fetched(url: str, settings: ProcessSettings, log: Log) -> Path:
     """Return the path of what is at a URL, from the cache or fetched now."""
-    root, _, name = url.rstrip("/").rpartition("/")
-    store, files = _files(root, name)
-    key = _fingerprint(url, store, files)
+    store, name = _parent_and_name(url)
+    place = f"{store.url.rstrip('/')}/{name}"
+    files = _files(store, name, place)
+    key = _fingerprint(place, store, files)
     folder = settings.cache / "models" / key
-    waiting = _waiting(url, log)
-    with locked(folder.with_name(f"{key}.lock"), seconds=_FETCH_SECONDS, waiting=waiting):
+    with locked(folder.with_name(f"{key}.lock"), seconds=_FETCH_SECONDS, waiting=_waiting(place, log)):
         if not folder.is_dir():
-            log(f"fetching the model {store.url}/{name}: {len(files)} files, {sum(each.size for each in files)} bytes")
+            log(f"fetching the model {place}: {len(files)} files, {sum(each.size for each in files)} bytes")
             _fetch(store, files, folder)
     return folder / name
 
@@ -182,22 +183,33 @@ def _waiting(what: str, log: Log) -> Callable[[], None]:
     return lambda: log(f"another process is fetching the model {what}: waiting for it")
 
 
-def _files(root: str, name: str) -> tuple[Store, list[Entry]]:
-    """Return the store above a model's file or folder, and its files there."""
-    store = open_store(root)
-    files = list(store.list(name)) or ([Entry(path=name, size=store.size(name))] if store.exists(name) else [])
+def _parent_and_name(url: str) -> tuple[Store, str]:
+    """Return the store above a file or folder, and its name there; a web address' query goes with the store."""
+    if scheme(url) in ("http", "https"):
+        parts = urlsplit(url)
+        folder, _, name = parts.path.rstrip("/").rpartition("/")
+        return open_store(urlunsplit(parts._replace(path=folder))), unquote(name)
+    folder, _, name = url.rstrip("/").rpartition("/")
+    return open_store(folder), name
+
+
+def _files(store: Store, name: str, place: str) -> list[Entry]:
+    """Return the files of a model, in the store above it."""
+    if name and store.exists(name):
+        return [Entry(path=name, size=store.size(name))]
+    files = list(store.list(name)) if name else []
     if not files:
-        raise ModelNotFound(f"model.path: there is nothing at {store.url}/{name}; give the address of a file or folder")
-    return store, files
+        raise ModelNotFound(f"model.path: there is nothing at {place}; give the address of a file or folder")
+    return files
 
 
-def _fingerprint(url: str, store: Store, files: list[Entry]) -> str:
+def _fingerprint(place: str, store: Store, files: list[Entry]) -> str:
     """Return a hash that another model at the same address does not have.
 
     Sizes are not enough: weights that were trained anew are as large as before. Their ends differ: archives keep
     their checksums there.
     """
-    digest = hashlib.sha256(url.encode())
+    digest = hashlib.sha256(place.encode())
     for entry in files:
         digest.update(json.dumps([entry.path, entry.size]).encode())
         for start in sorted({0, max(0, entry.size - _PROBE)}):

@@ -65,6 +65,8 @@ def build(asked: Asked, settings: ProcessSettings, log: Log) -> Built:
         EnvironmentFailed: no such Python is here, or the build failed.
 
     """
+    if asked.conda and not conda_tool(settings.environment):
+        raise EnvironmentFailed(without_conda(asked))
     interpreter = None if asked.conda else find_python(asked.python, settings)
     key = _key(asked, interpreter)
     folder = settings.cache / "environments" / key
@@ -202,8 +204,6 @@ class _Builder:
     def _conda(self, private: Path) -> str:
         """Build by conda; return the Python's version."""
         program = conda_tool(self._settings.environment)
-        if not program:
-            raise EnvironmentFailed(without_conda(self._asked))
         self._say(f"building environment {self._folder.name} by {program}")
         file = private / "environment.yml"
         file.write_text(yaml.safe_dump(conda_document(self._asked, self._wanted())))

@@ -159,7 +159,8 @@ def _named(requirement: Requirement, options: str, *, constraint: bool) -> Line:
     requirement.name = canonicalize_name(requirement.name)
     file = Path(unquote((requirement.url or "").removeprefix("file://")))
     content = _content(file) if (requirement.url or "").startswith("file:///") and file.exists() else ""
-    return Line(text=f"{requirement}{options}", requirement=requirement, constraint=constraint, content=content)
+    text = " ".join([str(requirement), *options.split()])
+    return Line(text=text, requirement=requirement, constraint=constraint, content=content)
 
 
 def _logical(lines: Iterable[str]) -> Iterator[str]:

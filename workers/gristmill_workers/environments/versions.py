@@ -35,7 +35,7 @@ class PythonWish:
 
     def too_old(self) -> bool:
         """Return whether only Pythons are asked for that a scorer does not run on."""
-        newer = (Version(f"3.{minor}.{patch}") for minor in range(OLDEST.minor, 40) for patch in range(40))
+        newer = (Version(f"3.{minor}.{patch}") for minor in range(OLDEST.minor, 100) for patch in range(40))
         return not any(map(self.accepts, newer))
 
 
