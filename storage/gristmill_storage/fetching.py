@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +55,8 @@ def fetch(store: Store, name: str, folder: Path) -> Path:
     except OSError as error:
         raise StorageFailed(f"{shown(str(target))}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return target
 
 
