@@ -11,8 +11,9 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from gristmill.errors import GristmillError, Mistake
 from gristmill.settings import ProcessSettings
@@ -22,6 +23,9 @@ from gristmill_scheduler.coordinator import Coordinator
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.queue import Queue
+
+#: Seconds that jobs are given to end when the owner is gone.
+ORPHAN_SECONDS: Final = 2.0
 
 log = logging.getLogger("gristmill.scheduler")
 
@@ -59,10 +63,15 @@ class Door:
                 self.tell("refused", {"error": error.to_json()})
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 self.tell("refused", {"error": Mistake(f"not a command: {error!r}").to_json()})
+        self._end()
+
+    def _end(self) -> None:
+        """Cancel what runs; whoever has not ended in time is left to the process's own end."""
         for coordinator in self._coordinators.values():
             coordinator.cancel()
+        deadline = time.monotonic() + ORPHAN_SECONDS
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _do(self, command: dict[str, Any]) -> None:
         kind = command["command"]
@@ -89,7 +98,7 @@ class Door:
         )
         self._coordinators[job.name] = coordinator
         self.tell("submitted", {"job": job.name, "folder": folder.url})
-        thread = threading.Thread(target=coordinator.run, kwargs={"resume": resume}, name=f"job-{job.name}")
+        thread = threading.Thread(target=coordinator.run, kwargs={"resume": resume}, name=f"job-{job.name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 

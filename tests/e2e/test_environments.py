@@ -133,7 +133,7 @@ def model(tmp_path_factory) -> Path:
             def predict(self, context, model_input, params=None):
                 import six
 
-                return model_input["x"] * 2 + (0 if six.PY3 else 1)
+                return model_input["x"] * 2 + len(six.moves.__name__) * 0
 
         mlflow.pyfunc.save_model(
             str(path),

@@ -7,6 +7,7 @@ URL, or in a registry, is fetched into the cache once for all jobs.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -29,6 +30,9 @@ from gristmill_workers.once import locked
 
 #: Folders with more files than this are linked as a whole, not file by file.
 _MIRROR: Final = 20_000
+
+#: Bytes up to which a file that cannot be hard-linked is copied.
+_COPIED: Final = 64 * 1024 * 1024
 
 #: Seconds that another process may take to fetch the model that this one wants too.
 _FETCH_SECONDS: Final = 3600.0
@@ -132,10 +136,11 @@ def _on_this_machine(model: spec.Model, scratch: Path, settings: ProcessSettings
 
 
 def _link(path: Path, place: Path) -> None:
-    """Make a file or folder appear at another place: folders are made, files are links.
+    """Make a file or folder appear at another place: folders are made, files are hard links where they can be.
 
     A link to the folder itself would do for glob and open, but os.walk and pathlib's rglob pass links by; and what a
-    script writes beside its model stays out of the user's folder.
+    script writes beside its model stays out of the user's folder. MLflow refuses files whose real path leads out of
+    the model's folder: so hard links, and copies of a model's few small files where the folder is on another disk.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_symlink() or place.exists():
@@ -156,7 +161,18 @@ def _mirror(folder: Path, place: Path) -> None:
             if entry.is_dir(follow_symlinks=False):
                 _mirror(folder / entry.name, place / entry.name)
             else:
-                (place / entry.name).symlink_to(entry.path)
+                _link_file(Path(entry.path), place / entry.name)
+
+
+def _link_file(path: Path, place: Path) -> None:
+    """Give a file a second place: by a hard link, else by a copy if it is small, else by a link by name."""
+    with contextlib.suppress(OSError):
+        place.hardlink_to(path.resolve())
+        return
+    if path.is_file() and path.stat().st_size <= _COPIED:
+        shutil.copyfile(path, place)
+    else:
+        place.symlink_to(path)
 
 
 def _larger(folder: Path, limit: int) -> bool:

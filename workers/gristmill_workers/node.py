@@ -27,7 +27,7 @@ from gristmill_workers.instance import Instance
 from gristmill_workers.scoring import Assignment
 
 #: Seconds that a node whose owner died is given to leave by itself.
-ORPHAN_SECONDS: Final = 3.0
+ORPHAN_SECONDS: Final = 1.5
 
 log = logging.getLogger("gristmill.node")
 

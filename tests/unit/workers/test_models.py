@@ -232,4 +232,4 @@ def test_a_registry_of_this_machine_is_not_copied(prepare, torch_model, monkeypa
     module.resolve_model = lambda model, destination, tracking_uri=None: torch_model
     monkeypatch.setitem(sys.modules, "gristmill_storage.registry", module)
     folder = prepare(spec.Model(reference="models:/digits/3")).azureml_model_dir
-    assert (folder / "model" / "weights.pt").resolve() == torch_model / "weights.pt"
+    assert (folder / "model" / "weights.pt").samefile(torch_model / "weights.pt")

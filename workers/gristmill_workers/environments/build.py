@@ -28,6 +28,7 @@ from gristmill.errors import EnvironmentFailed
 from gristmill.settings import ProcessSettings
 from gristmill_workers.environments.asked import UNKNOWN_MLFLOW, Asked
 from gristmill_workers.environments.conda import conda_command, conda_document, conda_tool, without_conda
+from gristmill_workers.environments.gaps import bounds
 from gristmill_workers.environments.pip_settings import uv_variables
 from gristmill_workers.environments.pythons import Interpreter, ask, find_python
 from gristmill_workers.environments.tool import ToolFailed, run_tool
@@ -188,8 +189,11 @@ class _Builder:
 
     def _write(self, private: Path) -> Iterator[str | Path]:
         """Write what is to be installed into a private folder (addresses may hold passwords); yield uv's arguments."""
-        bounds = [line.text for line in self._asked.requirements.lines if line.constraint]
-        for option, name, lines in (("-r", "requirements.txt", self._wanted()), ("-c", "constraints.txt", bounds)):
+        limits = [line.text for line in self._asked.requirements.lines if line.constraint]
+        for bound, reason in bounds(self._asked.requirements):
+            self._say(f"{bound}, because {reason} came before what that leaves out, and breaks with it")
+            limits.append(bound)
+        for option, name, lines in (("-r", "requirements.txt", self._wanted()), ("-c", "constraints.txt", limits)):
             if lines:
                 (private / name).write_text("\n".join(lines) + "\n")
                 yield from (option, private / name)

@@ -207,9 +207,12 @@ def _content(path: Path) -> str:
     """Return a hash of a file, or of a folder's files with their names."""
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(_sources(path)):
-        digest.update(str(file.relative_to(path)).encode() + b"\0")
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(os.fsencode(file.relative_to(path)) + b"\0")
+        try:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise EnvironmentFailed(f"{file} cannot be read: {error.strerror}; it is to be installed") from error
     return digest.hexdigest()
 
 
@@ -220,4 +223,4 @@ def _sources(folder: Path) -> Iterator[Path]:
         folders[:] = [
             name for name in folders if name not in left and name[0] != "." and not name.endswith(".egg-info")
         ]
-        yield from (Path(place) / name for name in files)
+        yield from (path for name in files if (path := Path(place, name)).is_file())

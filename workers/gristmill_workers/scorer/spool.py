@@ -14,7 +14,7 @@ from typing import IO, Any, Iterator, List, Tuple
 import numpy as np
 import pandas as pd
 
-#: Bytes of predictions of one file that stay in memory.
+#: Bytes of predictions of one file that stay in memory, at eight a cell.
 LIMIT = 8 * 1024 * 1024
 
 #: A table on disk: its columns' (name, whether it holds texts), in order.
@@ -33,7 +33,7 @@ class Spool:
 
     def add(self, frame: pd.DataFrame) -> None:
         """Take one more table."""
-        size = int(frame.memory_usage(index=False, deep=False).sum())
+        size = 8 * frame.shape[0] * frame.shape[1]
         layout = _layout(frame) if self._held + size > self._limit else None
         if layout is None:
             self._held += size

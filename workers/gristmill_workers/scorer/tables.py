@@ -110,6 +110,8 @@ def _is_text(series: pd.Series) -> bool:
 
 
 def _to_integer(series: pd.Series, bits: int) -> pd.Series:
+    if series.dtype == f"int{bits}":
+        return series
     whole: Any = series
     if _is_text(series):
         whole = series.astype(object).astype("int64")
