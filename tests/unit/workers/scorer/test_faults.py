@@ -18,6 +18,14 @@ def test_a_message_names_the_class() -> None:
     assert faults.message(SystemExit()) == "SystemExit"
 
 
+def test_a_message_survives_an_error_without_text() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("worse")
+
+    assert faults.message(Mute()) == "Mute: <its str() failed: RuntimeError>"
+
+
 def test_a_message_is_cut() -> None:
     assert len(faults.message(ValueError("x" * 100_000))) == faults.MESSAGE_LIMIT + 4
 

@@ -22,6 +22,20 @@ def test_a_folder_that_is_gone_holds_nothing(tmp_path: Path, files: WrittenFiles
     files.discard()
 
 
+def test_files_of_init_stay_until_the_end(
+    tmp_path: Path, files: WrittenFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "out" / "long.log").touch()
+    files.keep()
+    (tmp_path / "out" / "own").touch()
+    files.discard()
+
+    assert "long.log" in caplog.text
+    assert files.take(1, 1) == []
+    assert files.take_last() == ["long.log"]
+    assert [path.name for path in (tmp_path / "staging").rglob("*")] == ["stop", "long.log"]
+
+
 def test_another_file_system_is_reached_by_copying(
     tmp_path: Path, files: WrittenFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
