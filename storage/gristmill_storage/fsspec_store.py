@@ -107,7 +107,7 @@ class FsspecStore:
 
     def create(self, path: str, data: bytes) -> None:
         """Make a file if there is none."""
-        full = self.address(path)
+        full = self.writable(path)
         with self.translated(path):
             if not self.conditional:
                 self.refuse_existing(path)
@@ -122,11 +122,12 @@ class FsspecStore:
     def replace(self, path: str, data: bytes) -> None:
         """Make a file or put another in its place."""
         with self.translated(path):
-            self.fs.pipe_file(self.address(path), data)
+            self.fs.pipe_file(self.writable(path), data)
 
     def writer(self, path: str, *, overwrite: bool = False) -> FsspecWriter:
         """Return a stream into a file that appears when it is published."""
-        return FsspecWriter(self, checked(path), overwrite=overwrite)
+        self.writable(path)
+        return FsspecWriter(self, path, overwrite=overwrite)
 
     def download(self, path: str, local: Path) -> None:
         """Copy a file to this machine by one request."""
@@ -168,7 +169,7 @@ class FsspecStore:
     def delete(self, path: str) -> None:
         """Remove a file; none there is fine."""
         with self.translated(path), suppress(FileNotFoundError):
-            self.fs.rm_file(self.address(path))
+            self.fs.rm_file(self.writable(path))
 
     def delete_tree(self, prefix: str) -> None:
         """Remove a folder and all in it; none there is fine."""
@@ -185,6 +186,17 @@ class FsspecStore:
         """Return a path as the driver takes it."""
         checked(path)
         return f"{self._root}{quote(path)}{self._query}" if self._http else self._root + path
+
+    def writable(self, path: str) -> str:
+        """Return a path as the driver takes it for writing.
+
+        Raises:
+            Mistake: the store can only be read.
+
+        """
+        if self._http:
+            raise Mistake(f"{self._named(path)}: {self.scheme}:// can be read, not written")
+        return self.address(path)
 
     def refuse_existing(self, path: str) -> None:
         """Raise AlreadyExists where there is a file: the fallback of stores without a conditional put."""
@@ -272,8 +284,6 @@ class FsspecStore:
             raise NotFound(f"{self._named(path)}: no such file") from error
         except FileExistsError as error:
             raise AlreadyExists(f"{self._named(path)}: already there") from error
-        except NotImplementedError as error:
-            raise Mistake(f"{self._named(path)}: {self.scheme}:// can be read, not written") from error
         except Exception as error:
             if isinstance(error, OSError) and _is_refusal(error):
                 raise AlreadyExists(f"{self._named(path)}: already there") from error
@@ -327,8 +337,8 @@ class FsspecWriter(Writer):
             with self._store.translated(self._path):
                 self._upload.close()
         except AlreadyExists:
+            self._discard()
             if not self._store.holds(self._path, self._written, self._crc):
-                self._discard()
                 raise
         except BaseException:
             self._discard()

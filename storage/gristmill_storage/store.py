@@ -231,10 +231,10 @@ def without_secrets(url: str) -> str:
     kind, mark, rest = url.partition("://")
     if not mark:
         return url
-    host, slash, path = rest.partition("/")
     web = kind.lower() in ("http", "https")
     if web:
-        path = re.split(r"[?#]", path, maxsplit=1)[0]
+        rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host, slash, path = rest.partition("/")
     # abfs://container@account.host is an address, not a name with a password.
     before, _, after = host.rpartition("@")
     if before and (web or ":" in before):

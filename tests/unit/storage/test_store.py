@@ -278,6 +278,7 @@ def test_a_path_is_shown_in_one_line() -> None:
         ("abfs://box@account.dfs.core.windows.net/a", "abfs://box@account.dfs.core.windows.net/a"),
         ("https://me:pass@host/a/b?sig=1#x", "https://host/a/b"),
         ("https://token@host:80/a", "https://host:80/a"),
+        ("https://host?sig=1", "https://host"),
         ("/a?b", "/a?b"),
     ],
 )
