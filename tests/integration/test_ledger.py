@@ -411,7 +411,18 @@ class Twins(RuleBasedStateMachine):
             self.calls.append((method, given))
         return answers[0]
 
-    @initialize(count=st.integers(1, 40), chunk=st.integers(1, 20), threshold=st.sampled_from([-1, -1, 12]))
+    @initialize(
+        count=st.integers(1, 40),
+        chunk=st.integers(1, 20),
+        threshold=st.sampled_from([-1, -1, 12]),
+        kept=st.sets(st.integers(0, 39)),
+    )
+    def begin_with_a_part(self, count: int, chunk: int, threshold: int, kept: set[int]) -> None:
+        """A job that was interrupted: the first chunks of it may be done in places."""
+        self.begin(count, chunk, threshold)
+        self.stored["e0-000001"] = [entry(number, number) for number in sorted(kept) if number < self.planned]
+        self.both("adopt", part="e0-000001", entries=self.stored["e0-000001"])
+
     def begin(self, count: int, chunk: int, threshold: int) -> None:
         self.count, self.chunk, self.threshold = count, chunk, threshold
         self.planned = 0

@@ -86,7 +86,7 @@ class Ledger:
         self._run("adopt", job, part, *itertools.chain.from_iterable(rows))
 
     def register(self, job: str, *, instance: str, info: Mapping[str, Any]) -> Registration:
-        """Join a job; one that is over takes nobody, and says so by its state."""
+        """Join a job; one that is closed takes nobody. Work is leased only where the state told is "open"."""
         _, epoch, lease_ms, state = self._run("register", job, instance, json.dumps(info))
         return Registration(epoch=epoch, lease_seconds=lease_ms / 1000, state=state)
 

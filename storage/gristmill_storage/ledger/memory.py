@@ -17,7 +17,7 @@ from typing import Any
 
 from gristmill.errors import Fenced, LedgerFailed, LedgerLost
 from gristmill_storage.ledger.ledger import Ledger
-from gristmill_storage.ledger.model import SUSPECT, Held, Instance, Job, Returned, cut, length
+from gristmill_storage.ledger.model import GRACE, SUSPECT, Held, Instance, Job, Returned, cut, length
 from gristmill_storage.ledger.records import (
     Commit,
     Entry,
@@ -268,7 +268,7 @@ class MemoryLedger(Ledger):
 
     def _prove_alive(self, it: Job, instance: Instance) -> None:
         now = self._now()
-        if instance.expiry < now + it.lease_ms * 3 / 4:
+        if instance.expiry < now + it.lease_ms * 3 / 4 or instance.expiry % 1 == GRACE:
             instance.expiry = now + it.lease_ms
 
     def _take(self, it: Job, limit: int) -> Held | None:

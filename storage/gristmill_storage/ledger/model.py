@@ -12,6 +12,8 @@ from gristmill_storage.ledger.records import Range
 
 #: Losses after which mini-batches are leased one by one, to find the one that kills.
 SUSPECT: Final = 2
+#: Fraction of a ms that marks an expiry which was put off although the instance had not spoken.
+GRACE: Final = 0.5
 #: Instances that one call buries at most.
 _REAPED_AT_ONCE: Final = 8
 
@@ -43,7 +45,7 @@ class Instance:
     """An instance that is alive, and its leases by token."""
 
     since: int
-    expiry: int
+    expiry: float
     info: Mapping[str, Any]
     leases: dict[str, Held] = field(default_factory=dict)
 
@@ -105,14 +107,15 @@ class Job:
         return size
 
     def reap(self, now: int) -> None:
-        """Bury instances that fell silent, unless nobody was heard: then time itself was away, and all live on."""
+        """Bury instances that fell silent; when nobody was heard, each gets a fresh lease, once until it speaks."""
         silence = abs(now - self.heard)
         if silence > self.lease_ms / 8:
             self.heard = now
         if silence > self.lease_ms / 2:
+            limit = now + self.lease_ms + GRACE
             for instance in self.instances.values():
-                instance.expiry = now + self.lease_ms
-            return
+                if instance.expiry % 1 != GRACE or instance.expiry > limit:
+                    instance.expiry = limit
         silent = sorted((it.expiry, name) for name, it in self.instances.items() if it.expiry <= now)
         for _, name in silent[:_REAPED_AT_ONCE]:
             self.counts["losses"] += self.bury(name, 1)

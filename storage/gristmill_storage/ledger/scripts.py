@@ -20,8 +20,8 @@ behind the cursor, its bit clear), leased (in one lease of one instance), return
       zset                                                                      one a chunk
     returned          "<first>-<last>:<attempts>:<losses>", by the ms when due  leased before anything new, 0 is at
       zset                                                                      once, lowest number first; one a range
-    instances         instance, by the ms when it expires                       one expiry for all that it holds;
-      zset                                                                      one an instance
+    instances         instance, by the ms when it expires (half a ms more:      one expiry for all that it holds;
+      zset            put off once, because the server had been away)           one an instance
     info              instance -> "<ms when registered>:<JSON>"                 what it says of itself;
       hash                                                                      one an instance
     lease:<instance>  lease:<token> -> "<attempts>:<losses>:<ranges>:<request>" what it holds;

@@ -235,10 +235,22 @@ def test_the_snapshot_tells_who_is_there_and_since_when(world: World) -> None:
     assert (second.name, dict(second.info), second.alive_seconds) == ("b", {"node": "n1"}, 3.0)
 
 
-def test_a_job_that_is_over_takes_nobody(world: World) -> None:
+def test_a_job_that_is_over_takes_its_aggregator_and_loses_it_when_silent(world: World) -> None:
+    ledger = world.begin(10)
+    world.join("a")
+    score_all(ledger)
+    ledger.leave(JOB, instance="a")
+    assert ledger.register(JOB, instance="aggregator", info={}).state == "scored"
+    assert ledger.renew(JOB, instance="aggregator", info={}) == "scored"
+    assert [it.name for it in ledger.snapshot(JOB).instances] == ["aggregator"]
+    world.pass_time(LEASE + 1)
+    assert ledger.snapshot(JOB).instances == []
+
+
+def test_a_job_that_is_closed_takes_nobody(world: World) -> None:
     ledger = world.begin()
-    ledger.stop(JOB, state="canceled", error=None)
-    assert ledger.register(JOB, instance="a", info={}).state == "canceled"
+    ledger.close(JOB, status="Canceled")
+    assert ledger.register(JOB, instance="a", info={}).state == "closed"
     assert ledger.snapshot(JOB).instances == []
 
 
@@ -320,6 +332,29 @@ def test_when_the_server_was_away_nobody_is_lost(world: World) -> None:
     assert commit(ledger, "p", whole(leases["a"])).accepted == [(0, 9)]
     world.pass_time(LEASE + 1, "b")
     assert [it.name for it in ledger.snapshot(JOB).instances] == ["b"]
+
+
+@pytest.mark.parametrize("pause", [0.6, 1.1, 3.0])
+def test_the_dead_are_found_even_when_those_who_ask_do_so_seldom(world: World, pause: float) -> None:
+    ledger = world.begin(20)
+    world.join("a", "b")
+    take(ledger, "a")
+    for _ in range(4):
+        world.jump(pause * LEASE)
+        assert ledger.renew(JOB, instance="b", info={}) == "open", "who speaks is never lost"
+    assert [it.name for it in ledger.snapshot(JOB).instances] == ["b"]
+    assert ledger.snapshot(JOB).losses == 10
+
+
+def test_who_was_spared_once_is_spared_again_after_a_sign_of_life(world: World) -> None:
+    ledger = world.begin(20)
+    world.join("a")
+    lease = take(ledger, "a")
+    for _ in range(3):
+        world.jump(5 * LEASE)
+        ledger.snapshot(JOB)
+        assert isinstance(ledger.lease(JOB, instance="a", limit=1), Lease)
+    assert commit(ledger, "p", whole(lease)).accepted == [(0, 9)]
 
 
 def test_a_clock_set_back_does_not_keep_the_dead_alive(world: World) -> None:
@@ -743,6 +778,28 @@ def test_a_part_that_comes_second_is_adopted_with_what_is_new(world: World) -> N
     found = ledger.snapshot(JOB)
     assert (found.done, found.items_done, found.rows) == (6, 12, 12)
     assert dict(ledger.parts(JOB)) == {"p": [(2, 4)], "q": [(0, 1), (5, 5)]}
+
+
+def test_an_entry_with_a_hole_is_adopted_on_both_sides_of_it(world: World) -> None:
+    ledger = world.begin(20)
+    ledger.adopt(JOB, part="p", entries=[entry(3, 4), entry(7, 7)])
+    ledger.adopt(JOB, part="q", entries=[entry(0, 9)])
+    assert dict(ledger.parts(JOB)) == {"p": [(3, 4), (7, 7)], "q": [(0, 2), (5, 6), (8, 9)]}
+    assert ledger.snapshot(JOB).done == 10
+
+
+@pytest.mark.parametrize("done", [(0, 15), (0, 0), (8, 15), (5, 9), (24, 39), (16, 23), (39, 39)])
+def test_leases_go_round_what_was_adopted(world: World, done: tuple[int, int]) -> None:
+    ledger = world.begin(40)
+    ledger.adopt(JOB, part="p", entries=[entry(*done), entry(20, 20)])
+    world.join("a")
+    kept = {*range(done[0], done[1] + 1), 20}
+    leases = []
+    while isinstance(lease := ledger.lease(JOB, instance="a", limit=30), Lease):
+        leases.append((lease.first, lease.last))
+        assert commit(ledger, lease.token, whole(lease)).refused == []
+    assert numbers(leases) == [number for number in range(40) if number not in kept]
+    assert ledger.snapshot(JOB).state == "scored"
 
 
 def test_an_entry_partly_done_counts_by_its_share(world: World) -> None:

@@ -15,6 +15,7 @@ local LIFE = 30 * 24 * 3600 -- seconds that keys live while the job does, counte
 local DAY = 24 * 3600
 local AFTERLIFE = 3600 -- seconds that keys live after the job was closed
 local REAPED_AT_ONCE = 8 -- instances that one call buries at most
+local GRACE = 0.5 -- fraction of a ms that marks an expiry which was put off although the instance had not spoken
 local SUSPECT = 2 -- losses after which mini-batches are leased one by one, to find the one that kills
 
 local LOST = { 'LOST' }
@@ -230,24 +231,28 @@ local function prove_alive(instance, lease_ms)
   if not expiry then
     return false
   end
-  if tonumber(expiry) < now + lease_ms * 3 / 4 then
+  if tonumber(expiry) < now + lease_ms * 3 / 4 or expiry % 1 == GRACE then
     redis.call('ZADD', INSTANCES, 'XX', now + lease_ms, instance)
   end
   return true
 end
 
--- Buries the instances that fell silent, a few a call. When the job heard nothing from anybody for half a lease, it was
--- the server that was away (paused, restarted, its clock set), not the instances: then all of them get a fresh lease.
+-- Buries the instances that fell silent, a few a call. When the job heard nothing from anybody for half a lease, it may be
+-- the server that was away (paused, restarted, its clock set), not the instances: then each gets a fresh lease, once until
+-- it speaks itself, so that the dead are found even when those who ask do so seldom.
 local function reap(job)
   local silence = math.abs(now - job.heard)
   if silence > job.lease_ms / 8 then
     redis.call('HSET', JOB, 'heard', now)
   end
   if silence > job.lease_ms / 2 then
-    for _, instance in ipairs(redis.call('ZRANGE', INSTANCES, 0, -1)) do
-      redis.call('ZADD', INSTANCES, now + job.lease_ms, instance)
+    local flat = redis.call('ZRANGE', INSTANCES, 0, -1, 'WITHSCORES')
+    for i = 1, #flat, 2 do
+      local limit = now + job.lease_ms + GRACE
+      if flat[i + 1] % 1 ~= GRACE or tonumber(flat[i + 1]) > limit then
+        redis.call('ZADD', INSTANCES, limit, flat[i])
+      end
     end
-    return
   end
   local silent = redis.call('ZRANGEBYSCORE', INSTANCES, '-inf', now, 'LIMIT', 0, REAPED_AT_ONCE)
   for _, instance in ipairs(silent) do
