@@ -8,40 +8,27 @@ URL, or in a registry, is fetched into the cache once for all jobs.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
-import json
 import os
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 import yaml
 
 from gristmill import spec
-from gristmill.errors import Mistake, ModelNotFound, StorageFailed
+from gristmill.errors import Mistake, ModelNotFound
 from gristmill.settings import ProcessSettings
-from gristmill_storage.files import Entry, Store, is_local, normalize, open_store, scheme
-from gristmill_workers.once import locked
+from gristmill_storage.files import is_local, normalize
+from gristmill_workers.remote_models import fetched, resolved
 
 #: Folders with more files than this are linked as a whole, not file by file.
 _MIRROR: Final = 20_000
 
 #: Bytes up to which a file that cannot be hard-linked is copied.
 _COPIED: Final = 64 * 1024 * 1024
-
-#: Seconds that another process may take to fetch the model that this one wants too.
-_FETCH_SECONDS: Final = 3600.0
-
-#: Bytes at each end of a file that tell one model from another at the same address.
-_PROBE: Final = 65536
-
-#: References that always mean the same model: a version's number, or a run.
-_FIXED: Final = re.compile(r"^runs:/|[:/]\d+$")
 
 Log = Callable[[str], None]
 
@@ -124,9 +111,9 @@ def _check_mlflow(path: Path, mlflow_path: Path | None, *, no_code: bool) -> Non
 def _on_this_machine(model: spec.Model, scratch: Path, settings: ProcessSettings, log: Log) -> Path:
     """Return the path of a model's file or folder, fetched if it is elsewhere."""
     if not model.path:
-        return _resolved(model, scratch, settings, log)
+        return resolved(model, scratch, settings, log)
     if not is_local(model.path):
-        return _fetched(model.path, settings, log)
+        return fetched(model.path, settings, log)
     path = Path(normalize(model.path, Path.cwd()))
     if not path.exists():
         raise ModelNotFound(
@@ -179,98 +166,3 @@ def _larger(folder: Path, limit: int) -> bool:
     """Return whether a folder holds more files and folders than a limit, counting no further than that."""
     counts = itertools.accumulate(len(folders) + len(files) for _, folders, files in os.walk(folder))
     return any(count > limit for count in counts)
-
-
-def _fetched(url: str, settings: ProcessSettings, log: Log) -> Path:
-    """Return the path of what is at a URL, from the cache or fetched now."""
-    store, name = _parent_and_name(url)
-    place = f"{store.url.rstrip('/')}/{name}"
-    files = _files(store, name, place)
-    key = _fingerprint(place, store, files)
-    folder = settings.cache / "models" / key
-    with locked(folder.with_name(f"{key}.lock"), seconds=_FETCH_SECONDS, waiting=_waiting(place, log)):
-        if not folder.is_dir():
-            log(f"fetching the model {place}: {len(files)} files, {sum(each.size for each in files)} bytes")
-            _fetch(store, files, folder)
-    return folder / name
-
-
-def _waiting(what: str, log: Log) -> Callable[[], None]:
-    return lambda: log(f"another process is fetching the model {what}: waiting for it")
-
-
-def _parent_and_name(url: str) -> tuple[Store, str]:
-    """Return the store above a file or folder, and its name there; a web address' query goes with the store."""
-    if scheme(url) in ("http", "https"):
-        parts = urlsplit(url)
-        folder, _, name = parts.path.rstrip("/").rpartition("/")
-        return open_store(urlunsplit(parts._replace(path=folder))), unquote(name)
-    folder, _, name = url.rstrip("/").rpartition("/")
-    return open_store(folder), name
-
-
-def _files(store: Store, name: str, place: str) -> list[Entry]:
-    """Return the files of a model, in the store above it."""
-    if name and store.exists(name):
-        return [Entry(path=name, size=store.size(name))]
-    files = list(store.list(name)) if name else []
-    if not files:
-        raise ModelNotFound(f"model.path: there is nothing at {place}; give the address of a file or folder")
-    return files
-
-
-def _fingerprint(place: str, store: Store, files: list[Entry]) -> str:
-    """Return a hash that another model at the same address does not have.
-
-    Sizes are not enough: weights that were trained anew are as large as before. Their ends differ: archives keep
-    their checksums there.
-    """
-    digest = hashlib.sha256(place.encode())
-    for entry in files:
-        digest.update(json.dumps([entry.path, entry.size]).encode())
-        for start in sorted({0, max(0, entry.size - _PROBE)}):
-            digest.update(store.read_range(entry.path, start, _PROBE))
-    return digest.hexdigest()[:24]
-
-
-def _fetch(store: Store, files: list[Entry], folder: Path) -> None:
-    """Copy files into a folder that appears when all of them are there."""
-    unfinished = folder.with_name(folder.name + ".new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for entry in files:
-        path = unfinished / PurePosixPath(entry.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        store.download(entry.path, path)
-        if path.stat().st_size != entry.size:
-            raise StorageFailed(f"{store.url}/{entry.path} changed while it was fetched; start the job again")
-    unfinished.rename(folder)
-
-
-def _resolved(model: spec.Model, scratch: Path, settings: ProcessSettings, log: Log) -> Path:
-    """Return the path of what a reference stands for: kept for all jobs where it can only ever be the same."""
-    if not _FIXED.search(model.reference):
-        return _resolve(model, scratch / "registry", settings, log)
-    server = settings.environment.get("MLFLOW_TRACKING_URI", "")
-    key = hashlib.sha256(json.dumps([model.reference, server]).encode()).hexdigest()[:24]
-    folder = settings.cache / "models" / key
-    waiting = _waiting(model.reference, log)
-    with locked(folder.with_name(f"{key}.lock"), seconds=_FETCH_SECONDS, waiting=waiting):
-        if folder.is_dir():
-            return next(folder.iterdir())
-        unfinished = folder.with_name(folder.name + ".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        found = _resolve(model, unfinished, settings, log)
-        if not found.is_relative_to(unfinished):
-            return found  # the registry's files are on this machine
-        unfinished.rename(folder)
-        return folder / found.relative_to(unfinished)
-
-
-def _resolve(model: spec.Model, folder: Path, settings: ProcessSettings, log: Log) -> Path:
-    """Ask the registry for a model; what it fetches goes into the folder, under the model's name."""
-    from gristmill_storage.registry import resolve_model  # noqa: PLC0415 - MLflow is an extra
-
-    log(f"asking the registry for the model {model.reference}")
-    destination = folder / (model.name or "model")
-    destination.mkdir(parents=True, exist_ok=True)
-    return resolve_model(model, destination, tracking_uri=settings.environment.get("MLFLOW_TRACKING_URI") or None)

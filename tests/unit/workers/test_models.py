@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import types
 from glob import glob
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from gristmill import spec
 from gristmill.errors import Mistake, ModelNotFound
 from gristmill.settings import ProcessSettings
 from gristmill.spec import ModelType
-from gristmill_storage.files import open_store
 from gristmill_workers import models
 from gristmill_workers.models import has_python_function, is_mlflow, prepare_model
 
@@ -147,89 +144,3 @@ def test_a_no_code_deployment_needs_the_python_function_flavor(prepare, tmp_path
     (folder / "MLmodel").write_text("flavors: [")
     with pytest.raises(Mistake, match="MLmodel cannot be read"):
         prepare(spec.Model(path=str(folder)), code=None)
-
-
-@pytest.fixture
-def remote(request):
-    """A store that is not of this machine's files, with a folder and a file."""
-    store = open_store(f"memory://{request.node.name}")
-    store.create("models/model/weights.pt", b"one")
-    store.create("models/model/deep/labels.txt", b"labels")
-    store.create("models/model2/other", b"other")
-    return store
-
-
-def test_a_folder_at_a_url_is_fetched_once(prepare, remote):
-    address = spec.Model(path=f"{remote.url}/models/model/")
-    for _ in range(2):
-        folder = prepare(address).azureml_model_dir
-        assert sorted(file for _, _, files in os.walk(folder) for file in files) == ["labels.txt", "weights.pt"]
-        assert (folder / "model" / "weights.pt").read_bytes() == b"one"
-    assert len(prepare.log) == 1
-    assert "2 files, 9 bytes" in prepare.log[0]
-
-
-def test_a_file_at_a_url_is_fetched(prepare, remote):
-    folder = prepare(spec.Model(path=f"{remote.url}/models/model/weights.pt")).azureml_model_dir
-    assert (folder / "weights.pt").read_bytes() == b"one"
-
-
-def test_another_model_of_the_same_size_at_the_same_url_is_fetched_anew(prepare, remote):
-    address = spec.Model(path=f"{remote.url}/models/model")
-    prepare(address)
-    remote.replace("models/model/weights.pt", b"two")
-    assert (prepare(address).azureml_model_dir / "model" / "weights.pt").read_bytes() == b"two"
-
-
-def test_what_an_interrupted_fetch_left_is_cleared(prepare, remote, tmp_path):
-    address = spec.Model(path=f"{remote.url}/models/model")
-    prepare(address)
-    (kept,) = (path for path in (tmp_path / "cache" / "models").iterdir() if path.is_dir())
-    kept.rename(kept.with_name(kept.name + ".new"))
-    (kept.with_name(kept.name + ".new") / "model" / "half").write_text("x")
-    folder = prepare(address).azureml_model_dir
-    assert sorted(os.listdir(folder / "model")) == ["deep", "weights.pt"]
-
-
-def test_nothing_at_a_url_is_said(prepare, remote):
-    with pytest.raises(ModelNotFound, match=r"model.path: there is nothing at memory://.*/models/gone"):
-        prepare(spec.Model(path=f"{remote.url}/models/gone"))
-
-
-@pytest.fixture
-def registry(monkeypatch, tmp_path):
-    """A registry that hands out a new model at each question; `asked` holds what it was asked."""
-    asked: list[tuple[str, str | None]] = []
-
-    def resolve_model(model, destination, tracking_uri=None):
-        asked.append((model.reference, tracking_uri))
-        (destination / "weights.pt").write_text(str(len(asked)))
-        return destination
-
-    module = types.ModuleType("gristmill_storage.registry")
-    module.resolve_model = resolve_model
-    monkeypatch.setitem(sys.modules, "gristmill_storage.registry", module)
-    return asked
-
-
-def test_a_numbered_version_is_asked_for_once(prepare, registry):
-    prepare.variables["MLFLOW_TRACKING_URI"] = "http://mlflow:5000"
-    for _ in range(2):
-        folder = prepare(spec.Model(reference="models:/digits/3", name="digits")).azureml_model_dir
-        assert (folder / "digits" / "weights.pt").read_text() == "1"
-    assert registry == [("models:/digits/3", "http://mlflow:5000")]
-
-
-@pytest.mark.parametrize("reference", ["azureml:digits@latest", "models:/digits@champion", "models:/digits/Production"])
-def test_a_name_that_may_come_to_mean_another_model_is_asked_for_each_time(prepare, registry, reference):
-    for expected in ("1", "2"):
-        folder = prepare(spec.Model(reference=reference, name="digits")).azureml_model_dir
-        assert (folder / "digits" / "weights.pt").read_text() == expected
-
-
-def test_a_registry_of_this_machine_is_not_copied(prepare, torch_model, monkeypatch, tmp_path):
-    module = types.ModuleType("gristmill_storage.registry")
-    module.resolve_model = lambda model, destination, tracking_uri=None: torch_model
-    monkeypatch.setitem(sys.modules, "gristmill_storage.registry", module)
-    folder = prepare(spec.Model(reference="models:/digits/3")).azureml_model_dir
-    assert (folder / "model" / "weights.pt").samefile(torch_model / "weights.pt")
