@@ -217,6 +217,13 @@ def test_a_store_that_this_mlflow_cannot_open_is_a_failure_of_the_store(quiet, r
         resolve("models:/m/1", "nonsense://x")
 
 
+def test_a_destination_that_cannot_be_written_is_a_failure_of_the_store(registry, resolve, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "here").write_text("a file in the way")
+    with pytest.raises(StorageFailed, match=r"cannot be had from the registry .*File exists"):
+        resolve("models:/m/1", registry)
+
+
 def test_without_mlflow_the_extra_is_named(resolve, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "mlflow"]:
         monkeypatch.delitem(sys.modules, name)

@@ -41,8 +41,6 @@ def attempt(step: Callable[[], Any], category: str = "unreadable") -> Any:
     """
     try:
         return step()
-    except ItemFailed:
-        raise
     except Exception as error:
         passing = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
         raise ItemFailed(category, f"Exception: {_text(error)}", final=not passing) from error

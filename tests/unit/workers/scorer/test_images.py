@@ -105,7 +105,9 @@ def test_a_square_of_three_channels_counts_as_channels_last(read):
     np.testing.assert_array_equal(read(square, tensor(-1, 3, 3, 3))[0], square)
 
 
-@pytest.mark.parametrize("shape", [(-1, 28, 28, 1), (-1, 20, 28, 1), (-1, 784), (-1, 1, 28, 28), (-1, 2, 2, 2, 2, 35), (-1, 2240)])
+@pytest.mark.parametrize(
+    "shape", [(-1, 28, 28, 1), (-1, 20, 28, 1), (-1, 784), (-1, 1, 28, 28), (-1, 2, 2, 2, 2, 35), (-1, 2240)]
+)
 def test_an_image_of_another_size_is_refused_not_resized(read, shape):
     with pytest.raises(images.DoesNotFit, match=r"an image 28 high and 20 wide .* not resized") as caught:
         read(GREY, tensor(*shape))
@@ -167,6 +169,13 @@ def test_alpha_stays_without_a_signature_and_is_dropped_for_three_channels(read)
     assert read(clear)[0, 0, 0].tolist() == [9, 8, 7, 0]
     assert read(clear, tensor(-1, 1, 1, 3))[0, 0, 0].tolist() == [9, 8, 7]
     assert read(Image.new("LA", (1, 1), (9, 0)))[0, 0, 0].tolist() == [9, 0]
+
+
+def test_premultiplied_alpha_is_undone(tmp_path):
+    from gristmill_workers.scorer.images import _plain
+
+    image = Image.new("RGBA", (1, 1), (200, 100, 50, 128)).convert("RGBa")
+    assert np.abs(np.array(_plain(image, ""))[0, 0].astype(int) - [200, 100, 50, 128]).max() <= 2
 
 
 def test_an_animations_first_frame_counts(read):

@@ -117,6 +117,17 @@ def test_a_file_that_the_system_does_not_give_may_be_tried_again(bench):
     assert (error["category"], error["final"]) == ("unreadable", False)
 
 
+def test_a_lack_of_memory_may_be_tried_again(bench, monkeypatch):
+    def none_left(*arguments, **options):
+        raise MemoryError
+
+    b = bench(double, LONG_A)
+    monkeypatch.setattr(pd, "read_csv", none_left)
+    (error,) = b.score(b.csv("x.csv", "a\n1\n")).errors
+    assert error["message"].endswith("Exception: MemoryError")
+    assert error["final"] is False
+
+
 def test_an_exception_without_words_is_named(bench):
     def stops(model, table):
         raise KeyError

@@ -81,6 +81,14 @@ def test_one_prediction(prediction, expected):
     assert table(prediction, rows=1) == expected
 
 
+def test_a_tensor_of_another_library_is_asked_for_its_array():
+    class Tensor:
+        def numpy(self):
+            return np.array([[1, 2]])
+
+    assert table(Tensor(), rows=1) == {"prediction_0": [1], "prediction_1": [2]}
+
+
 @pytest.mark.parametrize(
     ("prediction", "rows", "message"),
     [

@@ -262,6 +262,14 @@ def test_a_table_of_another_width_is_left_to_mlflows_refusal(bench):
     assert "(-1, 4)" in b.score(b.csv("x.csv", "a,b\n1,2\n")).messages[0]
 
 
+def test_a_table_of_lists_fills_a_tensor_as_mlflow_does_it(bench):
+    b = bench(kind, [TensorSpec(np.dtype("float64"), (-1, 2))])
+    pd.DataFrame({"v": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]}).to_parquet(b.root / "x.parquet")
+    outcome = b.score("x.parquet")
+    assert outcome.errors == []
+    assert outcome.frame["prediction"].tolist() == ["ndarray (3, 2) float64"] * 3
+
+
 def test_a_text_in_a_tensors_table_fails_the_file(bench):
     b = bench(kind, [TensorSpec(np.dtype("float64"), (-1, 2))])
     assert b.score(b.csv("x.csv", "a,b\n1,x\n")).messages[0].endswith("could not convert string to float: 'x'")
