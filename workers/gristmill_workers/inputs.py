@@ -9,12 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
-from gristmill_storage.listing import fetch, input_root, input_url
-
 from gristmill.errors import GristmillError
 from gristmill.spec import Input
 from gristmill.states import Category
-from gristmill_storage.files import open_store
+from gristmill_storage.fetching import contained, fetch
+from gristmill_storage.listing import input_root, input_store
 from gristmill_workers.work import Failed, Work
 
 #: Items that are fetched at once.
@@ -81,7 +80,7 @@ class FetchedInputs:
         """Take the input and the folder that it is copied to."""
         self.root = str(folder)
         self._folder = folder
-        self._store = open_store(input_url(given))
+        self._store = input_store(given)
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
         self._fetching: deque[tuple[Work, list[Future[Path]]]] = deque()
 
@@ -111,7 +110,7 @@ class FetchedInputs:
         """Remove a mini-batch's copies."""
         for item in work.items:
             with contextlib.suppress(OSError):
-                (self._folder / item).unlink()
+                contained(self._folder, item).unlink()
 
     @property
     def pending(self) -> int:

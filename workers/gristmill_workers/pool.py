@@ -67,7 +67,7 @@ class Pool:
         self._once_ready = False
         #: Mini-batches that a dead scorer had been given and not begun: to be scored again, at no attempt's cost.
         self.returned: deque[Work] = deque()
-        #: Scorers in a row that died while they had nothing to do.
+        #: Scorers in a row that died while they were in no mini-batch.
         self.idle_deaths = 0
         #: Seconds that a mini-batch takes, lately; None before the first.
         self.pace: float | None = None
@@ -206,11 +206,10 @@ class Pool:
 
     def _replace(self, place: _Place, category: Category, message: str, traceback: str = "") -> list[Event]:
         """End a scorer, start another in its place; the mini-batch that it was in has failed, the others come back."""
-        number, _ = place.process.running()
+        number = place.process.culprit()
         end = self._end(place, gently=category is Category.CRASH)
-        held = list(place.held)
-        guilty = next((work for work in held if work.number == number), held[0] if held else None)
-        self.returned.extend(work for work in held if work is not guilty)
+        guilty = next((work for work in place.held if work.number == number), None)
+        self.returned.extend(work for work in place.held if work is not guilty)
         self._places.append(self._fill())
         if guilty is None:
             self.idle_deaths += 1

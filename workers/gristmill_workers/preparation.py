@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,8 @@ class Launcher:
             "format": row_format(deployment),
             "argv": ["--logging_level", deployment.settings.logging_level.upper()],
             "working_dir": str(folder),
+            "parent": os.getpid(),
+            "python_path": _python_path(deployment),
         }
         code = deployment.code_configuration
         if code is not None:
@@ -131,6 +134,12 @@ class Launcher:
             "rows_per_predict": deployment.settings.rows_per_predict,
         }
         return {**frame, "kind": "mlflow", "model": model}
+
+
+def _python_path(deployment: Deployment) -> list[str]:
+    """Return the folders of a deployment's own PYTHONPATH; a node's never reaches a scorer."""
+    given = deployment.environment_variables.get("PYTHONPATH", "")
+    return [folder for folder in given.split(os.pathsep) if folder]
 
 
 def row_format(deployment: Deployment) -> dict[str, Any]:

@@ -127,6 +127,10 @@ class ScorerProcess:
         """Return the mini-batch that the child is in (None between two) and the seconds since it began or ended."""
         return self._progress.read()
 
+    def culprit(self) -> int | None:
+        """Return the mini-batch that the child was last seen in: in its run(), or in the writing of its result."""
+        return self._progress.culprit()
+
     def dump_stacks(self) -> str:
         """Have the child write the stacks of its threads to its log; return what it wrote."""
         before = _size(self.launch.stderr)

@@ -147,11 +147,16 @@ class Scoring:
         self._pool.dispatch(self._waiting)
         for event in self._pool.poll(LAST_POLL_SECONDS if self._idle else POLL_SECONDS):
             self._react(event)
-        if self._pool.returned:
-            self._waiting.extendleft(reversed(self._pool.returned))
-            self._pool.returned.clear()
+        self._take_back()
         if self._collector.due or (self._idle and not self._collector.empty):
             self._flush()
+
+    def _take_back(self) -> None:
+        """Queue again what a dead scorer had not begun, or not answered, without what it may have left."""
+        for work in self._pool.returned:
+            shutil.rmtree(self._files_of(work), ignore_errors=True)
+        self._waiting.extendleft(reversed(self._pool.returned))
+        self._pool.returned.clear()
 
     def _check(self) -> None:
         """Raise what went wrong in another thread; see whether the job or the node ends."""
@@ -271,18 +276,18 @@ class Scoring:
         if isinstance(event, Scored) and event.result["outcome"] == "done":
             data = event.data
             spool = Path(event.result["spool"]) if event.result.get("spool") else None
-            files = self._files_of(event) if event.result["files"] else None
+            files = self._files_of(work) if event.result["files"] else None
         self._collector.add(work.token, outcome.block, data, spool, files)
 
     def _drop(self, event: Scored | Failed) -> None:
         """Remove what an attempt left that does not count."""
-        if isinstance(event, Scored):
-            if event.result.get("spool"):
-                Path(event.result["spool"]).unlink(missing_ok=True)
-            shutil.rmtree(self._files_of(event), ignore_errors=True)
+        if isinstance(event, Scored) and event.result.get("spool"):
+            Path(event.result["spool"]).unlink(missing_ok=True)
+        shutil.rmtree(self._files_of(event.work), ignore_errors=True)
 
-    def _files_of(self, event: Scored) -> Path:
-        return self._launcher.staging / f"{event.work.number}-{event.work.attempt}"
+    def _files_of(self, work: Work) -> Path:
+        """Return where the files lie that a script wrote in an attempt."""
+        return self._launcher.staging / f"{work.number}-{work.attempt}"
 
     def _flush(self) -> None:
         draft = self._collector.take()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from gristmill.errors import NotFound
+from gristmill.spec import Input
+from gristmill.states import Category
+from gristmill_workers import inputs as inputs_module
+from gristmill_workers.inputs import FetchedInputs, LocalInputs, open_inputs
+from gristmill_workers.work import Failed, Work
+
+
+def work(number: int, *items: str) -> Work:
+    return Work(number=number, attempt=1, token="t", items=items)
+
+
+def test_items_of_this_machine_are_ready_as_they_are(tmp_path: Path) -> None:
+    inputs = open_inputs(Input(uri=str(tmp_path)), tmp_path / "scratch")
+    assert isinstance(inputs, LocalInputs)
+    waiting: deque[Work] = deque()
+    inputs.want([work(0, "a"), work(1, "b")])
+
+    assert inputs.pending == 2
+    assert inputs.ready(waiting) == []
+    assert [one.number for one in waiting] == [0, 1]
+    assert inputs.pending == 0
+
+
+class Slow:
+    """A remote store that answers when it is allowed to."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.under_way = 0
+
+    def fetch(self, _store: object, item: str, folder: Path) -> Path:
+        self.under_way += 1
+        assert self.gate.wait(10)
+        if item == "missing":
+            raise NotFound("s3://box/missing: there is nothing under that path")
+        path = folder / item
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(item)
+        return path
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    slow = Slow()
+    monkeypatch.setattr(inputs_module, "fetch", slow.fetch)
+    monkeypatch.setattr(inputs_module, "input_store", lambda _given: object())
+    return slow
+
+
+def wait_for(inputs: FetchedInputs, waiting: deque[Work]) -> list[Failed]:
+    failed: list[Failed] = []
+    deadline = time.monotonic() + 10
+    while inputs.pending:
+        assert time.monotonic() < deadline
+        failed.extend(inputs.ready(waiting))
+    return failed
+
+
+def test_remote_items_are_fetched_side_by_side_and_handed_on_in_order(tmp_path: Path, slow: Slow) -> None:
+    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path)
+    waiting: deque[Work] = deque()
+    inputs.want([work(0, "a", "deep/b"), work(1, "c")])
+    deadline = time.monotonic() + 10
+    while slow.under_way < 3:
+        assert time.monotonic() < deadline
+    assert inputs.ready(waiting) == []
+    slow.gate.set()
+
+    assert wait_for(inputs, waiting) == []
+    assert [one.number for one in waiting] == [0, 1]
+    assert (tmp_path / "deep/b").read_text() == "deep/b"
+    inputs.done(waiting[0])
+    assert not (tmp_path / "deep/b").exists()
+    inputs.close()
+
+
+def test_an_item_that_cannot_be_fetched_fails_its_mini_batch_alone(tmp_path: Path, slow: Slow) -> None:
+    slow.gate.set()
+    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path)
+    waiting: deque[Work] = deque()
+    inputs.want([work(0, "a", "missing"), work(1, "c")])
+
+    (failed,) = wait_for(inputs, waiting)
+
+    assert (failed.work.number, failed.category) == (0, Category.FETCH)
+    assert "s3://box/missing" in failed.message
+    assert [one.number for one in waiting] == [1]
+    assert not (tmp_path / "a").exists()
+    inputs.close()
