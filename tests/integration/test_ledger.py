@@ -126,6 +126,13 @@ def test_a_forgotten_job_leaves_no_key(world: Any, client: Any) -> None:
     assert list(client.scan_iter("gristmill:*")) == []
 
 
+def test_leases_that_ended_leave_nothing(world: Any, client: Any) -> None:
+    ledger = world.begin(100)
+    world.join("a")
+    score_all(ledger)
+    assert not [key for key in client.scan_iter("gristmill:*") if ":lease:" in key or key.endswith(":returned")]
+
+
 def test_numbers_near_the_largest_stay_exact(real: Ledger) -> None:
     real.open(JOB, epoch="e1", lease_seconds=LEASE, error_threshold=-1)
     real.extend(JOB, first=0, count=3_000_000_000, items=2**53 - 1, size=2**53 - 1, closed=True)
