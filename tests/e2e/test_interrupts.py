@@ -77,6 +77,8 @@ def slow_job(project):
     if process.poll() is None:
         process.kill()
         process.wait()
+    process.stdout.close()
+    process.stderr.close()
 
 
 def resume(project, folder) -> subprocess.CompletedProcess[str]:
