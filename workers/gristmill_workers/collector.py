@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import shutil
 import threading
@@ -122,10 +123,21 @@ def move_into(store: Store, path: str, source: Path) -> None:
     if local is not None:
         local.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(source, local)
+        _sync(local)
+        _sync(local.parent)
         return
     with source.open("rb") as stream, store.writer(path, overwrite=True) as writer:
         writer.copy_from(stream, 0, source.stat().st_size)
         writer.publish()
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold a file, or a folder's names, before a part says that they are there."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _entries(blocks: Iterable[tuple[str, Block]]) -> Iterator[Entry]:

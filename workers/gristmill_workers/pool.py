@@ -47,6 +47,8 @@ class _Place:
     """A place in the pool: whoever scores there now."""
 
     process: ScorerProcess
+    #: Which of the pool's places it is, from 0: a scorer's successor has the same.
+    number: int
     ready: bool = False
     #: What it was given and has not answered, in order.
     held: deque[Work] = field(default_factory=deque)
@@ -55,8 +57,10 @@ class _Place:
 class Pool:
     """A fixed number of places for scorers. Not thread-safe: one loop owns it."""
 
-    def __init__(self, launch: Callable[[], Launch], places: int, *, run_seconds: float, init_seconds: float) -> None:
-        """Take how to launch a scorer, how many there are, and how long run() and init() may take."""
+    def __init__(
+        self, launch: Callable[[int], Launch], places: int, *, run_seconds: float, init_seconds: float
+    ) -> None:
+        """Take how to launch a scorer at a place, how many places there are, and how long run() and init() may take."""
         self._launch = launch
         self._run_seconds = run_seconds
         self._init_seconds = init_seconds
@@ -74,8 +78,8 @@ class Pool:
 
     def start(self) -> None:
         """Start every scorer."""
-        while len(self._places) < self._wanted:
-            self._places.append(self._fill())
+        taken = {place.number for place in self._places}
+        self._places.extend(self._fill(number) for number in range(self._wanted) if number not in taken)
 
     @property
     def ready(self) -> int:
@@ -209,8 +213,10 @@ class Pool:
         number = place.process.culprit()
         end = self._end(place, gently=category is Category.CRASH)
         guilty = next((work for work in place.held if work.number == number), None)
+        if guilty is None and number is not None and place.held:
+            guilty = place.held[0]  # its memory names none of ours: it was overwritten, and somebody must answer for it
         self.returned.extend(work for work in place.held if work is not guilty)
-        self._places.append(self._fill())
+        self._places.append(self._fill(place.number))
         if guilty is None:
             self.idle_deaths += 1
             return []
@@ -230,8 +236,8 @@ class Pool:
         """Start scorers where some have failed in init()."""
         self.start()
 
-    def _fill(self) -> _Place:
-        place = _Place(process=ScorerProcess(self._launch()))
+    def _fill(self, number: int) -> _Place:
+        place = _Place(process=ScorerProcess(self._launch(number)), number=number)
         self._selector.register(place.process.results, selectors.EVENT_READ, place)
         return place
 

@@ -81,22 +81,22 @@ class Launcher:
         self._share = share
         self._numbers = itertools.count(0)
 
-    def __call__(self) -> Launch:
-        """Return the next scorer's launch."""
+    def __call__(self, place: int) -> Launch:
+        """Return the next scorer's launch; `place` is which of the instance's scorers it is, and decides on its GPU."""
         number = next(self._numbers)
         folder = self._scratch / f"process{number:03d}"
         output = folder / "output"
         output.mkdir(parents=True, exist_ok=True)
         return Launch(
             python=self._prepared.python.executable,
-            variables=self._variables(number, folder, output),
+            variables=self._variables(place, folder, output),
             start=self._start(number, folder, output),
             folder=folder,
             stdout=self._logs.output("stdout", number),
             stderr=self._logs.output("stderr", number),
         )
 
-    def _variables(self, number: int, folder: Path, output: Path) -> Mapping[str, str]:
+    def _variables(self, place: int, folder: Path, output: Path) -> Mapping[str, str]:
         return scorer_variables(
             self._job.deployment,
             base=self._settings.environment,
@@ -104,7 +104,8 @@ class Launcher:
             output_dir=output,
             scratch=folder,
             cores=max(1, available_cores() // self._share),
-            process=number,
+            process=place,
+            python=self._prepared.python.executable,
         )
 
     def _start(self, number: int, folder: Path, output: Path) -> dict[str, Any]:

@@ -131,11 +131,21 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take bytes; return the whole frames they complete, as a list of (header, payload)."""
+        """Take bytes; return the whole frames they complete, as a list of (header, payload).
+
+        Raises:
+            ProtocolError: the bytes are no frame. What came whole before them is returned first: the next call raises.
+
+        """
         self._buffer += data
         frames: list[Frame] = []
         while True:
-            frame = self._next()
+            try:
+                frame = self._next()
+            except ProtocolError:
+                if not frames:
+                    raise
+                return frames
             if frame is None:
                 return frames
             frames.append(frame)
