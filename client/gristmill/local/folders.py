@@ -1,4 +1,4 @@
-"""The folders of a job that runs here: a private one for its socket, and its own beside the output."""
+"""The folders of a job that runs here: a private one for the run, and the job's own beside the output."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import contextlib
 import fcntl
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
 
 from gristmill.errors import Mistake
-
-#: A unix socket's path has room for 104 bytes on macOS and 108 on Linux, the closing NUL included.
-_SOCKET_PATH_LIMIT: Final = 100
-
-_SOCKET_NAME: Final = "redis.sock"
+from gristmill.local.runtime import Runtime
 
 #: Seconds that a job's folder may stay locked by a server which is about to end.
 _CLAIM_SECONDS: Final = 5.0
@@ -35,7 +30,7 @@ class Folders:
         self.job = job
         self.lock: int | None = None
         self._made: list[Path] = []
-        self.runtime = _runtime_folder(scratch)
+        self.runtime = Runtime(scratch)
         try:
             if job is not None:
                 self._make_job_folders(job)
@@ -44,19 +39,19 @@ class Folders:
             raise
 
     @property
-    def socket(self) -> Path:
-        """Path of the embedded server's socket."""
-        return self.runtime / _SOCKET_NAME
-
-    @property
     def logs(self) -> Path:
         """Where the children's logs go."""
-        return self.runtime if self.job is None else self.job / "logs" / "sys"
+        return self.runtime.folder if self.job is None else self.job / "logs" / "sys"
 
     @property
     def state(self) -> Path:
         """Where the embedded server keeps its append-only file."""
-        return (self.runtime if self.job is None else self.job) / "redis"
+        return (self.runtime.folder if self.job is None else self.job) / "redis"
+
+    @property
+    def locks(self) -> tuple[int, ...]:
+        """Descriptors of what is locked for as long as anyone works here."""
+        return (self.runtime.lock,) if self.lock is None else (self.runtime.lock, self.lock)
 
     def close(self, *, keep_job: bool, keep_state: bool) -> None:
         """Remove the runtime folder, and of the job's what is not to be kept; give its lock back.
@@ -74,7 +69,7 @@ class Folders:
         if self.lock is not None:
             os.close(self.lock)
             self.lock = None
-        shutil.rmtree(self.runtime, ignore_errors=True)
+        self.runtime.close()
 
     def _make_job_folders(self, job: Path) -> None:
         try:
@@ -100,14 +95,6 @@ class Folders:
                 # Somebody else may have put something there meanwhile.
                 with contextlib.suppress(OSError):
                     folder.rmdir()
-
-
-def _runtime_folder(scratch: Path | None) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="gristmill-", dir=scratch))
-    if len(os.fsencode(folder / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT:
-        return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="gristmill-", dir="/tmp"))
 
 
 def _claim(path: Path, job: Path) -> int:

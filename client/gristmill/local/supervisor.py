@@ -47,8 +47,10 @@ class Supervisor:
         """
         self._folders = folders
         self._embedded = not redis_url
-        url = redis_url or f"unix://{quote(str(folders.socket))}?db=0"
-        self._environment = {**environment, "GRISTMILL_REDIS_URL": url}
+        url = redis_url or f"unix://{quote(str(folders.runtime.socket))}?db=0"
+        # What a killed node leaves lies in the run's own folder, and goes with it.
+        scratch = str(folders.runtime.folder)
+        self._environment = {**environment, "GRISTMILL_REDIS_URL": url, "GRISTMILL_SCRATCH": scratch}
         self._server: Child | None = None
         self._scheduler: Child | None = None
         self._node: Child | None = None
@@ -62,7 +64,7 @@ class Supervisor:
 
         """
         try:
-            self._node = self._child("node", (*NODE, *_node_arguments(compute, slots)))
+            self._node = self._child("node", (*NODE, *_node_arguments(compute, slots)), keep=self._folders.locks)
             self._scheduler = self._child("scheduler", SCHEDULER, piped=True)
             if self._embedded:
                 self._start_server()
@@ -130,10 +132,8 @@ class Supervisor:
             child.forget()
 
     def _start_server(self) -> None:
-        arguments = ("--folder", str(self._folders.state), "--socket", str(self._folders.socket))
-        lock = self._folders.lock
-        keep = () if lock is None else (lock,)
-        self._server = self._child("server", (*SERVER, *arguments), keep=keep)
+        arguments = ("--folder", str(self._folders.state), "--socket", str(self._folders.runtime.socket))
+        self._server = self._child("server", (*SERVER, *arguments), keep=self._folders.locks)
 
     def _child(self, name: str, command: tuple[str, ...], **options: Any) -> Child:
         return Child(name, command, environment=self._environment, log=self._folders.logs / f"{name}.log", **options)

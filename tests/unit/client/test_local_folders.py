@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -22,21 +21,10 @@ def make(job: Path | None) -> Folders:
 def test_a_job_elsewhere_has_all_in_a_private_folder(tmp_path: Path) -> None:
     found = make(None)
 
-    assert found.logs == found.runtime
-    assert found.state.parent == found.runtime
-    assert found.runtime.stat().st_mode & 0o777 == 0o700
+    assert found.logs == found.runtime.folder
+    assert found.state.parent == found.runtime.folder
     found.close(keep_job=True, keep_state=True)
-    assert not found.runtime.exists()
-
-
-def test_a_long_scratch_folder_is_no_place_for_a_socket(tmp_path: Path) -> None:
-    scratch = tmp_path / ("x" * 100)
-    scratch.mkdir()
-    found = Folders(None, scratch=scratch)
-
-    assert len(os.fsencode(found.socket)) <= 100
-    assert list(scratch.iterdir()) == []
-    found.close(keep_job=False, keep_state=False)
+    assert not found.runtime.folder.exists()
 
 
 def test_what_a_resume_needs_stays(tmp_path: Path) -> None:

@@ -306,3 +306,11 @@ def test_what_the_scheduler_is_told_is_the_plans_command(fakes: Any, tmp_path: P
     end(start(tmp_path))
 
     assert json.loads(fakes.note("command.json"))["command"] == "submit"
+
+
+def test_the_nodes_scratch_lies_in_the_runs_own_folder(fakes: Any, tmp_path: Path) -> None:
+    end(start(tmp_path))
+    scratch = Path(fakes.note("node.scratch"))
+
+    assert scratch.name.startswith("gristmill-")
+    assert not scratch.exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 notes = Path(os.environ["FAKE_NOTES"])
 (notes / "node.argv").write_text("\n".join(sys.argv[1:]))
 (notes / "node.url").write_text(os.environ.get("GRISTMILL_REDIS_URL", ""))
+(notes / "node.scratch").write_text(os.environ.get("GRISTMILL_SCRATCH", ""))
 mode = os.environ.get("FAKE_NODE", "")
 if "--owned" not in sys.argv:
     (notes / "node.pid").write_text(str(os.getpid()))
