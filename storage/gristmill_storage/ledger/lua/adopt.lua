@@ -16,32 +16,54 @@ for at = 2, #ARGV, FIELDS do
   end
 end
 
--- Takes first..last from whoever has it.
-local function revoke(first, last)
-  if job.leased > 0 then
-    for _, instance in ipairs(redis.call('ZRANGE', INSTANCES, 0, -1)) do
-      for _, lease in ipairs(leases_of(instance)) do
-        local rest, _, size = cut(lease.ranges, first, last)
-        if size > 0 then
-          lease.ranges = rest
-          hold(lease)
-          count('leased', -size)
-        end
+-- Returns what of a range is not done.
+local function open_runs(first, last)
+  local runs = {}
+  local from = next_open(first, last)
+  while from do
+    local found = next_done(from, last)
+    local to = found and found - 1 or last
+    runs[#runs + 1] = { from, to }
+    from = to < last and next_open(to + 1, last) or nil
+  end
+  return runs
+end
+
+-- Returns what of ranges is not done, and how many mini-batches are.
+local function without_done(ranges)
+  local rest, size = {}, 0
+  for _, range in ipairs(ranges) do
+    size = size + range[2] - range[1] + 1
+    for _, run in ipairs(open_runs(range[1], range[2])) do
+      rest[#rest + 1] = run
+      size = size - (run[2] - run[1] + 1)
+    end
+  end
+  return rest, size
+end
+
+-- Takes what is done now from whoever has it: once for the whole part, however many ranges it has.
+local function revoke()
+  for _, instance in ipairs(job.leased > 0 and redis.call('ZRANGE', INSTANCES, 0, -1) or {}) do
+    for _, lease in ipairs(leases_of(instance)) do
+      local rest, size = without_done(lease.ranges)
+      if size > 0 then
+        lease.ranges = rest
+        hold(lease)
+        count('leased', -size)
       end
     end
   end
-  if job.returned > 0 then
-    local flat = redis.call('ZRANGE', RETURNED, 0, -1, 'WITHSCORES')
-    for i = 1, #flat, 2 do
-      local range, attempts, losses = read_returned(flat[i])
-      local rest, _, size = cut({ range }, first, last)
-      if size > 0 then
-        redis.call('ZREM', RETURNED, flat[i])
-        for _, left in ipairs(rest) do
-          put_back(left, attempts, losses, flat[i + 1])
-        end
-        count('returned', -size)
+  local flat = job.returned > 0 and redis.call('ZRANGE', RETURNED, 0, -1, 'WITHSCORES') or {}
+  for i = 1, #flat, 2 do
+    local range, attempts, losses = read_returned(flat[i])
+    local rest, size = without_done({ range })
+    if size > 0 then
+      redis.call('ZREM', RETURNED, flat[i])
+      for _, left in ipairs(rest) do
+        put_back(left, attempts, losses, flat[i + 1])
       end
+      count('returned', -size)
     end
   end
 end
@@ -61,15 +83,10 @@ local accepted, totals = {}, { done = 0 }
 for at = 2, #ARGV, FIELDS do
   local first, last = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   local fresh = 0
-  local from = next_open(first, last)
-  while from do
-    local found = next_done(from, last)
-    local to = found and found - 1 or last
-    revoke(from, to)
-    mark_done(from, to)
-    accepted[#accepted + 1] = { from, to }
-    fresh = fresh + to - from + 1
-    from = to < last and next_open(to + 1, last) or nil
+  for _, run in ipairs(open_runs(first, last)) do
+    mark_done(run[1], run[2])
+    accepted[#accepted + 1] = run
+    fresh = fresh + run[2] - run[1] + 1
   end
   totals.done = totals.done + fresh
   if fresh == last - first + 1 then
@@ -79,6 +96,7 @@ for at = 2, #ARGV, FIELDS do
   end
 end
 if #accepted > 0 then
+  revoke()
   accept(ARGV[1], accepted, totals)
   settle()
 end
