@@ -1,4 +1,4 @@
-"""The private folder of one run: socket and scratch. It goes with the run, or, of one that was killed, with a later one."""
+"""The private folder of one run, for its socket and scratch; that of a run which was killed goes with a later one."""
 
 from __future__ import annotations
 
