@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from gristmill import results, spec
-from gristmill.cli.progress import Display, open_display
+from gristmill.cli.display import open_display
+from gristmill.cli.progress import Display
 from gristmill.errors import GristmillError, NotFound
 from gristmill.local.events import Outcome, Progress
 from gristmill.local.session import Session

@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gristmill_storage.listing import check_input
-
 from gristmill.errors import JobNotFound, Mistake, ModelNotFound, NotFound, OutputExists
 from gristmill.spec import Job, OutputAction, from_json, to_json
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store, open_store
+from gristmill_storage.listing import check_input
 
 
 def admit(job: Job, *, environment: Mapping[str, str]) -> Store:

@@ -98,7 +98,8 @@ class Door:
         )
         self._coordinators[job.name] = coordinator
         self.tell("submitted", {"job": job.name, "folder": folder.url})
-        thread = threading.Thread(target=coordinator.run, kwargs={"resume": resume}, name=f"job-{job.name}", daemon=True)
+        arguments = {"resume": resume}
+        thread = threading.Thread(target=coordinator.run, kwargs=arguments, name=f"job-{job.name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -6,12 +6,11 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from gristmill_storage.listing import Item, list_input
-
 from gristmill.errors import GristmillError
 from gristmill.spec import Job
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
+from gristmill_storage.listing import Item, list_input
 from gristmill_storage.manifest import ChunkInfo, ManifestReader, ManifestWriter, cut
 
 log = logging.getLogger("gristmill.scheduler")

@@ -6,12 +6,10 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gristmill.errors import GristmillError, Mistake
@@ -26,8 +24,8 @@ from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.instance import Instance
 from gristmill_workers.scoring import Assignment
 
-#: Seconds that a node whose owner died is given to leave by itself.
-ORPHAN_SECONDS: Final = 1.5
+#: Seconds that tasks are given to end when the owner is gone.
+ORPHAN_SECONDS: Final = 3.0
 
 log = logging.getLogger("gristmill.node")
 
@@ -41,15 +39,44 @@ class Node:
         self._slots = slots
         self._ledger = Ledger(settings.redis_url)
         self._drain = threading.Event()
+        self._idle = threading.Condition()
+        self._running = 0
 
     def tasks(self) -> NodeTasks:
         """Return what the queue calls."""
         return NodeTasks(
-            run_instance=self._run_instance,
-            aggregate=self._aggregate,
+            run_instance=lambda message: self._busy_with(self._run_instance, message),
+            aggregate=lambda message: self._busy_with(self._aggregate, message),
             drain=self._drain.set,
             ready=lambda: log.info("node %s takes work", self._settings.node_name),
         )
+
+    def leave_with_owner(self) -> None:
+        """End this process when its stdin ends: whoever started it has gone, or has no more work for it.
+
+        An idle node leaves at once, past Celery's own way of leaving, which takes a second: its queue is its owner's.
+        """
+
+        def watch() -> None:
+            while os.read(0, 4096):
+                pass
+            log.info("the owner is gone: leaving")
+            self._drain.set()
+            with self._idle:
+                self._idle.wait_for(lambda: not self._running, ORPHAN_SECONDS)
+            os._exit(0)
+
+        threading.Thread(target=watch, name="owner", daemon=True).start()
+
+    def _busy_with(self, task: Callable[[Message], None], message: Message) -> None:
+        with self._idle:
+            self._running += 1
+        try:
+            task(message)
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
 
     def _run_instance(self, message: Message) -> None:
         folder = open_store(message.folder)
@@ -89,20 +116,6 @@ def _read_job(folder: Store) -> Job:
     return from_json(Job, json.loads(folder.read(job_folder.SPEC)))
 
 
-def _leave_with_owner() -> None:
-    """End this process when its stdin ends: whoever started it is gone."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        log.info("the owner is gone: leaving")
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(ORPHAN_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="owner", daemon=True).start()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node until it is told to leave."""
     parser = argparse.ArgumentParser(prog="gristmill_workers", description="Take work from a compute's queue.")
@@ -117,9 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
         if options.slots < 1:
             raise Mistake(f"--slots {options.slots}: give 1 or more")
-        if options.owned:
-            _leave_with_owner()
         node = Node(settings, slots=options.slots)
+        if options.owned:
+            node.leave_with_owner()
         serve(
             settings.redis_url,
             compute=options.compute,

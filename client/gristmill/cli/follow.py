@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from gristmill.cli.display import open_display
 from gristmill.cli.interrupts import Interrupts
 from gristmill.cli.output import print_result
-from gristmill.cli.progress import counted, duration, open_display, rate
+from gristmill.cli.progress import counted, duration, rate
 from gristmill.errors import GristmillError, StorageFailed
 from gristmill.job import Job
 from gristmill.local.session import close_all

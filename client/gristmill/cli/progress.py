@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -33,19 +32,8 @@ class Display(Protocol):
         """End, and leave the last state readable."""
 
 
-def open_display(job: str, stream: TextIO | None = None) -> Display:
-    """Return the display that fits the stream (stderr, unless given)."""
-    stream = stream or sys.stderr
-    if stream.isatty():
-        # rich takes as long to import as all of the client, and most runs are piped.
-        from gristmill.cli.live import LiveDisplay  # noqa: PLC0415
-
-        return LiveDisplay(job, stream)
-    return PlainDisplay(job, stream)
-
-
 class PlainDisplay:
-    """One line at the start, one now and then, one at the end."""
+    """One line at the start, one now and then, one at the end; none for a job that was refused before it started."""
 
     def __init__(self, job: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         """Take the job's name, where to write, and a clock in seconds."""
@@ -54,15 +42,18 @@ class PlainDisplay:
         self._last_part = 0
         self._status = JobStatus.NOT_STARTED
         self._progress = Progress()
+        self._started = False
 
     def __enter__(self) -> Self:
-        """Write the first line."""
-        self._write("started")
+        """Begin; the first line waits until the job is accepted."""
         return self
 
     def show(self, status: JobStatus, detail: str, progress: Progress) -> None:
         """Write a line when the last one is old enough, or the job has come far enough since."""
         self._status, self._progress = status, progress
+        if not self._started and status not in {JobStatus.NOT_STARTED, JobStatus.FAILED}:
+            self._started = True
+            self._write("started")
         now = self._clock()
         part = progress.done * _LINE_PARTS // progress.planned if progress.plan_closed and progress.planned else 0
         if now - self._last_time < _LINE_SECONDS and part <= self._last_part:
@@ -74,6 +65,8 @@ class PlainDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Write the last line."""
+        if not self._started:
+            return
         words = [f"{self._status} after {duration(self._clock() - self._began)}", *figures(self._progress)[:3]]
         self._write(", ".join(words))
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from gristmill.cli.display import open_display
 from gristmill.cli.live import LiveDisplay
-from gristmill.cli.progress import PlainDisplay, counted, duration, figures, headline, open_display, rate
+from gristmill.cli.progress import PlainDisplay, counted, duration, figures, headline, rate
 from gristmill.local.events import Progress
 from gristmill.states import JobStatus
 
@@ -35,8 +36,17 @@ def lines_of(*steps: tuple[float, Progress]) -> list[str]:
     return stream.getvalue().splitlines()
 
 
+def test_a_job_that_was_refused_has_no_line_but_its_error() -> None:
+    stream = io.StringIO()
+    with PlainDisplay("job-1", stream) as display:
+        display.show(JobStatus.NOT_STARTED, "", Progress())
+        display.show(JobStatus.FAILED, "", Progress())
+
+    assert stream.getvalue() == ""
+
+
 def test_the_first_and_the_last_line_are_always_there() -> None:
-    assert lines_of() == ["job-1: started", "job-1: NotStarted after 0.0 s"]
+    assert lines_of((0.0, Progress())) == ["job-1: started", "job-1: Running after 0.0 s"]
 
 
 def test_a_line_comes_when_five_seconds_are_over() -> None:

@@ -61,15 +61,15 @@ def test_what_was_not_accepted_is_not_read() -> None:
     first = Accepted(part=write_part(store, 0, [0, 1, 2, 3]), ranges=((0, 1), (3, 3)))
     second = Accepted(part=write_part(store, 1, [2, 3, 4]), ranges=((4, 4), (2, 2)))
 
-    assert [0, 1, 2, 3, 4] == merged(store, [second, first])
+    assert merged(store, [second, first]) == [0, 1, 2, 3, 4]
 
 
 def test_a_gap_is_refused_where_the_whole_is_wanted() -> None:
     store = MemoryStore()
     accepted = [Accepted(part=write_part(store, 0, [0, 2]), ranges=((0, 0), (2, 2)))]
 
-    assert [0, 2] == merged(store, accepted, whole=False)
-    with pytest.raises(Corrupt, match="mini-batch 2 .* does not follow 0"):
+    assert merged(store, accepted, whole=False) == [0, 2]
+    with pytest.raises(Corrupt, match=r"mini-batch 2 .* does not follow 0"):
         merged(store, accepted)
 
 
@@ -80,9 +80,9 @@ def test_a_mini_batch_that_counts_twice_is_refused() -> None:
         Accepted(part=write_part(store, 1, [1, 2]), ranges=((1, 2),)),
     ]
 
-    with pytest.raises(Corrupt, match="mini-batch 1 .* counts twice"):
+    with pytest.raises(Corrupt, match=r"mini-batch 1 .* counts twice"):
         merged(store, accepted)
 
 
 def test_no_parts_give_nothing() -> None:
-    assert [] == merged(MemoryStore(), [])
+    assert merged(MemoryStore(), []) == []
