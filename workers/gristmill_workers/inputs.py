@@ -6,13 +6,14 @@ import contextlib
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from gristmill.errors import GristmillError
 from gristmill.spec import Input
 from gristmill.states import Category
-from gristmill_storage.fetching import contained, fetch
+from gristmill_storage.fetching import contained, fetch, local_name
 from gristmill_storage.listing import input_root, input_store
 from gristmill_workers.work import Failed, Work
 
@@ -99,7 +100,7 @@ class FetchedInputs:
             work, futures = self._fetching.popleft()
             error = next((future.exception() for future in futures if future.exception() is not None), None)
             if error is None:
-                waiting.append(work)
+                waiting.append(_placed(work))
                 continue
             self.done(work)
             message = error.message if isinstance(error, GristmillError) else repr(error)
@@ -120,6 +121,12 @@ class FetchedInputs:
     def close(self) -> None:
         """Give up what is under way."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _placed(work: Work) -> Work:
+    """Return a mini-batch with the places of its copies, where a name of the store can be none on this machine."""
+    places = tuple(map(local_name, work.items))
+    return work if places == work.items else replace(work, places=places)
 
 
 def open_inputs(given: Input, scratch: Path) -> Inputs:

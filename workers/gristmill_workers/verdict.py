@@ -50,7 +50,7 @@ def judge(event: Scored | Failed, *, attempts: int) -> Retry | Outcome:
             traceback=str(worst.get("traceback", "")),
         )
     if isinstance(event, Scored) and event.result["outcome"] == "done":
-        return Outcome(block=_done(event))
+        return Outcome(block=_done(event, errors))
     return Outcome(block=_lost(event.work, errors, _seconds(event)))
 
 
@@ -62,14 +62,17 @@ def lost(work: Work, category: Category, message: str) -> Outcome:
 def _errors(event: Scored | Failed) -> list[dict[str, Any]]:
     if isinstance(event, Failed):
         return [{"file": None, "category": event.category, "message": event.message, "traceback": event.traceback}]
-    return list(event.result["errors"])
+    return [
+        {**error, "file": None if error.get("file") is None else event.work.item(error["file"])}
+        for error in event.result["errors"]
+    ]
 
 
 def _seconds(event: Scored | Failed) -> float:
     return float(event.result["seconds"]) if isinstance(event, Scored) else 0.0
 
 
-def _done(event: Scored) -> Block:
+def _done(event: Scored, errors: list[dict[str, Any]]) -> Block:
     """Return the block of a mini-batch that run() gave something for; some of its items may be errors."""
     work, result = event.work, event.result
     succeeded = min(int(result["succeeded"]), len(work.items))
@@ -85,7 +88,7 @@ def _done(event: Scored) -> Block:
         encoding=result["encoding"],
         columns=None if columns is None else tuple(columns),
         size=int(result["bytes"]),
-        errors=tuple(_record(work, error) for error in result["errors"]),
+        errors=tuple(_record(work, error) for error in errors),
         files=tuple(result["files"]),
     )
 

@@ -22,10 +22,16 @@ class Work:
     items: tuple[str, ...]
     #: Bytes of its items; 0 when they were not asked for.
     size: int = 0
+    #: Where the items lie below the root on this machine, where that is not by their names.
+    places: tuple[str, ...] | None = None
 
     def command(self) -> dict[str, Any]:
         """Return it as it stands in a `run` frame."""
-        return {"n": self.number, "attempt": self.attempt, "items": self.items}
+        return {"n": self.number, "attempt": self.attempt, "items": self.places or self.items}
+
+    def item(self, place: str) -> str:
+        """Return the name of the item that a scorer knows by a place."""
+        return self.items[self.places.index(place)] if self.places and place in self.places else place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -97,3 +97,18 @@ def test_an_item_that_cannot_be_fetched_fails_its_mini_batch_alone(tmp_path: Pat
     assert [one.number for one in waiting] == [1]
     assert not (tmp_path / "a").exists()
     inputs.close()
+
+
+def test_a_name_that_can_be_none_here_has_a_place_of_its_own(tmp_path: Path, slow: Slow) -> None:
+    slow.gate.set()
+    long = "n" * 300
+    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path)
+    inputs._pool.shutdown()
+    waiting: deque[Work] = deque()
+    inputs._fetching.append((work(0, "a", long), []))
+
+    assert inputs.ready(waiting) == []
+    assert waiting[0].items == ("a", long)
+    assert waiting[0].places is not None
+    assert waiting[0].command()["items"] == waiting[0].places
+    assert all(len(place) < 256 for place in waiting[0].places)

@@ -119,3 +119,17 @@ def test_a_lost_mini_batch_is_an_error_of_each_item() -> None:
     block = lost(work(), Category.LOST, "again and again").block
 
     assert (block.failed, {one["category"] for one in block.errors}) == (3, {"lost"})
+
+
+def test_errors_name_the_item_and_not_the_place_of_its_copy() -> None:
+    copied = Work(number=7, attempt=1, token="t", items=("a/../b", "c"), places=("a/marked-b", "c"))
+    event = Scored(
+        work=copied,
+        result={**scored().result, "succeeded": 1, "errors": [error("unreadable", file="a/marked-b", final=True)]},
+        data=b"",
+    )
+
+    verdict = judge(event, attempts=1)
+
+    assert isinstance(verdict, Outcome)
+    assert [one["file"] for one in verdict.block.errors] == ["a/../b"]
