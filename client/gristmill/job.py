@@ -90,7 +90,7 @@ class Job:
         outcome = self._end()
         if not outcome.summary:
             raise NotFound(f"job {self.name}: it left no summary")
-        return results.read_summary(outcome.summary)
+        return dict(outcome.document) if outcome.document else results.read_summary(outcome.summary)
 
     @property
     def summary_path(self) -> str:

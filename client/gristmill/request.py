@@ -61,7 +61,7 @@ class Request:
         return spec.Job(
             name=name,
             # The node that is started for this job alone serves a compute of this name.
-            deployment=replace(deployment, compute=f"local-{name}"),
+            deployment=replace(deployment, compute=spec.own_compute(name)),
             input=source,
             output=spec.Output(folder=folder, overwrite=self.overwrite),
             environment_mode=mode,

@@ -220,6 +220,11 @@ class Job:
     submitted: float = 0.0
 
 
+def own_compute(job: str) -> str:
+    """Return the name of the compute that a job has for itself alone, where one machine runs it."""
+    return f"local-{job}"
+
+
 def to_json(value: object) -> Any:
     """Return a spec as what `json.dumps` takes, with `spec_version` in a `Job`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

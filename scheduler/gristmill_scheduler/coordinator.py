@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gristmill.errors import GristmillError, JobCanceled, JobFailed, LedgerLost, NotFound
-from gristmill.spec import Job
+from gristmill.spec import Job, own_compute
 from gristmill.states import JobStatus
 from gristmill_scheduler.plan import Planner
 from gristmill_scheduler.progress import Progress
@@ -178,6 +178,7 @@ class Coordinator:
         self._ended(result)
 
     def _ended(self, result: dict[str, Any]) -> None:
+        self._leave_queue()
         places = {name: result.get(name) for name in ("output", "summary", "errors")}
         self._say(JobStatus(result["status"]), "")
         self._tell(
@@ -187,9 +188,27 @@ class Coordinator:
                 "status": result["status"],
                 "error": result.get("error"),
                 "folder": self.folder.url,
+                "document": self._summary() if result.get("summary") else None,
                 **places,
             },
         )
+
+    def _leave_queue(self) -> None:
+        """Remove the queue of a compute that served this job alone."""
+        if self.job.deployment.compute != own_compute(self.job.name):
+            return
+        try:
+            self._queue.remove(self.job.deployment.compute)
+        except GristmillError as error:
+            log.warning("job %s: its queue could not be removed: %s", self.job.name, error)
+
+    def _summary(self) -> dict[str, Any] | None:
+        try:
+            document: dict[str, Any] = json.loads(self.folder.read(job_folder.SUMMARY))
+        except GristmillError as error:
+            log.warning("job %s: its summary cannot be read: %s", self.job.name, error)
+            return None
+        return document
 
     def _say(self, status: JobStatus, detail: str) -> None:
         if (status, detail) != self._status:

@@ -155,10 +155,13 @@ class Queue:
     def remove(self, compute: str) -> None:
         """Delete a compute's queue and what Celery noted about it: for computes that live as long as one job."""
         queue = queue_name(compute)
-        with self._application.connection_for_write() as connection:
-            channel = connection.default_channel
-            channel.queue_delete(queue)
-            channel.client.delete(f"_kombu.binding.{queue}", f"_kombu.binding_permanent.{queue}")
+        try:
+            with self._application.connection_for_write() as connection:
+                channel = connection.default_channel
+                channel.queue_delete(queue)
+                channel.client.delete(f"_kombu.binding.{queue}", f"_kombu.binding_permanent.{queue}")
+        except (OperationalError, OSError) as error:
+            raise LedgerFailed(f"the queue of compute {compute} cannot be removed: {error}") from error
 
     def close(self) -> None:
         """Close the connections."""

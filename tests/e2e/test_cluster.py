@@ -209,3 +209,22 @@ def test_nonsense_on_the_queue_stops_no_node(cluster, job, redis_url) -> None:
 
     assert cluster.finished()["status"] == "Completed"
     assert rows(job) == EXPECTED
+
+
+def test_one_machine_can_use_a_server_of_the_users_and_leaves_nothing_on_it(project, succeed, redis_url) -> None:
+    import redis
+
+    project.files(20)
+    project.script()
+    project.deployment(mini_batch_size=3)
+
+    ran = succeed(env={"GRISTMILL_REDIS_URL": redis_url})
+
+    assert ran.rows.count(b"\n") == 20
+    assert not (ran.job / "redis").exists()
+    client = redis.Redis.from_url(redis_url, protocol=2, decode_responses=True)
+    try:
+        lasting = [key for key in client.scan_iter("*") if client.ttl(key) == -1]
+    finally:
+        client.close()
+    assert [key for key in lasting if "local-" in key] == []

@@ -89,9 +89,10 @@ def test_the_output_can_be_an_object_store(project, s3) -> None:
     project.script()
     project.deployment(mini_batch_size=3, max_concurrency_per_instance=2)
 
-    ran = project.run(output="s3://box/scores", env=environment)
+    ran = project.run("-o", "json", "--query", "rows", output="s3://box/scores", env=environment)
 
     assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == 20
     body = client.get_object(Bucket="box", Key="scores/predictions.csv")["Body"].read()
     assert body.decode().splitlines() == [f"{n:05d}.txt" for n in range(20)]
     summary = json.loads(client.get_object(Bucket="box", Key="scores/summary.json")["Body"].read())

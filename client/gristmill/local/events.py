@@ -78,6 +78,8 @@ class Outcome:
     output: str = ""
     summary: str = ""
     errors: str = ""
+    #: The summary itself, so that it can be had where its address is not for this process to read.
+    document: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Outcome:
@@ -88,4 +90,5 @@ class Outcome:
             output=document.get("output") or "",
             summary=document.get("summary") or "",
             errors=document.get("errors") or "",
+            document=document.get("document"),
         )
