@@ -90,13 +90,15 @@ def resume(path: str | Path) -> Job:
     process = _process()
     folder, job = find_job(str(path))
     name = job.name if job is not None else folder.rsplit("/", 1)[-1]
-    return _start(name, folder, job, {"command": "resume", "folder": folder, "compute": spec.own_compute(name)}, process)
+    command = {"command": "resume", "folder": folder, "compute": spec.own_compute(name)}
+    return _start(name, folder, job, command, process)
 
 
 def _start(name: str, folder: str, job: spec.Job | None, command: Mapping[str, Any], process: ProcessSettings) -> Job:
     deployment = job.deployment if job is not None else spec.Deployment()
     # One slot more than instances: the aggregator is a task like them.
-    plan = Plan(name=name, folder=folder, compute=spec.own_compute(name), slots=deployment.instance_count + 1, command=command)
+    slots = deployment.instance_count + 1
+    plan = Plan(name=name, folder=folder, compute=spec.own_compute(name), slots=slots, command=command)
     return Job(
         Session(plan, settings=process),
         settings=deployment.settings,
