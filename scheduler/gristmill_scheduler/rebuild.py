@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
 
 from gristmill.errors import Corrupt
 from gristmill.spec import Job
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Entry, Ledger
 from gristmill_storage.manifest import ManifestReader
-from gristmill_storage.parts import Block, PartReader, list_parts
+from gristmill_storage.parts import PartReader, list_parts
 
 log = logging.getLogger("gristmill.scheduler")
 
@@ -43,23 +42,9 @@ def rebuild(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float) ->
     for name in sorted(list_parts(folder)):
         try:
             with PartReader(folder, name) as part:
-                entries = list(entries_of(part.blocks()))
+                # One entry a mini-batch: another part may hold any of them.
+                entries = [Entry.of(block) for block in part.blocks()]
         except Corrupt as error:
             log.warning("job %s: %s; what it held is scored again", job.name, error)
             continue
         ledger.adopt(job.name, part=name, entries=entries)
-
-
-def entries_of(blocks: Iterable[Block]) -> Iterator[Entry]:
-    """Yield a part's blocks as the ledger adopts them: one entry a mini-batch, since another part may hold any."""
-    for block in blocks:
-        yield Entry(
-            token="",
-            first=block.mini_batch,
-            last=block.mini_batch,
-            items=block.items,
-            succeeded=block.succeeded,
-            failed=block.failed,
-            rows=block.rows,
-            size=block.size,
-        )

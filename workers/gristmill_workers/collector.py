@@ -144,29 +144,13 @@ def _entries(blocks: Iterable[tuple[str, Block]]) -> Iterator[Entry]:
     """Yield one entry for each run of neighbours under one lease."""
     current: Entry | None = None
     for token, block in sorted(blocks, key=lambda pair: pair[1].mini_batch):
-        if current is not None and current.token == token and current.last + 1 == block.mini_batch:
-            current = replace(
-                current,
-                last=block.mini_batch,
-                items=current.items + block.items,
-                succeeded=current.succeeded + block.succeeded,
-                failed=current.failed + block.failed,
-                rows=current.rows + block.rows,
-                size=current.size + block.size,
-            )
+        entry = Entry.of(block, token)
+        if current is not None and current.token == token and current.last + 1 == entry.first:
+            current = current.followed_by(entry)
             continue
         if current is not None:
             yield current
-        current = Entry(
-            token=token,
-            first=block.mini_batch,
-            last=block.mini_batch,
-            items=block.items,
-            succeeded=block.succeeded,
-            failed=block.failed,
-            rows=block.rows,
-            size=block.size,
-        )
+        current = entry
     if current is not None:
         yield current
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gristmill_storage.part_format import Block
 
 #: Mini-batches from the first to the last number, both included.
 Range = tuple[int, int]
@@ -30,6 +33,33 @@ class Entry:
     rows: int
     #: Bytes that they add to the output.
     size: int
+
+    @classmethod
+    def of(cls, block: Block, token: str = "") -> Entry:
+        """Return the entry of one mini-batch's outcome."""
+        return cls(
+            token=token,
+            first=block.mini_batch,
+            last=block.mini_batch,
+            items=block.items,
+            succeeded=block.succeeded,
+            failed=block.failed,
+            rows=block.rows,
+            size=block.size,
+        )
+
+    def followed_by(self, other: Entry) -> Entry:
+        """Return one entry for this and the one behind it, under the same lease."""
+        return Entry(
+            token=self.token,
+            first=self.first,
+            last=other.last,
+            items=self.items + other.items,
+            succeeded=self.succeeded + other.succeeded,
+            failed=self.failed + other.failed,
+            rows=self.rows + other.rows,
+            size=self.size + other.size,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -65,18 +65,7 @@ class Bench:
         entries = []
         for block, data in self._blocks:
             writer.add(block, data)
-            entries.append(
-                Entry(
-                    token="",
-                    first=block.mini_batch,
-                    last=block.mini_batch,
-                    items=block.items,
-                    succeeded=block.succeeded,
-                    failed=block.failed,
-                    rows=block.rows,
-                    size=block.size,
-                ),
-            )
+            entries.append(Entry.of(block))
         writer.seal()
         planned = self.ledger.snapshot("j").planned
         last = max(entry.last for entry in entries) + 1
