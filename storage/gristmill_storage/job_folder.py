@@ -36,11 +36,10 @@ MANIFEST_END: Final = "manifest/end.json"
 PARTS: Final = "parts"
 FILES: Final = "files"
 LOGS: Final = "logs"
-#: What scripts wrote through the logging module.
-ENTRY_SCRIPT_LOGS: Final = "logs/user/entry_script_log"
-#: Errors of scripts, with their tracebacks.
-USER_ERRORS: Final = "logs/user/error.txt"
-SYSTEM_LOGS: Final = "logs/sys"
+#: Failed attempts with their tracebacks, a folder a node.
+USER_ERRORS: Final = "logs/user/error"
+#: What Gristmill has to say, a folder a node.
+NODE_LOGS: Final = "logs/sys/node"
 
 #: Files beside the output, in the output folder itself.
 OUTPUT_ERRORS: Final = "errors.jsonl"

@@ -27,7 +27,7 @@ class JobLogs:
         self.system = self._logger()
 
     def _logger(self) -> logging.Logger:
-        path = self.root / "sys" / "node" / self.node / "_main.txt"
+        path = self._path(job_folder.NODE_LOGS) / self.node / "_main.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
         self._handler.setFormatter(logging.Formatter(_FORMAT))
@@ -36,6 +36,10 @@ class JobLogs:
         logger.addHandler(self._handler)
         return logger
 
+    def _path(self, name: str) -> Path:
+        """Return the path on this machine of a name in the job's folder, below its logs."""
+        return self.root.parent / name
+
     @property
     def user(self) -> Path:
         """The folder of what the user's code says."""
@@ -43,11 +47,11 @@ class JobLogs:
 
     def output(self, stream: str, process: int) -> Path:
         """Return the file for what a scorer prints to `stream` ("stdout" or "stderr")."""
-        return self.root.parent / job_folder.output_log(stream, self.node, process)
+        return self._path(job_folder.output_log(stream, self.node, process))
 
     def script_error(self, mini_batch: int, attempt: int, category: str, message: str, traceback: str) -> None:
         """Note an attempt that failed, with its traceback."""
-        path = self.user / "error" / self.node / "errors.txt"
+        path = self._path(job_folder.USER_ERRORS) / self.node / "errors.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"mini-batch {mini_batch}, attempt {attempt}: {category}: {message}\n{traceback.rstrip()}\n\n")
@@ -56,6 +60,7 @@ class JobLogs:
         """Close the files; copy them to the job's folder where that is elsewhere."""
         self.system.removeHandler(self._handler)
         self._handler.close()
+        logging.root.manager.loggerDict.pop(self.system.name, None)  # a node lives through many jobs
         if self._local is not None:
             return
         for path in sorted(self.root.rglob("*")):

@@ -87,11 +87,6 @@ class Pool:
         return sum(place.ready for place in self._places)
 
     @property
-    def busy(self) -> int:
-        """How many scorers have something to do."""
-        return sum(bool(place.held) for place in self._places)
-
-    @property
     def held(self) -> int:
         """How many mini-batches the scorers have been given and not answered."""
         return sum(len(place.held) for place in self._places)

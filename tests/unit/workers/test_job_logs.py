@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from gristmill_storage.files import open_store
+from gristmill_workers.job_logs import JobLogs
+
+
+def test_logs_go_straight_into_a_folder_of_this_machine(tmp_path: Path) -> None:
+    logs = JobLogs(open_store(str(tmp_path / "job")), node="n", slot=0, scratch=tmp_path / "scratch")
+    logs.system.info("hello")
+    logs.script_error(3, 2, "exception", "no", "Traceback\n")
+    logs.close()
+
+    assert logs.output("stdout", 7) == tmp_path / "job/logs/user/stdout/n/process007.stdout.txt"
+    assert "hello" in (tmp_path / "job/logs/sys/node/n/_main.txt").read_text()
+    assert (
+        "mini-batch 3, attempt 2: exception: no\nTraceback"
+        in (tmp_path / "job/logs/user/error/n/errors.txt").read_text()
+    )
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_logs_are_copied_to_a_folder_elsewhere(tmp_path: Path) -> None:
+    folder = open_store(f"memory://{uuid.uuid4().hex}/job")
+    logs = JobLogs(folder, node="n", slot=1, scratch=tmp_path)
+    logs.system.info("hello")
+    printed = logs.output("stderr", 0)
+    printed.parent.mkdir(parents=True)
+    printed.write_bytes(b"\xff printed")
+    logs.close()
+
+    assert b"hello" in folder.read("logs/sys/node/n-1/_main.txt")
+    assert folder.read("logs/user/stderr/n-1/process000.stderr.txt") == b"\xff printed"
