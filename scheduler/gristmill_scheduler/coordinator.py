@@ -89,7 +89,7 @@ class Coordinator:
         """Open the ledger and let the plan begin; the first instances are wanted at once."""
         self._say(JobStatus.QUEUED, "waiting for an instance")
         if resume:
-            rebuild(self.job, self.folder, self._ledger, lease_seconds=self._lease_seconds)
+            self._reopen()
         else:
             self._ledger.open(
                 self.job.name,
@@ -99,6 +99,13 @@ class Coordinator:
             )
         self._reconciler.want_instances(self._ledger.snapshot(self.job.name))
         self._planner.start()
+
+    def _reopen(self) -> None:
+        """Open the ledger with what an earlier run has done; what failed is tried again unless publishing had begun."""
+        fixed = self.folder.exists(job_folder.PUBLISHING)
+        if not fixed:
+            self.folder.delete(job_folder.MERGE)
+        rebuild(self.job, self.folder, self._ledger, lease_seconds=self._lease_seconds, retry_failed=not fixed)
 
     def _watch(self) -> None:
         """Stay until everything is scored, or the job was stopped."""

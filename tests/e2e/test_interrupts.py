@@ -162,3 +162,21 @@ def test_a_scorer_killed_from_outside_costs_nothing(project, slow_job) -> None:
     lost = [json.loads(line)["file"] for line in errors.read_text().splitlines()] if errors.exists() else []
     assert sorted(rows + lost) == [f"{n:05d}.txt" for n in range(400)]
     assert len(lost) <= 2  # max_retries is 1: at most the mini-batch that it was in
+
+
+def test_a_job_that_failed_goes_on_when_its_script_is_mended(project) -> None:
+    project.files(60)
+    bad = SLOW.replace("return [", "if '00030.txt' in mini_batch[0]: raise ValueError('bad')\n        return [")
+    project.script(bad)
+    project.deployment(mini_batch_size=2, error_threshold=0)
+    output = project.folder / "out"
+    ran = project.run(output=output)
+    assert ran.returncode == 3
+    assert "gristmill job resume" in ran.stderr
+
+    project.script(SLOW)
+    again = resume(project, output)
+
+    assert again.returncode == 0, again.stderr
+    assert (output / "predictions.csv").read_text().splitlines() == [f"{n:05d}.txt" for n in range(60)]
+    assert not (output / "errors.jsonl").exists()
