@@ -162,6 +162,7 @@ class Committer:
         """Take what tells the ledger of a durable part."""
         self._commit = commit
         self._drafts: queue.Queue[Draft | None] = queue.Queue(SEALING_LIMIT)
+        self._handed = self._ended = 0
         self._error: GristmillError | None = None
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
@@ -174,7 +175,13 @@ class Committer:
 
         """
         self.check()
+        self._handed += 1
         self._drafts.put(draft)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a part that was handed over is not committed yet."""
+        return self._ended < self._handed
 
     def check(self) -> None:
         """Raise what ended a commit, if something did."""
@@ -194,16 +201,20 @@ class Committer:
 
     def _run(self) -> None:
         while (draft := self._drafts.get()) is not None:
-            if self._error is not None:
+            if self._error is None:
+                self._try(draft)
+            else:
                 draft.writer.discard()
-                continue
-            try:
-                self._seal(draft)
-            except GristmillError as error:
-                self._error = error
-            except Exception as error:
-                log.exception("a part could not be sealed")
-                self._error = GristmillError(f"part {draft.name} could not be sealed: {error!r}")
+            self._ended += 1
+
+    def _try(self, draft: Draft) -> None:
+        try:
+            self._seal(draft)
+        except GristmillError as error:
+            self._error = error
+        except Exception as error:
+            log.exception("a part could not be sealed")
+            self._error = GristmillError(f"part {draft.name} could not be sealed: {error!r}")
 
     def _seal(self, draft: Draft) -> None:
         with contextlib.ExitStack() as stack:

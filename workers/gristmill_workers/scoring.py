@@ -145,11 +145,15 @@ class Scoring:
         for failed in self._inputs.ready(self._waiting):
             self._judge(failed)
         self._pool.dispatch(self._waiting)
-        for event in self._pool.poll(LAST_POLL_SECONDS if self._idle else POLL_SECONDS):
+        for event in self._pool.poll(self._patience()):
             self._react(event)
         self._take_back()
         if self._collector.due or (self._idle and not self._collector.empty):
             self._flush()
+
+    def _patience(self) -> float:
+        """Return how long to wait for scorers: hardly, when only the disk is waited for, which wakes nobody."""
+        return LAST_POLL_SECONDS if self._idle and self._committer.busy else POLL_SECONDS
 
     def _take_back(self) -> None:
         """Queue again what a dead scorer had not begun, or not answered, without what it may have left."""
