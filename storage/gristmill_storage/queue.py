@@ -189,6 +189,7 @@ def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) ->
     application = _application(url)
     _register(application, RUN_INSTANCE, tasks.run_instance)
     _register(application, AGGREGATE, tasks.aggregate)
+    signals.setup_logging.connect(lambda **_: None, weak=False)  # logging is the process's own business
     signals.worker_shutting_down.connect(lambda **_: tasks.drain(), weak=False)
     signals.worker_ready.connect(lambda **_: tasks.ready(), weak=False)
     worker = application.Worker(

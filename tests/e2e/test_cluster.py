@@ -116,7 +116,7 @@ def rows(job: Job) -> list[str]:
 EXPECTED = [f"{n:05d}.txt" for n in range(300)]
 
 
-def test_two_nodes_share_a_job(cluster, job) -> None:
+def test_two_nodes_share_a_job(cluster, job, project) -> None:
     cluster.node("one")
     cluster.node("two")
     cluster.submit(job)
@@ -127,6 +127,7 @@ def test_two_nodes_share_a_job(cluster, job) -> None:
     assert rows(job) == EXPECTED
     summary = json.loads(Path(finished["summary"]).read_text())
     assert {instance["node"] for instance in summary["instances"]} == {"one", "two"}
+    assert "node one takes work" in (project.folder / "one.log").read_text()
 
 
 def test_a_job_waits_for_the_first_node_and_starts_with_it(cluster, job) -> None:
