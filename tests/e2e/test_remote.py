@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -49,6 +50,10 @@ def website(tmp_path) -> Iterator[tuple[str, object]]:
         def log_message(self, *_: object) -> None:
             pass
 
+        def do_GET(self) -> None:
+            ASKED[self.path] = time.time()
+            super().do_GET()
+
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -57,6 +62,9 @@ def website(tmp_path) -> Iterator[tuple[str, object]]:
     thread.join()
     server.server_close()
 
+
+#: When each path of the web server was asked for, last.
+ASKED: dict[str, float] = {}
 
 READ = """
     import os
@@ -132,3 +140,26 @@ def test_a_remote_input_that_is_not_there_is_refused(project, s3) -> None:
 
     assert ran.returncode == 2
     assert "s3://box/nothing/here" in ran.stderr
+
+
+def test_items_are_fetched_while_those_before_them_are_scored(project, succeed, website) -> None:
+    url, folder = website
+    (folder / "in").mkdir()
+    for n in range(12):
+        (folder / "in" / f"{n:02d}.txt").touch()
+    project.script("""
+        import time
+
+        def init():
+            pass
+
+        def run(mini_batch):
+            time.sleep(0.1)
+            return [time.time()]
+    """)
+    project.deployment(mini_batch_size=1)
+
+    ended = [float(line) for line in succeed(input=f"{url}/in/").rows.splitlines()]
+
+    asked = [ASKED[f"/in/{n:02d}.txt"] for n in range(12)]
+    assert all(asked[n + 1] < ended[n] for n in range(11))

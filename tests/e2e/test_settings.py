@@ -329,3 +329,25 @@ def test_a_directory_can_be_changed_and_stdout_closed_by_the_script(project, suc
     project.deployment(mini_batch_size=2)
 
     assert succeed().rows == b"True\n" * 6
+
+
+def test_a_model_can_stand_in_for_a_registry_reference(project, succeed) -> None:
+    project.files(1)
+    project.script("""
+        import os
+
+        def init(): pass
+
+        def run(mini_batch): return [open(os.path.join(os.environ["AZUREML_MODEL_DIR"], "mine", "weights")).read()]
+    """)
+    path = project.deployment()
+    path.write_text(path.read_text().replace('{"path": "model"}', '"azureml:digits:3"'))
+    (project.folder / "mine").mkdir()
+    (project.folder / "mine" / "weights").write_text("9")
+
+    refused = project.run()
+    assert refused.returncode == 2
+    assert "azureml:digits:3" in refused.stderr
+    assert "--model PATH" in refused.stderr
+
+    assert succeed("--model", "mine").rows == b"9\n"
