@@ -29,6 +29,7 @@ A message is one line: the field or file, the value found, and the way to mend i
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -64,6 +65,12 @@ class GristmillError(Exception):
         error = GristmillError.__new__(kind)
         GristmillError.__init__(error, str(document.get("message", "")), detail=str(document.get("detail", "")))
         return error
+
+
+def unexpected(what: str, error: Exception) -> GristmillError:
+    """Return a fault of Gristmill's own, or of a library, as an error that names it and keeps its traceback."""
+    detail = "".join(traceback.format_exception(error))
+    return GristmillError(f"{what}: unexpected {type(error).__name__}: {error}", detail=detail)
 
 
 class Mistake(GristmillError):

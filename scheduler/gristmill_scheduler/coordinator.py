@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from gristmill.errors import GristmillError, JobCanceled, JobFailed, LedgerLost, NotFound
+from gristmill.errors import GristmillError, JobCanceled, JobFailed, LedgerLost, NotFound, unexpected
 from gristmill.spec import Job, own_compute
 from gristmill.states import JobStatus
 from gristmill_scheduler.plan import Planner
@@ -81,7 +81,7 @@ class Coordinator:
             self._give_up(error)
         except Exception as error:
             log.exception("job %s ended by a fault of the coordinator", self.job.name)
-            self._give_up(GristmillError(f"the coordinator failed: {error!r} (see the scheduler's log)"))
+            self._give_up(unexpected("the coordinator", error))
         finally:
             self._planner.stop()
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from gristmill.errors import GristmillError
+from gristmill.errors import GristmillError, unexpected
 from gristmill.spec import Job
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
@@ -50,7 +50,7 @@ class Planner:
             self._error = error
         except Exception as error:
             log.exception("the listing of job %s failed", self._job.name)
-            self._error = GristmillError(f"the listing failed: {error!r} (see the scheduler's log)")
+            self._error = unexpected("the listing", error)
 
     def _plan(self) -> None:
         """Write the manifest, whole; each chunk is in storage before the ledger hears of it."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from gristmill.errors import GristmillError
+from gristmill.errors import GristmillError, unexpected
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Commit, Entry
@@ -214,7 +214,7 @@ class Committer:
             self._error = error
         except Exception as error:
             log.exception("a part could not be sealed")
-            self._error = GristmillError(f"part {draft.name} could not be sealed: {error!r}")
+            self._error = unexpected(f"sealing part {draft.name}", error)
 
     def _seal(self, draft: Draft) -> None:
         with contextlib.ExitStack() as stack:

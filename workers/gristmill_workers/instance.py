@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from gristmill.errors import Fenced, GristmillError, LedgerLost
+from gristmill.errors import Fenced, GristmillError, LedgerLost, unexpected
 from gristmill_storage import job_folder
 from gristmill_storage.ledger import Registration
 from gristmill_workers.heartbeat import Heartbeat
@@ -17,6 +19,8 @@ from gristmill_workers.inputs import open_inputs
 from gristmill_workers.job_logs import JobLogs
 from gristmill_workers.preparation import Launcher, prepare
 from gristmill_workers.scoring import Assignment, Scoring
+
+log = logging.getLogger("gristmill.node")
 
 
 class Instance:
@@ -31,30 +35,28 @@ class Instance:
         self._heartbeat: Heartbeat | None = None
 
     def run(self) -> None:
-        """Work for the job until there is nothing left, it was ended, or the node is to leave."""
+        """Work for the job until there is nothing left, it was ended, or the node is to leave.
+
+        Whatever goes wrong here and is no loss of the ledger ends the job: were it passed over, the next instance
+        would meet it again, for ever.
+        """
         info = {"role": "instance", "slot": self._assignment.slot, "node": self._assignment.settings.node_name}
         registration = self._ledger.register(self._job.name, instance=self._name, info=info)
-        if registration.state != "open":
-            self._ledger.leave(self._job.name, instance=self._name)
-            return
-        scratch = Path(tempfile.mkdtemp(prefix=f"gristmill-{self._job.name}-", dir=self._assignment.settings.scratch))
-        logs = JobLogs(
-            self._assignment.folder,
-            node=self._assignment.settings.node_name,
-            slot=self._assignment.slot,
-            scratch=scratch,
-        )
         try:
-            if not self._is_double():
-                self._work(registration, info, scratch, logs)
+            if registration.state == "open" and not self._is_double():
+                self._work(registration, info)
         except (Fenced, LedgerLost) as error:
-            logs.system.warning("instance %s is on its own: %s", self._name, error)
+            log.warning("instance %s is on its own: %s", self._name, error)
         except GristmillError as error:
-            logs.system.error("instance %s ends the job: %s\n%s", self._name, error, error.detail)
-            self._ledger.stop(self._job.name, state="stopped", error=error.to_json())
+            self._stop_job(error)
+        except Exception as error:  # noqa: BLE001 - it is the job's error, with its traceback
+            self._stop_job(unexpected(f"instance {self._name}", error))
         finally:
-            self._leave(logs)
-            shutil.rmtree(scratch, ignore_errors=True)
+            self._leave()
+
+    def _stop_job(self, error: GristmillError) -> None:
+        log.error("instance %s ends the job: %s\n%s", self._name, error, error.detail)
+        self._ledger.stop(self._job.name, state="stopped", error=error.to_json())
 
     def _is_double(self) -> bool:
         """Return whether another instance has this one's slot: a message was sent twice, and the first name stays."""
@@ -65,19 +67,34 @@ class Instance:
         ]
         return min(others, default=self._name) != self._name
 
-    def _work(self, registration: Registration, info: Mapping[str, Any], scratch: Path, logs: JobLogs) -> None:
+    def _work(self, registration: Registration, info: Mapping[str, Any]) -> None:
+        """Work in a folder of this instance's own, which goes with it."""
+        settings = self._assignment.settings
         self._heartbeat = Heartbeat(
             lambda news: self._ledger.renew(self._job.name, instance=self._name, info=news),
             lease_seconds=registration.lease_seconds,
         )
         self._heartbeat.start({**info, "doing": "making model and environment ready"})
+        with ExitStack() as stack:
+            prefix = f"gristmill-{self._job.name}-"
+            scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=settings.scratch))
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            logs = JobLogs(
+                self._assignment.folder, node=settings.node_name, slot=self._assignment.slot, scratch=scratch
+            )
+            stack.callback(logs.close)
+            stack.callback(shutil.rmtree, self._staging(scratch), ignore_errors=True)
+            self._score(registration, self._heartbeat, scratch, logs)
+
+    def _score(self, registration: Registration, heartbeat: Heartbeat, scratch: Path, logs: JobLogs) -> None:
+        """Make ready what scorers need, and score."""
         prepared = prepare(
             self._job,
             scratch=scratch,
             settings=self._assignment.settings,
             log=logs.system.info,
         )
-        self._heartbeat.say(doing="running init()", python=prepared.python.python)
+        heartbeat.say(doing="running init()", python=prepared.python.python)
         inputs = open_inputs(self._job.input, scratch)
         launcher = Launcher(
             self._job,
@@ -95,27 +112,23 @@ class Instance:
             epoch=registration.epoch,
             launcher=launcher,
             inputs=inputs,
-            heartbeat=self._heartbeat,
+            heartbeat=heartbeat,
             logs=logs,
         )
-        try:
-            scoring.run()
-        finally:
-            shutil.rmtree(self._staging(scratch), ignore_errors=True)
+        scoring.run()
 
     def _staging(self, scratch: Path) -> Path:
         """Return where a script's files lie until their part is written: on its file system, where it can be."""
         local = self._assignment.folder.local_path(f"{job_folder.FILES}/.staging-{self._name}")
         return local if local is not None else scratch / "staging"
 
-    def _leave(self, logs: JobLogs) -> None:
+    def _leave(self) -> None:
         if self._heartbeat is not None:
             self._heartbeat.stop()
         try:
             self._ledger.leave(self._job.name, instance=self._name)
         except GristmillError as error:
-            logs.system.warning("instance %s could not say that it leaves: %s", self._name, error)
-        logs.close()
+            log.warning("instance %s could not say that it leaves: %s", self._name, error)
 
 
 def _plain(name: str) -> str:

@@ -11,10 +11,18 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
-from gristmill.errors import AlreadyExists, Corrupt, GristmillError, NotFound, NothingSucceeded, OutputExists
+from gristmill.errors import (
+    AlreadyExists,
+    Corrupt,
+    GristmillError,
+    NotFound,
+    NothingSucceeded,
+    OutputExists,
+    unexpected,
+)
 from gristmill.spec import Job, OutputAction, RowFormat
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
@@ -44,6 +52,10 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool) -> None
         result = aggregation.run() if publish else aggregation.report(_why_stopped(ledger, job))
     except GristmillError as error:
         result = aggregation.report(error)
+    except Exception as error:
+        # Passed over, it would end the next try too, for ever.
+        log.exception("the parts of job %s could not be merged", job.name)
+        result = aggregation.report(unexpected("merging the parts", error))
     folder.replace(job_folder.RESULT, json.dumps(result).encode())
     ledger.close(job.name, status=result["status"])
 
@@ -90,10 +102,10 @@ class Aggregation:
             if not self._tally.succeeded:
                 raise NothingSucceeded(NOTHING_SUCCEEDED)
             files.check()
-            self._begin_publishing(rows)
-            files.publish()
-            if rows is not None:
-                self._publish(rows)
+            with self._publishing() as begun_before:
+                files.publish()
+                if rows is not None:
+                    self._publish(rows, begun_before=begun_before)
             if self._tally.failed:
                 errors.publish()
             else:
@@ -159,19 +171,28 @@ class Aggregation:
         for error in found:
             errors.write(_line(error))
 
-    def _begin_publishing(self, rows: Writer | None) -> None:
-        """Note that from here on a file under the output's name is this job's own."""
-        record = json.dumps({"size": 0 if rows is None else rows.tell()}).encode()
-        self._mine = self._folder.exists(job_folder.PUBLISHING)
-        self._folder.replace(job_folder.PUBLISHING, record)
+    @contextmanager
+    def _publishing(self) -> Iterator[bool]:
+        """Note that from here on a file of the output's name may be the job's own; gives whether it was noted before.
 
-    def _publish(self, rows: Writer) -> None:
+        Where the first try finds somebody else's file, the note goes: the next one must not take that for its own.
+        """
+        begun_before = self._folder.exists(job_folder.PUBLISHING)
+        self._folder.replace(job_folder.PUBLISHING, b"{}")
+        try:
+            yield begun_before
+        except OutputExists:
+            if not begun_before:
+                self._folder.delete(job_folder.PUBLISHING)
+            raise
+
+    def _publish(self, rows: Writer, *, begun_before: bool) -> None:
         """Make the output appear; a same one that an earlier try of this job put there is fine."""
         name, size = self._settings.output_file_name, rows.tell()
         try:
             rows.publish()
         except AlreadyExists as error:
-            if self._mine and self._output.size(name) == size:
+            if begun_before and self._output.size(name) == size:
                 return
             message = f"output: {name} appeared in {self._output.url} while the job ran; allow --overwrite"
             raise OutputExists(message) from error

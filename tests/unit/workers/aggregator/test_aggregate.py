@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from dataclasses import replace
@@ -17,6 +18,8 @@ from gristmill_storage.ledger import Entry
 from gristmill_storage.ledger.memory import MemoryLedger
 from gristmill_storage.parts import Block, PartWriter, part_name
 from gristmill_workers.aggregator import aggregate
+
+aggregate_module = importlib.import_module("gristmill_workers.aggregator.aggregate")
 
 
 class Bench:
@@ -144,6 +147,33 @@ def test_an_output_that_appeared_meanwhile_is_kept_and_the_job_fails(bench) -> N
     assert result["error"]["class"] == "OutputExists"
     assert (bench.output / "predictions.csv").read_text() == "theirs"
     assert bench.files() == {"predictions.csv"}
+
+
+def test_another_jobs_output_of_the_same_size_is_never_taken_for_this_ones(bench) -> None:
+    bench.scored(0, b"mine\n")
+    bench.part()
+    bench.output.mkdir(exist_ok=True)
+    (bench.output / "predictions.csv").write_text("your\n")
+
+    for _ in range(2):
+        assert bench.aggregate()["error"]["class"] == "OutputExists"
+
+    assert (bench.output / "predictions.csv").read_text() == "your\n"
+    assert list(bench.folder.list(job_folder.PARTS))
+
+
+def test_what_nobody_expected_fails_the_job_and_is_not_tried_for_ever(bench, monkeypatch) -> None:
+    bench.scored(0, b"a\n")
+    bench.part()
+    monkeypatch.setattr(aggregate_module, "RowCopier", lambda *_: 1 / 0)
+
+    result = bench.aggregate()
+
+    assert result["status"] == "Failed"
+    assert "ZeroDivisionError" in result["error"]["message"]
+    assert "Traceback" in result["error"]["detail"]
+    assert bench.ledger.snapshot("j").state == "closed"
+    assert not bench.files()
 
 
 def test_overwrite_replaces_the_output_and_stale_errors(bench) -> None:

@@ -1,0 +1,109 @@
+"""How an instance joins, ends a job that it cannot work for, and leaves; that it scores is shown by whole jobs."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gristmill.errors import Fenced, ModelNotFound
+from gristmill.settings import ProcessSettings
+from gristmill.spec import Deployment, Input, Job, Output
+from gristmill_storage.files import open_store
+from gristmill_storage.ledger.memory import MemoryLedger
+from gristmill_workers import instance as instance_module
+from gristmill_workers.instance import Instance
+from gristmill_workers.scoring import Assignment
+
+
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    ledger = MemoryLedger()
+    ledger.open("j", epoch="1", lease_seconds=30, error_threshold=-1)
+    return ledger
+
+
+@pytest.fixture
+def instance(tmp_path: Path, ledger: MemoryLedger) -> Instance:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    job = Job(
+        name="j", deployment=Deployment(), input=Input(uri=str(tmp_path)), output=Output(folder=str(tmp_path / "out"))
+    )
+    return Instance(
+        Assignment(
+            job=job,
+            folder=open_store(str(tmp_path / "job")),
+            slot=0,
+            ledger=ledger,
+            settings=ProcessSettings.read({"GRISTMILL_SCRATCH": str(scratch), "GRISTMILL_NODE_NAME": "n"}),
+            drain=threading.Event(),
+            share=1,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(ModelNotFound("model: nowhere"), "model: nowhere"), (ZeroDivisionError("by nought"), "ZeroDivisionError")],
+)
+def test_what_goes_wrong_before_scoring_ends_the_job_with_its_reason(
+    instance, ledger, monkeypatch, error, words
+) -> None:
+    def prepare(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(instance_module, "prepare", prepare)
+
+    instance.run()
+
+    snapshot = ledger.snapshot("j")
+    assert snapshot.state == "stopped"
+    assert snapshot.error is not None
+    assert words in snapshot.error["message"]
+    assert snapshot.instances == []
+    assert not list(instance._assignment.settings.scratch.iterdir())
+
+
+def test_a_scratch_folder_that_is_not_there_ends_the_job_too(instance, ledger, tmp_path) -> None:
+    (tmp_path / "scratch").rmdir()
+
+    instance.run()
+
+    snapshot = ledger.snapshot("j")
+    assert snapshot.error is not None
+    assert "FileNotFoundError" in snapshot.error["message"]
+    assert snapshot.instances == []
+
+
+def test_an_instance_that_was_given_up_leaves_the_job_to_others(instance, ledger, monkeypatch) -> None:
+    def prepare(*_: Any, **__: Any) -> None:
+        raise Fenced("taken")
+
+    monkeypatch.setattr(instance_module, "prepare", prepare)
+
+    instance.run()
+
+    assert ledger.snapshot("j").state == "open"
+
+
+def test_a_second_message_for_the_same_slot_starts_nothing(instance, ledger, monkeypatch) -> None:
+    ledger.register("j", instance="a-0-first", info={"role": "instance", "slot": 0})
+    monkeypatch.setattr(instance_module, "prepare", lambda *_, **__: pytest.fail("it must not begin"))
+
+    instance.run()
+
+    snapshot = ledger.snapshot("j")
+    assert snapshot.state == "open"
+    assert [one.name for one in snapshot.instances] == ["a-0-first"]
+
+
+def test_a_job_that_is_over_is_left_alone(instance, ledger, monkeypatch) -> None:
+    ledger.stop("j", state="canceled", error=None)
+    monkeypatch.setattr(instance_module, "prepare", lambda *_, **__: pytest.fail("it must not begin"))
+
+    instance.run()
+
+    assert ledger.snapshot("j").instances == []
