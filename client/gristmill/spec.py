@@ -161,6 +161,10 @@ class Settings:
     predict_per: PredictPer = PredictPer.FILE
     #: Seconds that init() may take; None: 3 x retry_settings.timeout + 30, as Azure's engine.
     init_timeout: int | None = None
+    #: Whether a mini-batch that keeps failing is halved until the bad item stands alone.
+    isolate_failures: bool = False
+    #: Whether the slowest mini-batches get a second attempt side by side once nothing else is left to score.
+    speculate: bool = False
 
     @property
     def init_seconds(self) -> int:
@@ -218,6 +222,8 @@ class Job:
     environment_mode: EnvironmentMode = EnvironmentMode.AUTO
     #: Seconds since the epoch, by the clock of whoever submitted.
     submitted: float = 0.0
+    #: Name of the completed job beside it whose failed items this one scores again, for the same output; "": none.
+    retry_of: str = ""
 
 
 def own_compute(job: str) -> str:

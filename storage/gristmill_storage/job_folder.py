@@ -10,6 +10,10 @@
     merge.json                                  which mini-batches count from which part
     publishing.json                             the aggregator is publishing: an output that is there may be its own
     result.json, summary.json, errors.jsonl     how the job ended
+    index                                       which bytes of the published output are whose (see `output_index.py`)
+    partial.json                                a part of the output was published when the job was cancelled
+    wishes/cancel.json, wishes/pause.json       what the user wants of a job that runs; read by its coordinator
+    retry.jsonl                                 of a job that scores another's failed items again: which those are
 
 Paths are relative to the job's folder, as its store takes them. Every other module takes its names from here.
 """
@@ -31,6 +35,15 @@ PUBLISHING: Final = "publishing.json"
 SUMMARY: Final = "summary.json"
 ERRORS: Final = "errors.jsonl"
 RESULT: Final = "result.json"
+#: Which bytes of the published output are which mini-batch's.
+INDEX: Final = "index"
+#: What was published of a job that was cancelled.
+PARTIAL: Final = "partial.json"
+#: What the user wants of a job that runs: a file a wish, which the coordinator sees.
+WISH_CANCEL: Final = "wishes/cancel.json"
+WISH_PAUSE: Final = "wishes/pause.json"
+#: Of a job with `retry_of`: the other job's mini-batch and items, a line for each mini-batch of this one.
+RETRY: Final = "retry.jsonl"
 MANIFEST: Final = "manifest"
 MANIFEST_END: Final = "manifest/end.json"
 PARTS: Final = "parts"

@@ -6,7 +6,8 @@ A part is, from its first byte to its last:
                are already in the output's format, so that merging copies and does not parse
     errors     each block's errors as JSON lines, one block after the other
     index      one JSON object: {"fields": [name, ...], "columns": [[name, ...], ...], "blocks": [[...], ...]}; a block
-               has `FIELDS` in their order, its columns are a number in the list of columns (or null)
+               has `FIELDS` in their order, its columns are a number in the list of columns (or null), its pieces are
+               [items, succeeded, rows, bytes, columns] each
     trailer    56 bytes, little endian: where rows, errors and index end (u64 each), the index' length (u64), crc32
                of the index (u32), version (u32), crc32 of the trailer up to here (u32), 4 bytes of zero, magic (8)
 
@@ -27,7 +28,7 @@ from typing import Any, Final, Literal, TypeAlias
 Encoding: TypeAlias = Literal["text", "csv", "jsonl", "arrow", "none"]
 
 #: Version of the format that is written; a reader refuses any other.
-VERSION: Final = 1
+VERSION: Final = 2
 
 MAGIC: Final = b"GRISTPRT"
 TRAILER: Final = struct.Struct("<QQQQIIII8s")
@@ -36,8 +37,23 @@ SEALED: Final = struct.Struct("<QQQQII")
 #: The fields of a block in the index, in order.
 FIELDS: Final = (
     "mini_batch", "attempt", "items", "succeeded", "failed", "rows", "seconds", "encoding", "columns",
-    "start", "size", "crc", "errors_start", "errors_size", "errors_crc", "files",
+    "start", "size", "crc", "errors_start", "errors_size", "errors_crc", "files", "pieces",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A run of a mini-batch's items whose rows stand together, apart from those of its other items."""
+
+    #: How many items, in the mini-batch's order.
+    items: int
+    #: How many of them succeeded: all or none, unless run() gave fewer results than it had items.
+    succeeded: int
+    rows: int
+    #: Bytes of its rows.
+    size: int
+    #: Names of its rows' columns; None where rows have none.
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +78,9 @@ class Block:
     errors: tuple[dict[str, Any], ...] = ()
     #: Relative paths of the files that the script wrote; they lie in `job_folder.files_folder(part, mini_batch)`.
     files: tuple[str, ...] = ()
+    #: Where items were scored apart: the pieces in order, which together have the block's items, rows and bytes; each
+    #: has its rows whole in the block's encoding (an Arrow stream of its own). Empty: the block is of one piece.
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +117,21 @@ def index_bytes(blocks: list[Block], places: list[Place], rows_end: int) -> byte
     columns: dict[tuple[str, ...], int] = {}
     lines = []
     for block, place in zip(blocks, places, strict=True):
-        number = None if block.columns is None else columns.setdefault(block.columns, len(columns))
+        number = _number(block.columns, columns)
+        pieces = [(p.items, p.succeeded, p.rows, p.size, _number(p.columns, columns)) for p in block.pieces]
         lines.append((
             block.mini_batch, block.attempt, block.items, block.succeeded, block.failed, block.rows,
             round(block.seconds, 6), block.encoding, number, place.start, place.size, place.crc,
-            rows_end + place.errors_start, place.errors_size, place.errors_crc, block.files,
+            rows_end + place.errors_start, place.errors_size, place.errors_crc, block.files, pieces,
         ))  # fmt: skip
     return json.dumps({"fields": FIELDS, "columns": list(columns), "blocks": lines}, separators=(",", ":")).encode(
         "ascii"
     )
+
+
+def _number(names: tuple[str, ...] | None, columns: dict[tuple[str, ...], int]) -> int | None:
+    """Return the number of columns in the list of all; they get the next one when they are new."""
+    return None if names is None else columns.setdefault(names, len(columns))
 
 
 def trailer_bytes(rows_end: int, errors_end: int, index: bytes) -> bytes:
@@ -157,4 +182,8 @@ def block_of(line: list[Any], columns: list[tuple[str, ...]]) -> Block:
         columns=None if line[8] is None else columns[line[8]],
         size=line[10],
         files=tuple(line[15]),
+        pieces=tuple(
+            Piece(items=items, succeeded=good, rows=rows, size=size, columns=None if at is None else columns[at])
+            for items, good, rows, size, at in line[16]
+        ),
     )

@@ -22,6 +22,7 @@ from gristmill_storage.part_format import (
     Block,
     Encoding,
     PartInfo,
+    Piece,
     Place,
     block_of,
     index_bytes,
@@ -31,7 +32,17 @@ from gristmill_storage.part_format import (
 )
 from gristmill_storage.store import BLOCK, Store, Writer
 
-__all__ = ["Block", "Encoding", "PartInfo", "PartReader", "PartWriter", "list_parts", "parse_part_name", "part_name"]
+__all__ = [
+    "Block",
+    "Encoding",
+    "PartInfo",
+    "PartReader",
+    "PartWriter",
+    "Piece",
+    "list_parts",
+    "parse_part_name",
+    "part_name",
+]
 
 
 class PartWriter:

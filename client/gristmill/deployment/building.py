@@ -144,6 +144,8 @@ class _Building:
             rows_per_predict=settings.get("rows_per_predict", default.rows_per_predict),
             predict_per=spec.PredictPer(settings.get("predict_per", default.predict_per)),
             init_timeout=settings.get("init_timeout", default.init_timeout),
+            isolate_failures=settings.get("isolate_failures", default.isolate_failures),
+            speculate=settings.get("speculate", default.speculate),
             **output_settings(settings, has_code=has_code, friendly=self._friendly),
         )
 

@@ -132,6 +132,20 @@ _OWN_SETTINGS: Final = (
         meaning="Seconds that `init()` may take.",
         ours=True,
     ),
+    Key(
+        name="isolate_failures",
+        kind=Boolean(),
+        default="`false`",
+        meaning="Whether a mini-batch that keeps failing is halved until the bad file stands alone.",
+        ours=True,
+    ),
+    Key(
+        name="speculate",
+        kind=Boolean(),
+        default="`false`",
+        meaning="Whether the slowest mini-batches get a second attempt side by side once nothing else is left.",
+        ours=True,
+    ),
 )
 
 SETTINGS: Final = Section(

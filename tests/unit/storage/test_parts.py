@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from gristmill.errors import AlreadyExists, Corrupt, NotFound, StorageFailed
 from gristmill_storage.files import Store
 from gristmill_storage.local_store import LocalStore
 from gristmill_storage.memory_store import MemoryStore
-from gristmill_storage.part_format import TRAILER
+from gristmill_storage.part_format import TRAILER, Piece
 from gristmill_storage.parts import Block, PartReader, PartWriter, list_parts, part_name
 
 NAME = part_name("0001", 0, "node-1", 1)
@@ -277,9 +278,22 @@ def test_a_later_version_is_refused_by_its_number() -> None:
     sealed(store, (block(0), b""))
     data = bytearray(store.read(PATH))
     trailer = len(data) - TRAILER.size
-    data[trailer + 36] = 2
+    data[trailer + 36] = 3
     data[trailer + 40 : trailer + 44] = zlib.crc32(data[trailer : trailer + 40]).to_bytes(4, "little")
     store.replace(PATH, bytes(data))
 
-    with pytest.raises(Corrupt, match="version 2: this Gristmill reads version 1"):
+    with pytest.raises(Corrupt, match="version 3: this Gristmill reads version 2"):
         PartReader(store, NAME)
+
+
+def test_the_pieces_of_a_block_come_back_as_they_were_written() -> None:
+    store = MemoryStore()
+    pieces = (
+        Piece(items=2, succeeded=2, rows=2, size=3, columns=("a", "b")),
+        Piece(items=1, succeeded=0, rows=0, size=0),
+        Piece(items=1, succeeded=1, rows=1, size=1, columns=("a",)),
+    )
+    sealed(store, (replace(block(0), size=4, pieces=pieces), b"abcd"), (block(1), b""))
+
+    with PartReader(store, NAME) as part:
+        assert [it.pieces for it in part.blocks()] == [pieces, ()]
