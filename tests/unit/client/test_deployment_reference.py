@@ -63,7 +63,9 @@ def test_a_default_on_the_page_is_the_specs(section):
     plain = {key.name: key.default.strip("`") for key in section.keys if re.fullmatch(r"`\w+`|-?\d+", key.default)}
     plain.pop("instance_count", None)
     assert len(plain) >= 2
-    assert plain == {name: str(getattr(defaults, name)).replace("True", "true") for name in plain}
+    assert plain == {
+        name: str(getattr(defaults, name)).replace("True", "true").replace("False", "false") for name in plain
+    }
 
 
 def test_every_setting_of_the_spec_can_be_given():
