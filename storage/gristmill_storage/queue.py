@@ -74,6 +74,8 @@ class Message:
     slot: int = 0
     #: `aggregate`: whether the output is published, or only what went wrong is reported.
     publish: bool = True
+    #: `aggregate`: whether what is finished is published as the part that it is, because the job was cancelled.
+    partial: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the message as its task's keyword arguments."""
@@ -83,6 +85,7 @@ class Message:
             "folder": self.folder,
             "slot": self.slot,
             "publish": self.publish,
+            "partial": self.partial,
         }
 
     @classmethod
@@ -99,7 +102,11 @@ class Message:
         if not isinstance(job, str) or not isinstance(folder, str) or not job or not folder:
             raise ValueError("a message without a job or its folder")
         return cls(
-            job=job, folder=folder, slot=int(document.get("slot", 0)), publish=bool(document.get("publish", True))
+            job=job,
+            folder=folder,
+            slot=int(document.get("slot", 0)),
+            publish=bool(document.get("publish", True)),
+            partial=bool(document.get("partial", False)),
         )
 
 
