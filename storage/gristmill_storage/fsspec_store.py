@@ -6,8 +6,7 @@ to be written, and the same bytes count as ours. Every other driver gets the fal
 for one writer a path only, which Gristmill's names give (a part's name holds its writer's), but not for two planners
 of one job; `files.excludes` tells which kind a store is, since some that speak S3 accept the condition and ignore it.
 
-A file up to `BUFFER` bytes is one put. A larger one is a multipart upload, which appears when it is published; one that
-is cut off by a kill leaves parts that only the store's own lifecycle rule removes.
+What is streamed goes through `fsspec_writer`.
 
 Nothing is cached: listings always ask the store.
 """
@@ -21,6 +20,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
@@ -29,13 +29,11 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import fsspec
 
 from gristmill.errors import AlreadyExists, GristmillError, MissingExtra, Mistake, NotFound, StorageFailed
-from gristmill_storage.store import BLOCK, Entry, Writer, checked, checked_prefix, shown, without_secrets
+from gristmill_storage.fsspec_writer import FsspecWriter
+from gristmill_storage.store import BLOCK, Entry, checked, checked_prefix, shown, without_secrets
 
 #: Schemes whose stores refuse a second conditional put.
 CONDITIONAL: Final = frozenset({"s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"})
-
-#: Bytes up to which a file is written by one put, and of each piece of a larger one. S3 takes 10,000 pieces: 160 GiB.
-BUFFER: Final = 16 << 20
 
 #: Bytes that are read ahead by a stream.
 READ_AHEAD: Final = 8 << 20
@@ -45,6 +43,9 @@ CONFLICT_TRIES: Final = 5
 
 #: Objects that are deleted at once.
 _DELETERS: Final = 8
+
+#: How old an upload is whose writer is taken for dead.
+_STALE: Final = timedelta(days=1)
 
 #: How the names of S3's directory buckets end, which do not list in order.
 _UNSORTED: Final = "--x-s3"
@@ -178,6 +179,21 @@ class FsspecStore:
             for _ in pool.map(self.delete, paths):
                 pass
 
+    def sweep(self, prefix: str = "", *, recursive: bool = True) -> int:  # noqa: ARG002 - uploads are in no folder
+        """Abort the uploads to S3 under a folder that were begun more than a day ago; other stores drop theirs."""
+        folder = checked_prefix(prefix)
+        return self._abort_uploads(f"{folder}/" if folder else "") if self.scheme in ("s3", "s3a") else 0
+
+    def _abort_uploads(self, folder: str) -> int:
+        bucket, _, root = self._root.partition("/")
+        before = datetime.now(UTC) - _STALE
+        with self.translated(folder):
+            page = self.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=root + folder)
+            stale = [upload for upload in page.get("Uploads", ()) if upload["Initiated"] < before]
+            for upload in stale:
+                self.fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        return len(stale)
+
     def local_path(self, path: str) -> None:
         """Return None: nothing here has a path on this machine."""
         checked(path)
@@ -291,69 +307,6 @@ class FsspecStore:
             raise StorageFailed(f"{self._named(path)}: {type(error).__name__}: {reason}") from error
 
 
-class FsspecWriter(Writer):
-    """One put for a small file, a multipart upload for a large one."""
-
-    def __init__(self, store: FsspecStore, path: str, *, overwrite: bool) -> None:
-        """Take the store and the file's path."""
-        super().__init__()
-        self._store = store
-        self._path = path
-        self._overwrite = overwrite
-        self._buffer = bytearray()
-        self._upload: Any = None
-        self._crc = 0
-
-    def _append(self, data: memoryview) -> None:
-        for start in range(0, data.nbytes, BUFFER):
-            piece = data[start : start + BUFFER]
-            if self._upload is None and len(self._buffer) + piece.nbytes > BUFFER:
-                self._begin()
-            if self._upload is None:
-                self._buffer += piece
-            else:
-                self._send(piece)
-
-    def _begin(self) -> None:
-        store = self._store
-        with store.translated(self._path):
-            if not self._overwrite and not store.conditional:
-                store.refuse_existing(self._path)
-            mode = "xb" if store.conditional and not self._overwrite else "wb"
-            self._upload = store.fs.open(store.address(self._path), mode, block_size=BUFFER)
-        data, self._buffer = self._buffer, bytearray()
-        self._send(data)
-
-    def _send(self, data: bytearray | memoryview) -> None:
-        with self._store.translated(self._path):
-            self._upload.write(data)
-        self._crc = zlib.crc32(data, self._crc)
-
-    def _publish(self) -> None:
-        if self._upload is None:
-            (self._store.replace if self._overwrite else self._store.create)(self._path, bytes(self._buffer))
-            return
-        try:
-            with self._store.translated(self._path):
-                self._upload.close()
-        except AlreadyExists:
-            self._discard()
-            if not self._store.holds(self._path, self._written, self._crc):
-                raise
-        except BaseException:
-            self._discard()
-            raise
-
-    def _discard(self) -> None:
-        self._buffer = bytearray()
-        if self._upload is None:
-            return
-        with suppress(Exception):
-            self._upload.discard()
-        # A driver's file closes itself when it is collected, and would publish what is to be dropped.
-        self._upload.closed = True
-
-
 def _again_on_conflict(action: Any) -> None:
     """Carry out a put; where two meet, a store may ask the loser to come again."""
     for _ in range(CONFLICT_TRIES - 1):
@@ -385,4 +338,7 @@ def _options(scheme: str) -> dict[str, Any]:
     if scheme in ("gs", "gcs"):
         # Its prefetcher is on by default and takes hundreds of MB a stream.
         return {"use_experimental_adaptive_prefetching": False}
+    if scheme in ("s3", "s3a"):
+        # A server that does not answer would be waited for and asked again for half an hour; `patience.py` does that.
+        return {"config_kwargs": {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}}
     return {}

@@ -38,7 +38,13 @@ class Entry:
 
 
 class Writer(ABC):
-    """A stream into a file that nobody sees until `publish`; leaving the `with` block without it discards."""
+    """A stream into a file that nobody sees until `publish`; leaving the `with` block without it discards.
+
+    Whatever raised `StorageFailed` can be called again: `tell` says how much was taken, and nothing is taken twice.
+    """
+
+    #: Whether what was written is lost, so that publishing again cannot mend a publishing that failed.
+    spoiled: bool = False
 
     def __init__(self) -> None:
         """Start with nothing written."""
@@ -94,11 +100,12 @@ class Writer(ABC):
 
         Raises:
             AlreadyExists: something is there, and the writer was not asked to overwrite.
+            StorageFailed: the store does not take it; unless `spoiled`, it can be tried again.
 
         """
         self._open_still()
-        self._ended = True
         self._publish()
+        self._ended = True
 
     def close(self) -> None:
         """Discard what was not published; more than once is fine."""
@@ -186,6 +193,9 @@ class Store(Protocol):
 
     def delete_tree(self, prefix: str) -> None:
         """Remove a folder and all in it ("": all); none there is fine."""
+
+    def sweep(self, prefix: str = "", *, recursive: bool = True) -> int:
+        """Remove what writers left under a folder that were killed, and nothing of living ones; return how much."""
 
     def local_path(self, path: str) -> Path | None:
         """Return the real path on this machine; None where the store is elsewhere."""

@@ -18,7 +18,8 @@ from gristmill.errors import AlreadyExists, InputNotFound, MissingExtra, Mistake
 from gristmill.spec import Input, InputType
 from gristmill_storage import fsspec_store
 from gristmill_storage.files import excludes, open_store
-from gristmill_storage.fsspec_store import BUFFER, FsspecStore
+from gristmill_storage.fsspec_store import FsspecStore
+from gristmill_storage.fsspec_writer import BUFFER
 from gristmill_storage.listing import check_input, fetch, input_store, list_input
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from gristmill.errors import AlreadyExists, Mistake, NotFound, StorageFailed
-from gristmill_storage import local_store
 from gristmill_storage.files import is_local, normalize, open_store, scheme
 from gristmill_storage.local_store import TEMPORARY, LocalStore
 
@@ -181,7 +180,7 @@ def test_a_full_disk_is_said_in_one_line(store: LocalStore, monkeypatch: pytest.
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "pwrite", full)
 
     with pytest.raises(StorageFailed) as caught:
         store.create("a/b", b"x")
@@ -288,7 +287,7 @@ def test_syncing_a_folder_may_be_unsupported(store: LocalStore, monkeypatch: pyt
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         fsync(fd)
 
-    monkeypatch.setattr(local_store.os, "fsync", only_files)
+    monkeypatch.setattr(os, "fsync", only_files)
     store.create("a/b", b"x")
 
     assert store.read("a/b") == b"x"
