@@ -27,7 +27,7 @@ from gristmill_storage.ledger.records import (
     Snapshot,
     Wait,
 )
-from gristmill_storage.ledger.scripts import Scripts, key
+from gristmill_storage.ledger.scripts import JOBS, Scripts, key
 
 #: Parts that one step of `parts` asks for.
 _PARTS_AT_ONCE = 1000
@@ -36,8 +36,8 @@ _PARTS_AT_ONCE = 1000
 class Ledger:
     """A client of the ledger. Safe to share between threads; every call may be repeated.
 
-    Every method raises `LedgerFailed` when the server cannot be used, and all but `open`, `wait` and `forget` raise
-    `LedgerLost` when it knows nothing of the job.
+    Every method raises `LedgerFailed` when the server cannot be used, and all raise `LedgerLost` when it knows nothing
+    of the job, save those that need none: `open`, `wait`, `forget`, `lead`, `unlead`, `announce`, `announced`.
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0, patience: float = 60.0) -> None:
@@ -104,7 +104,9 @@ class Ledger:
         """Leave a job; what is still held is returned as it was."""
         self._run("leave", job, instance)
 
-    def lease(self, job: str, *, instance: str, limit: int, request: str | None = None) -> Lease | Wait | Over:
+    def lease(
+        self, job: str, *, instance: str, limit: int, request: str | None = None, copy_after: float | None = None
+    ) -> Lease | Wait | Over:
         """Lease at most `limit` consecutive mini-batches of one manifest chunk.
 
         Args:
@@ -113,22 +115,31 @@ class Ledger:
             limit: the most mini-batches; what was lost twice before is leased one by one
             request: names the call, so that repeating it gives the same lease again; default: each call is another one
                 (its repetitions after a lost connection, made here, are the same)
+            copy_after: when nothing else is left of a closed plan, lease a copy of one mini-batch that some lease has
+                held for that many seconds, the longest held first; None: never. Both may commit it, and the first wins.
+                Who has others copy its work commits one entry a mini-batch: one that was outrun spoils its entry.
 
         Raises:
             Fenced: the instance is not known.
 
         """
         name = f"{self._caller}-{next(self._calls)}" if request is None else request
-        reply = self._run("lease", job, instance, limit, name)
+        copy_ms = "" if copy_after is None else math.ceil(copy_after * 1000)
+        reply = self._run("lease", job, instance, limit, name, copy_ms)
         if reply[0] == "OVER":
             return Over(state=reply[1])
         if reply[0] == "WAIT":
             return Wait(seconds=reply[1] / 1000)
-        _, token, first, last, attempts, losses, chunk = reply
-        return Lease(token=token, first=first, last=last, attempts=attempts, losses=losses, chunk=chunk)
+        _, token, first, last, attempts, losses, chunk, copy = reply
+        return Lease(
+            token=token, first=first, last=last, attempts=attempts, losses=losses, chunk=chunk, copy=bool(copy)
+        )
 
     def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry]) -> Commit:
-        """Say that a part is durable. An entry counts whole if its lease still holds all of it, else not at all."""
+        """Say that a part is durable. An entry counts whole if its lease still holds all of it, else not at all.
+
+        What the lease still holds of an entry that does not count is returned: the part is never read for it.
+        """
         rows = ((e.token, e.first, e.last, e.items, e.succeeded, e.failed, e.rows, e.size) for e in entries)
         _, state, accepted, refused = self._run("commit", job, instance, part, *itertools.chain.from_iterable(rows))
         return Commit(accepted=_pairs(accepted), refused=_pairs(refused), state=state)
@@ -136,7 +147,8 @@ class Ledger:
     def fail(self, job: str, *, instance: str, token: str, mini_batch: int, category: str, delay: float) -> bool:
         """Return a mini-batch whose attempt failed, with one attempt more, to be leased in `delay` seconds or later.
 
-        Returns False when the lease did not hold it (any more).
+        Where another lease holds it too, nothing is returned: that one goes on alone. Returns False when the lease did
+        not hold it (any more).
         """
         reply = self._run("fail", job, instance, token, mini_batch, category, math.ceil(delay * 1000))
         return bool(reply[1])
@@ -151,9 +163,21 @@ class Ledger:
         document = "" if error is None else json.dumps(error, sort_keys=True)
         return bool(self._run("stop", job, state, document)[1])
 
+    def pause(self, job: str, *, paused: bool) -> bool:
+        """Hold the leasing of an open job up, or let it go on; commits and failures are taken meanwhile.
+
+        Returns True when it is as asked, also when it was so before; False when the job is not open.
+        """
+        return bool(self._run("pause", job, int(paused))[1])
+
     def close(self, job: str, *, status: str) -> None:
-        """End a job: nothing is taken any more, and its keys go within the hour."""
-        self._run("close", job, status)
+        """End a job: nothing is taken any more, its keys go within the hour, and it is announced no more."""
+        try:
+            self._run("close", job, status)
+        except LedgerLost:
+            self._withdraw(job)
+            raise
+        self._withdraw(job)
 
     def snapshot(self, job: str) -> Snapshot:
         """Return the whole state of a job."""
@@ -185,8 +209,26 @@ class Ledger:
                 return
 
     def forget(self, job: str) -> None:
-        """Delete all keys of a job."""
+        """Delete all that is known of a job, also that it was announced; who leads it goes on leading."""
         self._run("forget", job)
+        self._withdraw(job)
+
+    def lead(self, job: str, *, leader: str, seconds: float) -> bool:
+        """Take the leadership of a job for so many seconds, or renew it. False: another leads it."""
+        return bool(self._run("lead", job, leader, max(1, math.ceil(seconds * 1000)))[1])
+
+    def unlead(self, job: str, *, leader: str) -> None:
+        """Give the leadership of a job up; that of another stays."""
+        self._run("unlead", job, leader)
+
+    def announce(self, job: str, *, folder: str) -> None:
+        """Note a job and its folder among those that run, until it is closed or forgotten."""
+        self._server.run(self._scripts["announce"], JOBS, (job, folder))
+
+    def announced(self) -> dict[str, str]:
+        """Return the folder of each job that was announced and not closed or forgotten since."""
+        found: Any = self._server.call(lambda client: client.hgetall(JOBS))
+        return dict(found)
 
     def disconnect(self) -> None:
         """Close the connections; the next call makes new ones."""
@@ -203,6 +245,10 @@ class Ledger:
         if reply[0] == "CONFLICT":
             raise LedgerFailed(f"job {job} in the ledger at {self._server.name}: {reply[1]}")
         return reply
+
+    def _withdraw(self, job: str) -> None:
+        # A command of its own: the jobs are in another cluster slot. Where it fails, the caller repeats the whole call.
+        self._server.call(lambda client: client.hdel(JOBS, job))
 
     def _rang(self, job: str, seconds: float) -> bool:
         started = time.monotonic()
@@ -236,13 +282,14 @@ def _ranges(text: str) -> list[Range]:
 def _snapshot(now: int, fields: Mapping[str, str], info: Mapping[str, str], parts: int) -> Snapshot:
     numbers = {name: int(value) for name, value in fields.items() if value.lstrip("-").isdigit()}
     plain = ("planned", "items_planned", "size_planned", "done", "leased", "returned", "cursor", "items_done")
-    sums = ("succeeded", "failed", "rows", "size", "losses", "expiries", "fenced")
+    sums = ("succeeded", "failed", "rows", "size", "losses", "expiries", "fenced", "copies", "outrun")
     return Snapshot(
         state=fields["state"],
         error=json.loads(fields["error"]) if fields["error"] else None,
         epoch=fields["epoch"],
         status=fields["status"],
         plan_closed=fields["plan_closed"] == "1",
+        paused=fields["paused"] == "1",
         failures={name[7:]: count for name, count in numbers.items() if name.startswith("failed:")},
         instances=[_instance(now, name, text) for name, text in sorted(info.items())],
         parts=parts,

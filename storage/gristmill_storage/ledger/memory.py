@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from gristmill.errors import Fenced, LedgerFailed, LedgerLost
+from gristmill_storage.ledger.leasing import lease
 from gristmill_storage.ledger.ledger import Ledger
-from gristmill_storage.ledger.model import GRACE, SUSPECT, Held, Instance, Job, Returned, cut, length
+from gristmill_storage.ledger.model import GRACE, Instance, Job, cut, length
 from gristmill_storage.ledger.records import (
     Commit,
     Entry,
@@ -41,6 +42,9 @@ class MemoryLedger(Ledger):
         self._clock = clock
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
+        #: Until when, for how many ms at a time, and who.
+        self._leaders: dict[str, tuple[int, int, str]] = {}
+        self._announced: dict[str, str] = {}
         self._calls = itertools.count(1)
 
     def open(self, job: str, *, epoch: str, lease_seconds: float, error_threshold: int) -> None:
@@ -117,27 +121,22 @@ class MemoryLedger(Ledger):
         with self._transition(job) as it:
             if instance in it.instances:
                 if it.state == "closed":
-                    del it.instances[instance]
+                    it.drop(instance)
                 else:
-                    it.bury(instance, 0)
+                    it.bury(instance, 0, self._now())
 
-    def lease(self, job: str, *, instance: str, limit: int, request: str | None = None) -> Lease | Wait | Over:
+    def lease(
+        self, job: str, *, instance: str, limit: int, request: str | None = None, copy_after: float | None = None
+    ) -> Lease | Wait | Over:
         """See `Ledger.lease`."""
         with self._transition(job) as it:
             if it.state != "open":
                 return Over(state=it.state)
-            holder = self._instance(it, job, instance)
-            self._prove_alive(it, holder)
-            it.reap(self._now())
+            now = self._now()
+            self._prove_alive(it, self._instance(it, job, instance))
+            it.reap(now)
             name = f"#{next(self._calls)}" if request is None else request
-            lease = _repeated(it, holder, name) or self._take(it, limit)
-            if lease is None:
-                return Wait(seconds=self._pause(it))
-            if not lease.token:
-                it.tokens += 1
-                lease.token, lease.request = f"{it.epoch}-{it.tokens}", name
-                holder.hold(lease)
-            return _answer(it, lease)
+            return lease(it, instance, limit=limit, request=name, copy_after=copy_after, now=now)
 
     def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry]) -> Commit:
         """See `Ledger.commit`."""
@@ -147,15 +146,16 @@ class MemoryLedger(Ledger):
             accepted: list[Range] = []
             refused: list[Range] = []
             for entry in entries:
-                spent = _spend(it, instance, entry)
+                spent = it.spend(instance, entry.token, entry.first, entry.last, self._now())
                 (accepted if spent else refused).append((entry.first, entry.last))
                 if spent:
-                    _add(it, entry, length([(entry.first, entry.last)]))
+                    _add(it, entry, entry.last - entry.first + 1)
+                else:
+                    it.refuse(entry.token, entry.first, entry.last)
             if accepted:
                 it.accept(part, accepted, self._now())
                 self._prove_alive(it, it.instances[instance])
                 it.settle()
-            it.counts["fenced"] += length(refused)
             return Commit(accepted=accepted, refused=refused, state=it.state)
 
     def fail(self, job: str, *, instance: str, token: str, mini_batch: int, category: str, delay: float) -> bool:
@@ -168,7 +168,7 @@ class MemoryLedger(Ledger):
             lease.ranges = rest
             it.instances[instance].hold(lease)
             due = self._now() + math.ceil(delay * 1000)
-            it.put_back(taken, attempts=lease.attempts + 1, losses=lease.losses, due=due)
+            it.release(lease, taken, self._now(), attempts=lease.attempts + 1, due=due)
             it.failures[category] += 1
             return True
 
@@ -180,7 +180,7 @@ class MemoryLedger(Ledger):
                 return
             for first, last in list(lease.ranges) if ranges is None else ranges:
                 lease.ranges, taken = cut(lease.ranges, first, last)
-                it.put_back(taken, attempts=lease.attempts, losses=lease.losses)
+                it.release(lease, taken, self._now())
             it.instances[instance].hold(lease)
 
     def stop(self, job: str, *, state: str, error: Mapping[str, Any] | None) -> bool:
@@ -191,8 +191,17 @@ class MemoryLedger(Ledger):
             it.state, it.error, it.bell = state, error, True
             return True
 
+    def pause(self, job: str, *, paused: bool) -> bool:
+        """See `Ledger.pause`."""
+        with self._transition(job) as it:
+            if it.state == "open":
+                it.paused = paused
+            return it.state == "open"
+
     def close(self, job: str, *, status: str) -> None:
         """See `Ledger.close`."""
+        with self._changed:
+            self._announced.pop(job, None)
         with self._transition(job) as it:
             if it.state != "closed":
                 it.state, it.status, it.bell = "closed", status, True
@@ -204,9 +213,21 @@ class MemoryLedger(Ledger):
             if it.state != "closed":
                 it.reap(now)
             leases = [lease for instance in it.instances.values() for lease in instance.leases.values()]
-            sums = ("items_done", "succeeded", "failed", "rows", "size", "losses", "expiries", "fenced")
+            sums = (
+                "items_done",
+                "succeeded",
+                "failed",
+                "rows",
+                "size",
+                "losses",
+                "expiries",
+                "fenced",
+                "copies",
+                "outrun",
+            )
             return Snapshot(
                 state=it.state,
+                paused=it.paused,
                 error=it.error,
                 epoch=it.epoch,
                 status=it.status,
@@ -215,7 +236,7 @@ class MemoryLedger(Ledger):
                 items_planned=it.items_planned,
                 size_planned=it.size_planned,
                 done=len(it.done),
-                leased=sum(length(lease.ranges) for lease in leases),
+                leased=sum(length(lease.ranges) for lease in leases) - len(it.doubles),
                 returned=length((entry.first, entry.last) for entry in it.returned),
                 cursor=it.cursor,
                 failures=dict(it.failures),
@@ -242,6 +263,33 @@ class MemoryLedger(Ledger):
         """See `Ledger.forget`."""
         with self._changed:
             self._jobs.pop(job, None)
+            self._announced.pop(job, None)
+
+    def lead(self, job: str, *, leader: str, seconds: float) -> bool:
+        """See `Ledger.lead`."""
+        term = max(1, math.ceil(seconds * 1000))
+        with self._changed:
+            until, its_term, who = self._leaders.get(job, (0, 0, leader))
+            if who != leader and 0 < until - self._now() <= 2 * its_term:
+                return False
+            self._leaders[job] = (self._now() + term, term, leader)
+            return True
+
+    def unlead(self, job: str, *, leader: str) -> None:
+        """See `Ledger.unlead`."""
+        with self._changed:
+            if self._leaders.get(job, (0, 0, ""))[2] == leader:
+                del self._leaders[job]
+
+    def announce(self, job: str, *, folder: str) -> None:
+        """See `Ledger.announce`."""
+        with self._changed:
+            self._announced[job] = folder
+
+    def announced(self) -> dict[str, str]:
+        """See `Ledger.announced`."""
+        with self._changed:
+            return dict(self._announced)
 
     def disconnect(self) -> None:
         """Do nothing: there is no connection."""
@@ -271,22 +319,6 @@ class MemoryLedger(Ledger):
         if instance.expiry < now + it.lease_ms * 3 / 4 or instance.expiry % 1 == GRACE:
             instance.expiry = now + it.lease_ms
 
-    def _take(self, it: Job, limit: int) -> Held | None:
-        if it.returned and it.returned[0].due <= self._now():
-            return _take_returned(it, it.returned.pop(0), limit)
-        while it.cursor < it.planned and it.cursor in it.done:
-            it.cursor += 1
-        if it.cursor >= it.planned:
-            return None
-        first = it.cursor
-        last = it.runs(first, min(first + limit - 1, it.chunk_of(first)[1]))[0][1]
-        it.cursor = last + 1
-        return Held(token="", attempts=0, losses=0, ranges=[(first, last)], request="")
-
-    def _pause(self, it: Job) -> float:
-        most = 1000 if it.plan_closed else 200
-        return max(1, min([most, *(entry.due - self._now() for entry in it.returned[:1])])) / 1000
-
     @staticmethod
     def _adopt_entry(it: Job, entry: Entry) -> list[Range]:
         fresh = it.runs(entry.first, entry.last)
@@ -296,40 +328,6 @@ class MemoryLedger(Ledger):
         if fresh:
             _add(it, entry, length(fresh))
         return fresh
-
-
-def _take_returned(it: Job, entry: Returned, limit: int) -> Held:
-    last = min(entry.last, entry.first + (1 if entry.losses >= SUSPECT else limit) - 1)
-    if last < entry.last:
-        it.put_back([(last + 1, entry.last)], attempts=entry.attempts, losses=entry.losses, due=entry.due)
-    ranges = [(entry.first, last)]
-    return Held(token="", attempts=entry.attempts, losses=entry.losses, ranges=ranges, request="")
-
-
-def _repeated(it: Job, holder: Instance, request: str) -> Held | None:
-    before = next((lease for lease in holder.leases.values() if request and lease.request == request), None)
-    if before and len(before.ranges) > 1:  # holes were torn into it since: a lease is one range
-        it.put_back(before.ranges, attempts=before.attempts, losses=before.losses)
-        before.ranges = []
-        holder.hold(before)
-        return None
-    return before
-
-
-def _answer(it: Job, lease: Held) -> Lease:
-    first, last = lease.ranges[0]
-    chunk = it.chunk_of(first)[0]
-    return Lease(token=lease.token, first=first, last=last, attempts=lease.attempts, losses=lease.losses, chunk=chunk)
-
-
-def _spend(it: Job, instance: str, entry: Entry) -> bool:
-    lease = it.held(instance, entry.token)
-    rest, taken = cut(lease.ranges if lease else [], entry.first, entry.last)
-    if lease is None or length(taken) < entry.last - entry.first + 1:
-        return False
-    lease.ranges = rest
-    it.instances[instance].hold(lease)
-    return True
 
 
 def _as_before(it: Job, known: Sequence[Range], entries: Sequence[Entry]) -> Commit:

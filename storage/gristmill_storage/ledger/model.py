@@ -1,4 +1,4 @@
-"""One job of the in-memory ledger: the state and the steps that its transitions share, as in lua/prelude.lua."""
+"""One job of the in-memory ledger: the state and the steps that its transitions share, as in lua/shared/."""
 
 from __future__ import annotations
 
@@ -33,11 +33,21 @@ class Returned:
 class Held:
     """What is left of a lease."""
 
+    instance: str
     token: str
     attempts: int
     losses: int
     ranges: list[Range]
+    #: When it was made, or lost its double.
+    made: int
+    #: The lease that it is a copy of.
+    copy_of: Held | None
     request: str
+
+    @property
+    def serial(self) -> int:
+        """Return the number in its token, which grows with each lease of the job."""
+        return int(self.token.rpartition("-")[2])
 
 
 @dataclass(kw_only=True)
@@ -67,6 +77,7 @@ class Job:
     heard: int
     committed: int
     state: str = "open"
+    paused: bool = False
     error: Mapping[str, Any] | None = None
     status: str = ""
     plan_closed: bool = False
@@ -80,6 +91,10 @@ class Job:
     returned: list[Returned] = field(default_factory=list)
     instances: dict[str, Instance] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
+    #: Mini-batches that two leases hold, and both.
+    doubles: dict[int, tuple[Held, Held]] = field(default_factory=dict)
+    #: What a lease, by token, lost because the other one won.
+    outrun: dict[str, set[int]] = field(default_factory=dict)
     parts: dict[str, list[Range]] = field(default_factory=dict)
     #: Sums over accepted entries, and what went wrong.
     counts: Counter[str] = field(default_factory=Counter)
@@ -92,19 +107,45 @@ class Job:
         return self.chunks[bisect.bisect_right(self.chunks, number, key=lambda chunk: chunk[0]) - 1]
 
     def put_back(self, ranges: Iterable[Range], *, attempts: int, losses: int, due: int = 0) -> None:
-        """Return ranges, to be leased again from `due` on."""
+        """Return ranges that nobody holds, to be leased again from `due` on."""
         for first, last in ranges:
             entry = Returned(due=due, first=first, last=last, attempts=attempts, losses=losses)
             bisect.insort(self.returned, entry)
 
-    def bury(self, name: str, losses: int) -> int:
-        """Strike an instance out; what it held is returned with that many more losses. Returns how much that is."""
+    def release(self, lease: Held, ranges: Iterable[Range], now: int, **terms: int) -> int:
+        """Return ranges that a lease held; what another holds too stays with that one. Returns how much is returned."""
         size = 0
-        for lease in self.instances.pop(name).leases.values():
-            self.put_back(lease.ranges, attempts=lease.attempts, losses=lease.losses + losses)
-            size += length(lease.ranges)
+        for held in list(ranges):
+            alone = [held]
+            for number, other in self.unpair(lease, *held):
+                other.made = now
+                alone, _ = cut(alone, number, number)
+            self.put_back(alone, **{"attempts": lease.attempts, "losses": lease.losses, **terms})
+            size += length(alone)
+        return size
+
+    def unpair(self, lease: Held, first: int, last: int) -> list[tuple[int, Held]]:
+        """End the doubles of a lease in a range; returns their numbers, each with the other lease."""
+        numbers = sorted(number for number in self.doubles if first <= number <= last)
+        pairs = [(number, self.doubles.pop(number)) for number in numbers]
+        return [(number, other if one is lease else one) for number, (one, other) in pairs]
+
+    def bury(self, name: str, losses: int, now: int) -> int:
+        """Strike an instance out; what it alone held is returned, with that many more losses. Returns how much."""
+        size = 0
+        leases = self.instances[name].leases
+        # A copy goes before what it was made of: where one instance has both, that comes back in one piece.
+        for lease in sorted(leases.values(), key=lambda lease: -lease.serial):
+            size += self.release(lease, lease.ranges, now, losses=lease.losses + losses)
+        del self.instances[name]
         self.bell = True
         return size
+
+    def drop(self, name: str) -> None:
+        """Strike an instance out of a closed job, to which nothing is returned."""
+        for lease in self.instances.pop(name).leases.values():
+            for first, last in lease.ranges:
+                self.unpair(lease, first, last)
 
     def reap(self, now: int) -> None:
         """Bury instances that fell silent; when nobody was heard, each gets a fresh lease, once until it speaks."""
@@ -118,7 +159,7 @@ class Job:
                     instance.expiry = limit
         silent = sorted((it.expiry, name) for name, it in self.instances.items() if it.expiry <= now)
         for _, name in silent[:_REAPED_AT_ONCE]:
-            self.counts["losses"] += self.bury(name, 1)
+            self.counts["losses"] += self.bury(name, 1, now)
             self.counts["expiries"] += 1
 
     def held(self, name: str, token: str) -> Held | None:
@@ -132,6 +173,7 @@ class Job:
 
     def revoke(self, first: int, last: int) -> None:
         """Take a range from whoever has it."""
+        self.doubles = {number: pair for number, pair in self.doubles.items() if not first <= number <= last}
         for instance in self.instances.values():
             for lease in list(instance.leases.values()):
                 lease.ranges, _ = cut(lease.ranges, first, last)
@@ -140,6 +182,30 @@ class Job:
         for entry in before:
             rest, _ = cut([(entry.first, entry.last)], first, last)
             self.put_back(rest, attempts=entry.attempts, losses=entry.losses, due=entry.due)
+
+    def spend(self, instance: str, token: str, first: int, last: int, now: int) -> bool:
+        """Take a range from a lease that holds all of it, and from those that hold any of it too.
+
+        Of a range that it holds in places only these are returned.
+        """
+        lease = self.held(instance, token)
+        if lease is None:
+            return False
+        lease.ranges, taken = cut(lease.ranges, first, last)
+        self.instances[instance].hold(lease)
+        if length(taken) < last - first + 1:
+            self.release(lease, taken, now)
+            return False
+        for number, other in self.unpair(lease, first, last):
+            other.ranges, _ = cut(other.ranges, number, number)
+            self.instances[other.instance].hold(other)
+            self.outrun.setdefault(other.token, set()).add(number)
+        return True
+
+    def refuse(self, token: str, first: int, last: int) -> None:
+        """Count what is refused of a commit."""
+        beaten = sum(first <= number <= last for number in self.outrun.get(token, ()))
+        self.counts.update(outrun=beaten, fenced=last - first + 1 - beaten)
 
     def accept(self, part: str, ranges: list[Range], now: int) -> None:
         """Note a part of which something is accepted, and that this is done."""

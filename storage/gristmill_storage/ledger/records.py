@@ -88,6 +88,8 @@ class Lease:
     losses: int
     #: Number of the first mini-batch of the manifest chunk that holds the range.
     chunk: int
+    #: Whether another lease holds this mini-batch too, or did when this lease was made: the first commit wins.
+    copy: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +114,7 @@ class Commit:
 
     #: Ranges that count from this part, in the order of the entries given.
     accepted: list[Range]
-    #: Ranges whose lease was gone: what the part holds of them is never read.
+    #: Ranges whose lease was gone, or held them in places only: what the part holds of them is never read.
     refused: list[Range]
     #: The job's state after the commit.
     state: str
@@ -178,3 +180,9 @@ class Snapshot:
     fenced: int
     #: What the job was closed with; "" before.
     status: str
+    #: Whether leasing is held up.
+    paused: bool = False
+    #: Second leases of one mini-batch, each time counted.
+    copies: int = 0
+    #: Refused in commits because the other of two leases had won, each time counted; not in `fenced`.
+    outrun: int = 0

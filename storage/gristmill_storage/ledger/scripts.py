@@ -2,14 +2,20 @@
 
 All keys of a job begin with `gristmill:{<job>}:`; the braces put them into one cluster slot. Only `...:job` is handed
 to a script, which derives the others. Each mini-batch of the plan is always in exactly one place: never leased (at or
-behind the cursor, its bit clear), leased (in one lease of one instance), returned, or done (its bit set).
+behind the cursor, its bit clear), leased (in one lease of one instance; in two leases while it is a double, which
+counts once), returned, or done (its bit set).
 
     key, type         holds                                                     why, and how large
-    job               state, epoch, error, status, lease_ms, threshold          about 30 fields
-      hash            planned, plan_closed, items_planned, size_planned         the plan so far
+    job               state, epoch, error, status, lease_ms, threshold          about 35 fields
+      hash            paused                                                    1: nothing is leased; not a state
+                      planned, plan_closed, items_planned, size_planned         the plan so far
                       cursor                                                    first mini-batch never leased
                       tokens                                                    leases so far: the fencing number
                       leased, returned, done                                    mini-batches in each place
+                      doubled                                                   as many as `doubles` holds: where it is
+                                                                                0, nobody looks there
+                      copies, outrun                                            second leases made; refused because
+                                                                                the other lease had won
                       items_done, succeeded, failed, rows, size                 sums over accepted entries
                       failed:<category>, losses, expiries, fenced               what went wrong
                       heard                                                     when anybody last spoke of the job:
@@ -24,9 +30,14 @@ behind the cursor, its bit clear), leased (in one lease of one instance), return
       zset            put off once, because the server had been away)           one an instance
     info              instance -> "<ms when registered>:<JSON>"                 what it says of itself;
       hash                                                                      one an instance
-    lease:<instance>  lease:<token> -> "<attempts>:<losses>:<ranges>:<request>" what it holds;
-      hash            request:<request> -> token                                a repeated request gets its lease
+    lease:<instance>  lease:<token> -> "<attempts>:<losses>:<ranges>:<ms when   what it holds;
+      hash            made>:<1 for a copy, else 0>:<request>"
+                      request:<request> -> token                                a repeated request gets its lease
                                                                                 again; two a lease
+    doubles           [[token, instance], [token, instance]], by mini-batch     who else holds it: the winner takes it
+      zset                                                                      from the other; one a copy that runs
+    outrun            token -> ranges that it lost to another lease             tells who lost a race from who was
+      hash                                                                      fenced; at most one a copy
     done              bit n: mini-batch n is done                               grows as far as the last one done;
       string                                                                    one bit a mini-batch
     parts             part -> ranges that count from it: "3-9,12"               a repeated commit is answered as the
@@ -34,9 +45,14 @@ behind the cursor, its bit clear), leased (in one lease of one instance), return
                                                                                 what to read; one a part
     bell              nothing, or one element                                   BRPOP wakes a coordinator
       list
+    leader            "<ms when it ends>:<ms it lasts>:<leader>"                one coordinator leads; there before the
+      string                                                                    job is opened, and after it is forgotten
+
+One key is not a job's: `gristmill:jobs`, a hash, job -> folder of those that run, for who takes jobs over.
 
 Time to live: 30 days for each key, from its first write (EXPIRE NX), put off for all of them together at most once a
-day by `renew` and `snapshot`; one hour, for all of them, from `close`. No key is ever without one.
+day by `renew` and `snapshot`; one hour, for all of them, from `close`. The leader's ends with its time; that of the jobs
+is 30 days from the last `announce`. No key is ever without one.
 
 Times are the server's, in ms since 1970. A transition's reply begins with a word: OK, LEASE, WAIT, OVER, COMMIT; LOST
 (the job is unknown here), FENCED (the instance is), CONFLICT with a sentence (the call contradicts what is written).
@@ -50,6 +66,8 @@ from pathlib import Path
 from typing import Final
 
 _FOLDER: Final = Path(__file__).parent / "lua"
+#: What stands in front of each transition, behind the clock; each builds on those before it.
+_SHARED: Final = ("prelude", "leases", "copies", "instances", "done")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,10 +96,14 @@ class Scripts:
         return script
 
     def _load(self, name: str) -> Script:
-        clock = _read("clock") if self._clock is None else self._clock
-        source = "\n".join([clock, _read("prelude"), _read(name)])
+        clock = _read("shared/clock") if self._clock is None else self._clock
+        source = "\n".join([clock, *(_read(f"shared/{part}") for part in _SHARED), _read(name)])
         digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         return Script(name=name, source=source, digest=digest)
+
+
+#: The hash of all jobs that run.
+JOBS: Final = "gristmill:jobs"
 
 
 def key(job: str, name: str) -> str:

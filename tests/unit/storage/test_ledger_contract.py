@@ -492,7 +492,19 @@ def test_an_entry_is_accepted_whole_or_not_at_all(world: World) -> None:
     answer = commit(ledger, "p", entry(5, 14, lease.token), entry(2, 3, lease.token), entry(2, 4, lease.token))
     assert (answer.accepted, answer.refused) == ([(2, 3)], [(5, 14), (2, 4)])
     assert commit(ledger, "q", entry(0, 1, other.token)).accepted == []
-    assert places(ledger.snapshot(JOB)) == (2, 18, 0)
+    assert places(ledger.snapshot(JOB)) == (2, 2 + 10, 5 + 1), "what is held of a refused entry is returned"
+
+
+def test_of_an_entry_that_is_held_in_places_only_these_places_are_scored_again(world: World) -> None:
+    ledger = world.begin(10)
+    world.join("a")
+    lease = take(ledger)
+    ledger.fail(JOB, instance="a", token=lease.token, mini_batch=4, category="crash", delay=0.0)
+    for _ in range(2):
+        assert commit(ledger, "p", whole(lease)).refused == [(0, 9)]
+        assert places(ledger.snapshot(JOB)) == (0, 0, 10)
+    assert sorted(numbers(score_all(ledger))) == list(range(10))
+    assert ledger.snapshot(JOB).state == "scored"
 
 
 def test_nothing_is_done_twice_under_two_part_names(world: World) -> None:
@@ -591,7 +603,6 @@ def test_a_failed_attempt_is_made_again_later_and_counted(world: World) -> None:
     assert ledger.fail(JOB, **call) is False
     found = ledger.snapshot(JOB)
     assert (dict(found.failures), places(found)) == ({"timeout": 1}, (0, 9, 1))
-    assert commit(ledger, "p", whole(lease)).accepted == [], "the lease does not hold all of it any more"
     assert commit(ledger, "q", entry(0, 3, lease.token), entry(5, 9, lease.token)).refused == []
     world.jump(2)
     again = take(ledger)
@@ -826,8 +837,8 @@ def test_adopting_takes_work_from_who_has_it(world: World) -> None:
     ledger.give_back(JOB, instance="b", token=back.token, ranges=[(10, 15)])
     ledger.adopt(JOB, part="p", entries=[entry(8, 12), entry(14, 14), entry(18, 22)])
     assert places(ledger.snapshot(JOB)) == (11, 8 + 2, 2)
-    assert commit(ledger, "q", whole(lease)).accepted == []
     assert commit(ledger, "q", entry(0, 7, lease.token)).accepted == [(0, 7)]
+    assert commit(ledger, "r", entry(8, 9, lease.token)).accepted == []
     assert [(it.first, it.last) for it in (take(ledger) for _ in range(3))] == [(13, 13), (15, 15), (23, 32)]
 
 

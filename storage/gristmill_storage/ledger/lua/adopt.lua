@@ -43,7 +43,13 @@ local function without_done(ranges)
 end
 
 -- Takes what is done now from whoever has it: once for the whole part, however many ranges it has.
-local function revoke()
+local function revoke(ranges)
+  for _, range in ipairs(ranges) do
+    for _, double in ipairs(doubles(range[1], range[2])) do
+      unpair(double.number)
+      count('leased', 1) -- both leases lose it below
+    end
+  end
   for _, instance in ipairs(job.leased > 0 and redis.call('ZRANGE', INSTANCES, 0, -1) or {}) do
     for _, lease in ipairs(leases_of(instance)) do
       local rest, size = without_done(lease.ranges)
@@ -96,7 +102,7 @@ for at = 2, #ARGV, FIELDS do
   end
 end
 if #accepted > 0 then
-  revoke()
+  revoke(accepted)
   accept(ARGV[1], accepted, totals)
   settle()
 end

@@ -1,4 +1,5 @@
--- Takes what a durable part holds as done, entry by entry, where the entry's lease still covers it.
+-- Takes what a durable part holds as done, entry by entry, where the entry's lease still covers it. An entry that is
+-- covered in places only is refused, and those places are returned: its part will never be read.
 -- ARGV: instance, part, then for each entry: token, first, last, items, succeeded, failed, rows, bytes.
 -- Answers COMMIT, state, accepted, refused (flat lists of first, last). A part that is known answers as the first time.
 local job = load('state', 'lease_ms')
@@ -38,16 +39,18 @@ local function spend(token, first, last)
   if not lease then
     return false
   end
-  local rest, _, size = cut(lease.ranges, first, last)
-  if size < last - first + 1 then
-    return false
-  end
+  local rest, taken, size = cut(lease.ranges, first, last)
   lease.ranges = rest
   hold(lease)
+  if size < last - first + 1 then
+    release(lease, taken, lease.attempts, lease.losses, 0)
+    return false
+  end
+  outrun(token, first, last)
   return true
 end
 
-local ranges, totals, fenced = {}, { done = 0 }, 0
+local ranges, totals, outran, fenced = {}, { done = 0 }, 0, 0
 for at = 3, #ARGV, FIELDS do
   local first, last = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   if spend(ARGV[at], first, last) then
@@ -58,7 +61,9 @@ for at = 3, #ARGV, FIELDS do
     add(totals, at + 2)
   else
     note(refused, first, last)
-    fenced = fenced + last - first + 1
+    local beaten = count_outrun(ARGV[at], first, last)
+    outran = outran + beaten
+    fenced = fenced + last - first + 1 - beaten
   end
 end
 if #ranges > 0 then
@@ -67,5 +72,6 @@ if #ranges > 0 then
   prove_alive(instance, job.lease_ms)
   job.state = settle()
 end
+count('outrun', outran)
 count('fenced', fenced)
 return { 'COMMIT', job.state, accepted, refused }

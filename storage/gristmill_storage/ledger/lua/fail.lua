@@ -1,4 +1,5 @@
--- Returns one mini-batch whose attempt failed, to be leased again after a delay.
+-- Returns one mini-batch whose attempt failed, to be leased again after a delay; where another lease holds it too, that one
+-- goes on alone.
 -- ARGV: instance, token, mini-batch, category, delay in ms. Answers OK, 1; or OK, 0 when it was not held.
 local job = load('state')
 if not job then
@@ -15,6 +16,6 @@ if #taken == 0 then
 end
 lease.ranges = rest
 hold(lease)
-release(taken, lease.attempts + 1, lease.losses, now + ARGV[5])
+release(lease, taken, lease.attempts + 1, lease.losses, now + ARGV[5])
 count('failed:' .. ARGV[4], 1)
 return { 'OK', 1 }

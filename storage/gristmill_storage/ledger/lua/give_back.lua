@@ -20,5 +20,5 @@ for at = 3, #ARGV, 2 do
   end
 end
 hold(lease)
-release(back, lease.attempts, lease.losses, 0)
+release(lease, back, lease.attempts, lease.losses, 0)
 return OK

@@ -1,14 +1,16 @@
--- Leases a range: one that was returned and is due, else the next that was never leased.
--- ARGV: instance, limit, request. Answers LEASE, token, first, last, attempts, losses, chunk;
+-- Leases a range: one that was returned and is due, else the next that was never leased, else a copy of one mini-batch that
+-- another lease has held for too long.
+-- ARGV: instance, limit, request, ms after which a mini-batch may be copied ("": none is).
+-- Answers LEASE, token, first, last, attempts, losses, chunk, copy (0 or 1);
 -- WAIT, ms; OVER, state; or FENCED when the instance is not known (any more).
-local job = load('state', 'epoch', 'lease_ms', 'heard', 'cursor', 'planned', 'plan_closed', 'tokens')
+local job = load('state', 'epoch', 'lease_ms', 'heard', 'cursor', 'planned', 'plan_closed', 'tokens', 'paused')
 if not job then
   return LOST
 end
 if job.state ~= 'open' then
   return { 'OVER', job.state }
 end
-local instance, limit, request = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local instance, limit, request, copy_after = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 if not prove_alive(instance, job.lease_ms) then
   return FENCED
 end
@@ -16,6 +18,7 @@ reap(job)
 
 local PLAN_GROWS = 200 -- ms between two looks for a plan's next chunk
 local IDLE = 1000 -- ms between two looks for what others may return
+local PAUSED = 500 -- ms between two looks whether a job goes on
 
 local function chunk_of(number)
   local text = redis.call('ZREVRANGEBYSCORE', CHUNKS, number, '-inf', 'LIMIT', 0, 1)[1]
@@ -25,7 +28,7 @@ end
 local function answer(lease)
   local range = lease.ranges[1]
   local chunk = chunk_of(range[1])[1]
-  return { 'LEASE', lease.token, range[1], range[2], lease.attempts, lease.losses, chunk }
+  return { 'LEASE', lease.token, range[1], range[2], lease.attempts, lease.losses, chunk, lease.copy }
 end
 
 -- Returns the lease that the same request got before: its answer did not arrive.
@@ -33,7 +36,7 @@ local function repeated()
   local token = request ~= '' and redis.call('HGET', lease_key(instance), 'request:' .. request)
   local lease = token and held(instance, token)
   if lease and #lease.ranges > 1 then -- holes were torn into it since: a lease is one range
-    release(lease.ranges, lease.attempts, lease.losses, 0)
+    release(lease, lease.ranges, lease.attempts, lease.losses, 0)
     lease.ranges = {}
     hold(lease)
     return nil
@@ -75,32 +78,95 @@ local function take_next()
   return { first, last }, 0, 0
 end
 
+-- Returns the first mini-batch of ranges that is not in a set.
+local function first_outside(ranges, set)
+  for _, range in ipairs(ranges) do
+    for number = range[1], range[2] do
+      if not set[number] then
+        return number
+      end
+    end
+  end
+  return nil
+end
+
+-- Returns the lease that has held a mini-batch the longest of which there is no copy, and the first such mini-batch in it.
+local function find_longest()
+  local twice, longest, number = {}, nil, nil
+  for _, double in ipairs(doubles('-inf', '+inf')) do
+    twice[double.number] = true
+  end
+  for _, holder in ipairs(redis.call('ZRANGE', INSTANCES, 0, -1)) do
+    for _, lease in ipairs(leases_of(holder)) do
+      local once = not (longest and lease.made > longest.made) and first_outside(lease.ranges, twice)
+      if once and (not longest or lease.made < longest.made or once < number) then
+        longest, number = lease, once
+      end
+    end
+  end
+  return longest, number
+end
+
+-- Returns the lease to be copied and the mini-batch; or nil, and the ms after which to look again.
+local function take_double()
+  if not copy_after or job.plan_closed ~= 1 or redis.call('EXISTS', RETURNED) == 1 then
+    return nil
+  end
+  local longest, number = find_longest()
+  if longest and now - longest.made < copy_after then
+    return nil, nil, longest.made + copy_after - now
+  end
+  return longest, number
+end
+
 -- Returns the ms after which something may be there.
-local function pause()
+local function patience()
   local most = job.plan_closed == 1 and IDLE or PLAN_GROWS
   local due = redis.call('ZRANGE', RETURNED, 0, 0, 'WITHSCORES')[2]
   return due and math.max(1, math.min(most, due - now)) or most
+end
+
+-- Writes down a lease of a range.
+local function make(range, attempts, losses, copy)
+  local lease = {
+    instance = instance,
+    token = job.epoch .. '-' .. job.tokens + 1,
+    attempts = attempts,
+    losses = losses,
+    ranges = { range },
+    made = now,
+    copy = copy,
+    request = request,
+  }
+  hold(lease)
+  if request ~= '' then
+    redis.call('HSET', lease_key(instance), 'request:' .. request, lease.token)
+  end
+  keep(lease_key(instance))
+  redis.call('HINCRBY', JOB, 'tokens', 1)
+  return lease
 end
 
 local before = repeated()
 if before then
   return answer(before)
 end
+if job.paused == 1 then
+  return { 'WAIT', PAUSED }
+end
 local range, attempts, losses = take_returned()
 if not range then
   range, attempts, losses = take_next()
 end
-if not range then
-  return { 'WAIT', pause() }
+if range then
+  count('leased', range[2] - range[1] + 1)
+  return answer(make(range, attempts, losses, 0))
 end
-local token = job.epoch .. '-' .. job.tokens + 1
-local lease =
-  { instance = instance, token = token, attempts = attempts, losses = losses, ranges = { range }, request = request }
-hold(lease)
-if request ~= '' then
-  redis.call('HSET', lease_key(instance), 'request:' .. request, token)
+local first, number, later = take_double()
+if not first then
+  return { 'WAIT', math.min(later or IDLE, patience()) }
 end
-keep(lease_key(instance))
-redis.call('HINCRBY', JOB, 'tokens', 1)
-count('leased', range[2] - range[1] + 1)
-return answer(lease)
+local copy = make({ number, number }, first.attempts, first.losses, 1)
+pair(number, first, copy)
+count('copies', 1)
+return answer(copy)

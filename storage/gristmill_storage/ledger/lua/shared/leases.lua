@@ -1,0 +1,56 @@
+-- Ranges that were returned, and leases.
+
+local function put_back(range, attempts, losses, due)
+  local member = string.format('%012d-%012d:%d:%d', range[1], range[2], attempts, losses)
+  redis.call('ZADD', RETURNED, due, member)
+  keep(RETURNED)
+end
+
+local function read_returned(member)
+  local first, last, attempts, losses = string.match(member, '^(%d+)%-(%d+):(%d+):(%d+)$')
+  return { tonumber(first), tonumber(last) }, tonumber(attempts), tonumber(losses)
+end
+
+local function read_lease(instance, token, text)
+  local attempts, losses, ranges, made, copy, request = string.match(text, '^(%d+):(%d+):([%d,-]+):(%d+):(%d):(.*)$')
+  return {
+    instance = instance,
+    token = token,
+    attempts = tonumber(attempts),
+    losses = tonumber(losses),
+    ranges = read_ranges(ranges),
+    made = tonumber(made),
+    copy = tonumber(copy),
+    request = request,
+  }
+end
+
+-- Returns the lease of that token when the instance still has it.
+local function held(instance, token)
+  local text = redis.call('HGET', lease_key(instance), 'lease:' .. token)
+  return text and read_lease(instance, token, text) or nil
+end
+
+-- Writes a lease down; one that holds nothing any more is forgotten, and so is the request that it answered.
+local function hold(lease)
+  local key = lease_key(lease.instance)
+  if #lease.ranges == 0 then
+    redis.call('HDEL', key, 'lease:' .. lease.token, 'request:' .. lease.request)
+    return
+  end
+  local ranges = write_ranges(lease.ranges)
+  local text = table.concat({ lease.attempts, lease.losses, ranges, lease.made, lease.copy, lease.request }, ':')
+  redis.call('HSET', key, 'lease:' .. lease.token, text)
+end
+
+local function leases_of(instance)
+  local flat = redis.call('HGETALL', lease_key(instance))
+  local leases = {}
+  for i = 1, #flat, 2 do
+    local token = string.match(flat[i], '^lease:(.*)$')
+    if token then
+      leases[#leases + 1] = read_lease(instance, token, flat[i + 1])
+    end
+  end
+  return leases
+end
