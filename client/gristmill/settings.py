@@ -20,11 +20,17 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_SCRATCH": "Folder of what lives as long as a job; default: the system's temporary folder.",
     "GRISTMILL_LEASE_SECONDS": "Seconds until a silent instance's work goes to others; 2 to 600, default 15.",
     "GRISTMILL_NODE_NAME": "This machine's name in logs and listings; default: the host name.",
+    "GRISTMILL_STORAGE_PATIENCE_SECONDS": (
+        "Seconds that a job waits for storage that fails (a full disk, a lost server); 0 to 86400, default 60."
+    ),
     "GRISTMILL_PYTHONS": "Folders or interpreters (separated as in PATH) searched first for a Python version.",
 }
 
 #: Seconds without a sign of life after which an instance's leases are given to others.
 DEFAULT_LEASE_SECONDS: Final = 15.0
+
+#: Seconds that a job which runs waits for storage to be mended, before it fails.
+DEFAULT_STORAGE_PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,8 @@ class ProcessSettings:
     #: None: the system's temporary folder.
     scratch: Path | None
     lease_seconds: float
+    #: How long storage that fails is waited for.
+    storage_patience: float
     node_name: str
     #: Folders or interpreters searched first for a Python version.
     pythons: tuple[str, ...]
@@ -59,6 +67,9 @@ class ProcessSettings:
             cache=Path(given.get("GRISTMILL_CACHE") or _default_cache(given)).expanduser(),
             scratch=Path(scratch).expanduser() if scratch else None,
             lease_seconds=_seconds(given, "GRISTMILL_LEASE_SECONDS", DEFAULT_LEASE_SECONDS, 2, 600),
+            storage_patience=_seconds(
+                given, "GRISTMILL_STORAGE_PATIENCE_SECONDS", DEFAULT_STORAGE_PATIENCE_SECONDS, 0, 86400
+            ),
             node_name=given.get("GRISTMILL_NODE_NAME") or os.uname().nodename,
             pythons=tuple(part for part in pythons.split(os.pathsep) if part),
             environment=given,

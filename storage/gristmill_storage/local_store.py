@@ -166,8 +166,11 @@ def _walk(root: bytes, folder: bytes, *, recursive: bool) -> Iterator[Entry]:
             if recursive:
                 yield from _walk(root, path, recursive=True)
             continue
-        with suppress(FileNotFoundError):
-            yield Entry(path=os.fsdecode(path), size=os.stat(root + path).st_size)  # noqa: PTH116 - bytes, and fast
+        size = -1
+        with suppress(NotFound), _reading(os.fsdecode(root + path)):
+            size = os.stat(root + path).st_size  # noqa: PTH116 - bytes, and fast
+        if size >= 0:
+            yield Entry(path=os.fsdecode(path), size=size)
 
 
 def _names(folder: bytes) -> list[bytes]:
