@@ -37,7 +37,7 @@ SEALED: Final = struct.Struct("<QQQQII")
 #: The fields of a block in the index, in order.
 FIELDS: Final = (
     "mini_batch", "attempt", "items", "succeeded", "failed", "rows", "seconds", "encoding", "columns",
-    "start", "size", "crc", "errors_start", "errors_size", "errors_crc", "files", "pieces",
+    "start", "size", "crc", "errors_start", "errors_size", "errors_crc", "files", "pieces", "runs",
 )  # fmt: skip
 
 
@@ -81,6 +81,8 @@ class Block:
     #: Where items were scored apart: the pieces in order, which together have the block's items, rows and bytes; each
     #: has its rows whole in the block's encoding (an Arrow stream of its own). Empty: the block is of one piece.
     pieces: tuple[Piece, ...] = ()
+    #: How often run() was called for the attempt: more than once where items were scored apart.
+    runs: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ def index_bytes(blocks: list[Block], places: list[Place], rows_end: int) -> byte
         lines.append((
             block.mini_batch, block.attempt, block.items, block.succeeded, block.failed, block.rows,
             round(block.seconds, 6), block.encoding, number, place.start, place.size, place.crc,
-            rows_end + place.errors_start, place.errors_size, place.errors_crc, block.files, pieces,
+            rows_end + place.errors_start, place.errors_size, place.errors_crc, block.files, pieces, block.runs,
         ))  # fmt: skip
     return json.dumps({"fields": FIELDS, "columns": list(columns), "blocks": lines}, separators=(",", ":")).encode(
         "ascii"
@@ -186,4 +188,5 @@ def block_of(line: list[Any], columns: list[tuple[str, ...]]) -> Block:
             Piece(items=items, succeeded=good, rows=rows, size=size, columns=None if at is None else columns[at])
             for items, good, rows, size, at in line[16]
         ),
+        runs=line[17],
     )

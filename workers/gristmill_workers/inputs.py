@@ -6,7 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -31,10 +31,16 @@ class Inputs(Protocol):
         """Begin to make mini-batches ready."""
 
     def ready(self, waiting: deque[Work]) -> list[Failed]:
-        """Move the mini-batches that became ready to `waiting`, in order; return those that cannot be had."""
+        """Move the mini-batches that became ready to `waiting`, in order; return those that cannot be had.
+
+        Those that are to be alone, which others wait for, go to its left.
+        """
 
     def done(self, work: Work) -> None:
         """Free what a mini-batch holds: its attempt has ended."""
+
+    def give_up(self) -> list[Work]:
+        """Forget the mini-batches that are not ready yet; return them."""
 
     @property
     def pending(self) -> int:
@@ -58,9 +64,16 @@ class LocalInputs:
 
     def ready(self, waiting: deque[Work]) -> list[Failed]:
         """Hand them on."""
-        waiting.extend(self._works)
+        for work in self._works:
+            _queue(work, waiting)
         self._works.clear()
         return []
+
+    def give_up(self) -> list[Work]:
+        """Return them."""
+        works = list(self._works)
+        self._works.clear()
+        return works
 
     def done(self, work: Work) -> None:
         """Do nothing: the user's files stay."""
@@ -74,8 +87,20 @@ class LocalInputs:
         """Do nothing."""
 
 
+@dataclass
+class _Copy:
+    """An item's copy, or the fetching of it, and how many mini-batches, pieces and copies of such want it."""
+
+    future: Future[Path]
+    wanted: int = 0
+
+    @property
+    def failed(self) -> bool:
+        return self.future.done() and (self.future.cancelled() or self.future.exception() is not None)
+
+
 class FetchedInputs:
-    """Items of a remote store, copied to a folder of this instance and removed when they are scored."""
+    """Items of a remote store, copied to a folder of this instance and removed when nothing there needs them."""
 
     def __init__(self, given: Input, folder: Path) -> None:
         """Take the input and the folder that it is copied to."""
@@ -84,11 +109,25 @@ class FetchedInputs:
         self._store = input_store(given)
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
         self._fetching: deque[tuple[Work, list[Future[Path]]]] = deque()
+        self._copies: dict[str, _Copy] = {}
 
     def want(self, works: Iterable[Work]) -> None:
-        """Begin to fetch."""
+        """Begin to fetch what is not there."""
         for work in works:
-            self._fetching.append((work, [self._pool.submit(self._fetch, item) for item in work.items]))
+            fetching = (work, [self._claim(item) for item in work.items])
+            if work.alone:
+                self._fetching.appendleft(fetching)
+            else:
+                self._fetching.append(fetching)
+
+    def _claim(self, item: str) -> Future[Path]:
+        copy = self._copies.get(item)
+        if copy is None:
+            copy = self._copies[item] = _Copy(self._pool.submit(self._fetch, item))
+        elif copy.failed:
+            copy.future = self._pool.submit(self._fetch, item)
+        copy.wanted += 1
+        return copy.future
 
     def _fetch(self, item: str) -> Path:
         return fetch(self._store, item, self._folder)
@@ -100,18 +139,32 @@ class FetchedInputs:
             work, futures = self._fetching.popleft()
             error = next((future.exception() for future in futures if future.exception() is not None), None)
             if error is None:
-                waiting.append(_placed(work))
+                _queue(_placed(work), waiting)
                 continue
-            self.done(work)
             message = error.message if isinstance(error, GristmillError) else repr(error)
             failed.append(Failed(work=work, category=Category.FETCH, message=message))
         return failed
 
     def done(self, work: Work) -> None:
-        """Remove a mini-batch's copies."""
+        """Remove the copies of a mini-batch that no other needs."""
         for item in work.items:
-            with contextlib.suppress(OSError):
-                contained(self._folder, item).unlink()
+            copy = self._copies.get(item)
+            if copy is None:
+                continue
+            copy.wanted -= 1
+            if not copy.wanted:
+                del self._copies[item]
+                copy.future.cancel()
+                with contextlib.suppress(OSError):
+                    contained(self._folder, item).unlink()
+
+    def give_up(self) -> list[Work]:
+        """Stop fetching; return what is not there yet."""
+        works = [work for work, _ in self._fetching]
+        self._fetching.clear()
+        for work in works:
+            self.done(work)
+        return works
 
     @property
     def pending(self) -> int:
@@ -121,6 +174,13 @@ class FetchedInputs:
     def close(self) -> None:
         """Give up what is under way."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _queue(work: Work, waiting: deque[Work]) -> None:
+    if work.alone:
+        waiting.appendleft(work)
+    else:
+        waiting.append(work)
 
 
 def _placed(work: Work) -> Work:

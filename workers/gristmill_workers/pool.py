@@ -11,7 +11,7 @@ import contextlib
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -53,6 +53,12 @@ class _Place:
     #: What it was given and has not answered, in order.
     held: deque[Work] = field(default_factory=deque)
 
+    def takes(self, limit: int, work: Work) -> bool:
+        """Whether the scorer is to be given more, when it may hold `limit` mini-batches already."""
+        if not self.ready or self.process.blocked:
+            return False
+        return not self.held or (len(self.held) <= limit and not work.alone and not self.held[0].alone)
+
 
 class Pool:
     """A fixed number of places for scorers. Not thread-safe: one loop owns it."""
@@ -91,16 +97,29 @@ class Pool:
         """How many mini-batches the scorers have been given and not answered."""
         return sum(len(place.held) for place in self._places)
 
+    @property
+    def works(self) -> Iterator[Work]:
+        """What the scorers have been given and not answered."""
+        return (work for place in self._places for work in place.held)
+
+    @property
+    def free(self) -> int:
+        """How many scorers have nothing to do."""
+        return sum(place.ready and not place.held for place in self._places)
+
     def dispatch(self, waiting: deque[Work]) -> None:
-        """Give the scorers what they can take of `waiting`, from its left."""
+        """Give the scorers what they can take of `waiting`, from its left.
+
+        What is to be alone goes to a free scorer, and nothing is queued behind it.
+        """
         frame = self._frame_size(len(waiting))
         depth = 1 if self.pace is None or self.pace > ALONE_SECONDS else 2
         for _ in range(depth):
             for place in sorted(self._places, key=lambda place: len(place.held)):
                 if not waiting:
                     return
-                if place.ready and len(place.held) <= (depth - 1) * frame and not place.process.blocked:
-                    self._give(place, [waiting.popleft() for _ in range(min(frame, len(waiting)))])
+                if place.takes((depth - 1) * frame, waiting[0]):
+                    self._give(place, list(_frame(waiting, frame)))
 
     def _frame_size(self, waiting: int) -> int:
         if self.pace is None:
@@ -170,7 +189,8 @@ class Pool:
             length = 0 if "spool" in result else result["bytes"]
             events.append(Scored(work=work, result=result, data=payload[start : start + length]))
             start += length
-            self._measure(result["seconds"])
+            if work.piece is None:
+                self._measure(result["seconds"])
             self.idle_deaths = 0
         return events
 
@@ -237,9 +257,15 @@ class Pool:
         return place
 
     def stop(self) -> None:
-        """Let idle scorers run shutdown() and leave; kill those that take too long."""
+        """Let idle scorers run shutdown() and leave; kill those that take too long, and those that are at work at once.
+
+        What is still scored when a job is over is the loser of two attempts.
+        """
         for place in self._places:
-            place.process.send({"type": "stop"})
+            if place.held:
+                place.process.kill()
+            else:
+                place.process.send({"type": "stop"})
         deadline = time.monotonic() + LEAVE_SECONDS
         for place in list(self._places):
             place.process.close(max(0.0, deadline - time.monotonic()))
@@ -256,3 +282,12 @@ class Pool:
     def _forget(self) -> None:
         self._places.clear()
         self._selector.close()
+
+
+def _frame(waiting: deque[Work], limit: int) -> Iterator[Work]:
+    """Take from the left what one frame holds."""
+    yield (first := waiting.popleft())
+    for _ in range(0 if first.alone else min(limit - 1, len(waiting))):
+        if waiting[0].alone:
+            return
+        yield waiting.popleft()

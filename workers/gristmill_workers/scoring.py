@@ -21,22 +21,17 @@ from gristmill.settings import ProcessSettings
 from gristmill.spec import Job
 from gristmill.states import Category
 from gristmill_storage.files import Store
-from gristmill_storage.ledger import Commit, Entry, Lease, Ledger, Wait
-from gristmill_storage.manifest import ManifestReader
+from gristmill_storage.ledger import Commit, Entry, Ledger
 from gristmill_workers.collector import Collector, Committer
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import Inputs, LocalInputs
 from gristmill_workers.job_logs import JobLogs
+from gristmill_workers.leasing import Leased, Leasing
 from gristmill_workers.pool import Pool
 from gristmill_workers.preparation import Launcher
-from gristmill_workers.verdict import Outcome, Retry, judge, lost
+from gristmill_workers.salvage import Salvage
+from gristmill_workers.verdict import Halve, Outcome, Retry, judge, lost
 from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
-
-#: Seconds of work that an instance holds leased.
-LEASE_SECONDS: Final = 0.5
-
-#: Mini-batches that an instance holds leased at most.
-LEASE_LIMIT: Final = 8192
 
 #: Items that are fetched ahead of the scorers, where inputs are fetched.
 FETCH_AHEAD: Final = 64
@@ -100,20 +95,26 @@ class Scoring:
         self._logs = logs
         self._log: logging.Logger = logs.system
         self._attempts = settings.retry_settings.attempts
-        self._scorers = settings.max_concurrency_per_instance
+        self._isolate = settings.isolate_failures
         self._launcher = launcher
+        self._salvage = Salvage(launcher.staging)
         self._pool = Pool(
             launcher,
-            self._scorers,
+            settings.max_concurrency_per_instance,
             run_seconds=settings.retry_settings.timeout,
             init_seconds=settings.init_seconds,
         )
-        self._manifest = ManifestReader(assignment.folder)
+        self._leasing = Leasing(
+            assignment.ledger,
+            job=self._job,
+            instance=instance,
+            folder=assignment.folder,
+            scorers=settings.max_concurrency_per_instance,
+            ahead=None if isinstance(inputs, LocalInputs) else FETCH_AHEAD // settings.mini_batch_size,
+        )
         self._collector = Collector(assignment.folder, epoch=epoch, instance=instance)
         self._committer = Committer(self._commit)
         self._waiting: deque[Work] = deque()
-        self._ask_again = 0.0
-        self._state = "open"
         self._init_failures = 0
         self._ready_at: float | None = None
         self._leaving: float | None = None
@@ -129,10 +130,20 @@ class Scoring:
         finally:
             self._end(gently=finished and self._state == "scored")
 
+    @property
+    def _state(self) -> str:
+        """The job's state: what is heard first counts."""
+        return self._leasing.state if self._leasing.state != "open" else self._heartbeat.state
+
     def _over(self) -> bool:
-        if self._leaving is not None and (self._idle or time.monotonic() > self._leaving):
+        if self._leaving is not None and (self._finished or time.monotonic() > self._leaving):
             return True
         return self._state != "open"
+
+    @property
+    def _finished(self) -> bool:
+        """Whether nothing is scored that is waited for when the node leaves: pieces of what was given back are not."""
+        return not any(work.piece is None for work in self._pool.works)
 
     @property
     def _idle(self) -> bool:
@@ -148,6 +159,8 @@ class Scoring:
         for event in self._pool.poll(self._patience()):
             self._react(event)
         self._take_back()
+        if self._leaving is not None:
+            self._give_back()
         if self._collector.due or (self._idle and not self._collector.empty):
             self._flush()
 
@@ -170,53 +183,25 @@ class Scoring:
             raise InitFailed(
                 f"scorers die between mini-batches: {self._pool.idle_deaths} in a row; see logs/user/stderr"
             )
-        if self._heartbeat.state != "open":
-            self._state = self._heartbeat.state
         if self._assignment.drain.is_set() and self._leaving is None:
             self._leaving = time.monotonic() + GRACE_SECONDS
+            self._log.info("the node leaves")
             self._give_back()
 
     def _lease(self) -> None:
         """Lease more mini-batches when too few are held for the scorers to stay busy."""
-        if self._leaving is not None or not self._pool.ready or time.monotonic() < self._ask_again:
+        if self._leaving is not None or not self._pool.ready:
             return
-        target = self._target()
-        held = len(self._waiting) + self._pool.held + self._inputs.pending
-        if held > target // 2 and held >= self._scorers:
-            return
-        answer = self._ledger.lease(self._job, instance=self._instance, limit=max(1, target - held))
-        if isinstance(answer, Lease):
-            self._take(answer)
-        elif isinstance(answer, Wait):
-            self._ask_again = time.monotonic() + answer.seconds
-        else:
-            self._state = answer.state
+        leased = self._leasing.more(len(self._waiting) + self._pool.held + self._inputs.pending, self._pool.pace)
+        if leased is not None:
+            self._take(leased)
 
-    def _target(self) -> int:
-        """Return how many mini-batches are to be held: half a second of work, and what is to be fetched ahead."""
-        pace = self._pool.pace
-        target = self._scorers if pace is None else max(self._scorers, int(self._scorers * LEASE_SECONDS / pace))
-        if not isinstance(self._inputs, LocalInputs):
-            size = self._assignment.job.deployment.settings.mini_batch_size
-            target = max(target, 2 * self._scorers + FETCH_AHEAD // size)
-        return min(LEASE_LIMIT, target)
-
-    def _take(self, lease: Lease) -> None:
-        works = [
-            Work(
-                number=mini_batch.number,
-                attempt=lease.attempts + 1,
-                token=lease.token,
-                items=mini_batch.items,
-                size=mini_batch.size,
-            )
-            for mini_batch in self._manifest.chunk(lease.chunk).mini_batches(lease.first, lease.last)
-        ]
-        if lease.losses < LOSS_LIMIT:
-            self._inputs.want(works)
+    def _take(self, leased: Leased) -> None:
+        if leased.losses < LOSS_LIMIT:
+            self._inputs.want(leased.works)
             return
-        for work in works:
-            message = f"the instance that scored it was lost {lease.losses} times"
+        for work in leased.works:
+            message = f"the instance that scored it was lost {leased.losses} times"
             self._keep(work, lost(work, Category.LOST, message))
 
     def _react(self, event: Event) -> None:
@@ -246,33 +231,55 @@ class Scoring:
 
     def _judge(self, event: Scored | Failed) -> None:
         work = event.work
-        verdict = judge(event, attempts=self._attempts)
-        self._inputs.done(work)
+        if work.piece is not None:
+            self._judge_piece(event)
+            return
+        verdict = judge(event, attempts=self._attempts, isolate=self._isolate)
         if isinstance(verdict, Outcome):
-            for error in verdict.block.errors[:1]:
-                self._note(work, error["category"], error["message"], error["traceback"])
+            self._inputs.done(work)
+            self._note_outcome(work, verdict)
             self._keep(work, verdict, event)
             return
         self._note(work, verdict.category, verdict.message, verdict.traceback)
         self._drop(event)
-        self._retry(work, verdict)
+        if isinstance(verdict, Halve) and self._leaving is None:
+            self._inputs.want(self._salvage.begin(work, verdict))  # what it has fetched stays until all is decided
+            return
+        self._inputs.done(work)
+        if isinstance(verdict, Retry):
+            self._retry(work, verdict)
+        else:
+            self._leasing.give_back([work])
+
+    def _judge_piece(self, event: Scored | Failed) -> None:
+        """Take the answer to a piece of a mini-batch; keep the mini-batch when it was the last."""
+        self._inputs.done(event.work)
+        step = self._salvage.take(event)
+        if step is None:
+            return
+        if isinstance(step.verdict, Outcome):
+            self._note_outcome(event.work, step.verdict)
+        self._inputs.want(step.pieces)
+        if step.result is not None:
+            self._inputs.done(step.work)
+            block, result = step.result.block, step.result
+            self._log.info(
+                "mini-batch %d: scored apart in %d runs, %d of %d items failed",
+                block.mini_batch, block.runs, block.failed, block.items,
+            )  # fmt: skip
+            self._collector.add(step.work.token, block, result.data, result.spool, result.files)
+
+    def _note_outcome(self, work: Work, outcome: Outcome) -> None:
+        for error in outcome.block.errors[:1]:
+            self._note(work, error["category"], error["message"], error["traceback"])
 
     def _note(self, work: Work, category: str, message: str, traceback: str) -> None:
         self._logs.script_error(work.number, work.attempt, category, message, traceback)
         self._log.warning("mini-batch %d, attempt %d: %s: %s", work.number, work.attempt, category, message)
 
     def _retry(self, work: Work, verdict: Retry) -> None:
-        held = self._ledger.fail(
-            self._job,
-            instance=self._instance,
-            token=work.token,
-            mini_batch=work.number,
-            category=verdict.category,
-            delay=verdict.delay,
-        )
-        if not held:
+        if not self._leasing.fail(work, verdict):
             self._log.info("mini-batch %d is no longer held under %s", work.number, work.token)
-        self._ask_again = 0.0
 
     def _keep(self, work: Work, outcome: Outcome, event: Scored | Failed | None = None) -> None:
         """Put an outcome into the part that is being written."""
@@ -291,7 +298,7 @@ class Scoring:
 
     def _files_of(self, work: Work) -> Path:
         """Return where the files lie that a script wrote in an attempt."""
-        return self._launcher.staging / f"{work.number}-{work.attempt}"
+        return self._launcher.staging / work.label
 
     def _flush(self) -> None:
         draft = self._collector.take()
@@ -301,18 +308,16 @@ class Scoring:
     def _commit(self, part: str, entries: list[Entry]) -> Commit:
         """Tell the ledger of a durable part; runs in the committer's thread."""
         answer = self._ledger.commit(self._job, instance=self._instance, part=part, entries=entries)
-        self._ask_again = 0.0
+        self._leasing.soon()
         return answer
 
     def _give_back(self) -> None:
-        """Return what was leased and not handed to a scorer."""
-        self._log.info("the node leaves: %d mini-batches are given back", len(self._waiting))
-        by_token: dict[str, list[tuple[int, int]]] = {}
-        for work in self._waiting:
-            by_token.setdefault(work.token, []).append((work.number, work.number))
+        """Return what was leased and not handed to a scorer, and what is being isolated."""
+        waiting = [work for work in (*self._waiting, *self._inputs.give_up()) if work.piece is None]
         self._waiting.clear()
-        for token, ranges in by_token.items():
-            self._ledger.give_back(self._job, instance=self._instance, token=token, ranges=ranges)
+        if works := [*waiting, *self._salvage.give_up()]:
+            self._log.info("%d mini-batches are given back", len(works))
+            self._leasing.give_back(works)
 
     def _end(self, *, gently: bool) -> None:
         """End the scorers, keep what they finished, whatever happened."""

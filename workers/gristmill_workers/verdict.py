@@ -32,26 +32,56 @@ class Retry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Halve:
+    """The attempt was the last, and not every item need be to blame: each half is to be scored by itself."""
+
+    category: str
+    #: What went wrong, for the log, and for items that are not scored by themselves after all.
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """The attempt was the last: what it gave, or the errors in its place, stands in the output."""
 
     block: Block
 
 
-def judge(event: Scored | Failed, *, attempts: int) -> Retry | Outcome:
-    """Return what becomes of an attempt, when a mini-batch is tried `attempts` times in all."""
+def judge(event: Scored | Failed, *, attempts: int, isolate: bool = False) -> Retry | Halve | Outcome:
+    """Return what becomes of an attempt.
+
+    Args:
+        event: How it ended.
+        attempts: How often a mini-batch is tried in all. A copy's failure is never the last: the other attempt decides.
+        isolate: Whether several items are scored apart when the last attempt does not tell which of them are bad.
+
+    """
     errors = _errors(event)
-    if errors and event.work.attempt < attempts and not all(error.get("final") for error in errors):
-        worst = next(error for error in errors if not error.get("final"))
-        return Retry(
-            category=str(worst["category"]),
-            delay=min(LONGEST_DELAY, FIRST_DELAY * 2 ** (event.work.attempt - 1)),
-            message=str(worst["message"]),
-            traceback=str(worst.get("traceback", "")),
-        )
+    passing = next((error for error in errors if not error.get("final")), None)
+    if passing is not None and (event.work.attempt < attempts or event.work.copy is not None):
+        delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (event.work.attempt - 1))
+        return Retry(delay=delay, **_words(passing))
+    return settle(event, isolate=isolate)
+
+
+def settle(event: Scored | Failed, *, isolate: bool) -> Halve | Outcome:
+    """Return what becomes of an attempt after which none follows; `isolate` as for `judge`."""
+    errors = _errors(event)
+    shared = next((error for error in errors if not error.get("final") and not error.get("alone")), None)
+    if isolate and shared is not None and len(event.work.items) > 1:
+        return Halve(**_words(shared))
     if isinstance(event, Scored) and event.result["outcome"] == "done":
         return Outcome(block=_done(event, errors))
     return Outcome(block=_lost(event.work, errors, _seconds(event)))
+
+
+def _words(error: dict[str, Any]) -> dict[str, str]:
+    return {
+        "category": str(error["category"]),
+        "message": str(error["message"]),
+        "traceback": str(error.get("traceback", "")),
+    }
 
 
 def lost(work: Work, category: Category, message: str) -> Outcome:
@@ -115,13 +145,14 @@ def _lost(work: Work, errors: list[dict[str, Any]], seconds: float) -> Block:
 
 
 def _record(work: Work, error: dict[str, Any]) -> dict[str, Any]:
+    file = work.items[0] if len(work.items) == 1 else error.get("file")
     record = error_record(
         work,
-        file=error.get("file"),
+        file=file,
         category=error["category"],
         message=str(error["message"]),
         traceback=str(error.get("traceback", ""))[-TRACEBACK_LIMIT:],
     )
-    if error.get("file") is None:
+    if file is None:
         record["items"] = list(work.items)
     return record

@@ -24,10 +24,29 @@ class Work:
     size: int = 0
     #: Where the items lie below the root on this machine, where that is not by their names.
     places: tuple[str, ...] | None = None
+    #: Set where these are only some of its items, scored apart: the place of the first one, and that after the last.
+    piece: tuple[int, int] | None = None
+    #: Set where the same mini-batch has another attempt at the same time: its number among the instance's copies.
+    copy: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What names the files of this attempt; no other that the instance holds has the same."""
+        piece = "" if self.piece is None else f"-p{self.piece[0]}-{self.piece[1]}"
+        copy = "" if self.copy is None else f"-c{self.copy}"
+        return f"{self.number}-{self.attempt}{copy}{piece}"
+
+    @property
+    def alone(self) -> bool:
+        """Whether a scorer is to hold nothing beside it: another piece or copy would bear the same number."""
+        return self.piece is not None or self.copy is not None
 
     def command(self) -> dict[str, Any]:
         """Return it as it stands in a `run` frame."""
-        return {"n": self.number, "attempt": self.attempt, "items": self.places or self.items}
+        command: dict[str, Any] = {"n": self.number, "attempt": self.attempt, "items": self.places or self.items}
+        if self.alone:
+            command["label"] = self.label
+        return command
 
     def item(self, place: str) -> str:
         """Return the name of the item that a scorer knows by a place."""

@@ -95,6 +95,7 @@ def test_an_item_that_cannot_be_fetched_fails_its_mini_batch_alone(tmp_path: Pat
     assert (failed.work.number, failed.category) == (0, Category.FETCH)
     assert "s3://box/missing" in failed.message
     assert [one.number for one in waiting] == [1]
+    inputs.done(failed.work)
     assert not (tmp_path / "a").exists()
     inputs.close()
 

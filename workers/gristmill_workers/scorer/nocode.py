@@ -88,7 +88,7 @@ class NoCodeScorer:
                 yield self._parts.to_output(frame, range(first, first + len(frame)), item)
                 first += len(frame)
         except ItemFailed as failure:
-            scored.errors.append(failure.about(item, path))
+            scored.errors.append({**failure.about(item, path), "alone": True})
         finally:
             spool.close()
 

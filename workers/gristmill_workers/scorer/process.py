@@ -33,6 +33,7 @@ ATEXIT_SECONDS = 5.0
 def live(in_fd: int, out_fd: int, progress_fd: int, bare: Collection[str]) -> None:
     """Live a scorer's life over the given descriptors; does not return."""
     surroundings.die_with_parent()
+    surroundings.die_first()
     progress = Progress(progress_fd)
     os.close(progress_fd)
     in_fd, out_fd = surroundings.move_high(in_fd), surroundings.move_high(out_fd)
@@ -154,11 +155,12 @@ class Scorer:
         number, attempt, items = batch["n"], batch["attempt"], batch["items"]
         work = _Attempt(number, attempt, len(items))
         self._around.restore()
-        sink = Sink(f"{self._spool}{number}-{attempt}.rows")
+        label = batch.get("label") or f"{number}-{attempt}"
+        sink = Sink(f"{self._spool}{label}.rows")
         began = perf_counter()
         try:
             scored = self._scoring.score(number, items, sink)
-            files = self._files.take(number, attempt)
+            files = self._files.take(label)
             payload, spool = sink.finish()
         except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt: the user's, all of them
             seconds = perf_counter() - began

@@ -6,7 +6,7 @@ payload of raw bytes.
 Node to scorer:
     start    the first frame; everything the scorer must know (see `start.py`)
     run      `batches`: [{"n": mini-batch number, "attempt": 1.., "items": [path relative to the input's root, ...]},
-             ...], each of which is one call of the user's run()
+             ...], each of which is one call of the user's run(); a "label" names its files in place of <n>-<attempt>
     stop     finish: call shutdown(), answer `stopped`, leave with exit code 0. The end of the pipe means the same.
 Scorer to node:
     ready    init() is done: `init_seconds`, `python` ("3.8.18"), `versions` {"pandas": "2.0.3", ...} of what is loaded
@@ -17,12 +17,13 @@ Scorer to node:
 A result: {"n", "attempt", "outcome": "done" | "failed", "items", "succeeded", "rows", "seconds",
            "bytes": length of its rows in the payload, "columns": [name, ...] or null,
            "encoding": "text" | "csv" | "jsonl" | "arrow" | "none", "errors": [error, ...],
-           "files": [path relative to `staging_dir`/<n>-<attempt>, ...],
+           "files": [path relative to `staging_dir`/<label>, ...],
            "spool": path of a file with the rows, in place of bytes in the payload; only there when they are many}
 `bytes` is the length of the spool's file then, and counts nothing in the payload; the node deletes the file.
 `done`: run() returned something usable; items lost on the way stand in `errors`, then `succeeded` is below `items`.
 `failed`: the attempt gave nothing; `errors` holds the one error, whose `final` says that another would end the same.
-An error: {"file": item or null, "category", "message", "traceback", "final": bool}.
+An error: {"file": item or null, "category", "message", "traceback", "final": bool, "alone": bool}; `alone`, which may
+be missing: its item was tried by itself, so that to score it apart from the others would tell no more.
 
 The progress memory (`Progress`) tells which mini-batch the scorer is in and since when, without a message.
 """

@@ -31,6 +31,10 @@ HIGH = 100
 #: prctl's code for "send me this signal when my parent ends".
 _PR_SET_PDEATHSIG = 1
 
+#: How readily the system's out-of-memory killer is to take a scorer: -1000 never, 1000 first of all.
+_OOM_SCORE = 800
+_OOM_FILE = "/proc/self/oom_score_adj"
+
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -51,6 +55,14 @@ def die_with_parent() -> None:
     if sys.platform == "linux" and ctypes is not None:
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def die_first() -> None:
+    """Have the system end this process, and not the node or the server, when memory runs out; best effort, on Linux."""
+    with contextlib.suppress(OSError, ValueError), open(_OOM_FILE, "r+") as score:  # noqa: PTH123
+        if int(score.read()) < _OOM_SCORE:
+            score.seek(0)
+            score.write(str(_OOM_SCORE))
 
 
 def log_to_stderr(level: str) -> None:

@@ -52,11 +52,11 @@ class WrittenFiles:
                 some,
             )
 
-    def take(self, mini_batch: int, attempt: int) -> list[str]:
-        """Move the files of a finished attempt to its folder; return their paths relative to it."""
+    def take(self, label: str) -> list[str]:
+        """Move the files of a finished attempt to its folder `label`; return their paths relative to it."""
         if not self._any():
             return []
-        return self._move(set(self._found()) - self._own, f"{mini_batch}-{attempt}")
+        return self._move(set(self._found()) - self._own, label)
 
     def discard(self) -> None:
         """Delete the files of a failed attempt."""

@@ -63,6 +63,7 @@ def test_another_kind_of_file_is_a_failed_item_in_azures_words(bench):
         "message": f"Error processing input file: '{path}'. File type 'avro' is not supported",
         "traceback": "",
         "final": True,
+        "alone": True,
     }
     assert outcome.errors[1]["message"].endswith("File type '' is not supported")
     assert (outcome.succeeded, len(outcome.frame)) == (1, 1)

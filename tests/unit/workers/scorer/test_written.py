@@ -18,7 +18,7 @@ def files(tmp_path: Path) -> WrittenFiles:
 def test_a_folder_that_is_gone_holds_nothing(tmp_path: Path, files: WrittenFiles) -> None:
     (tmp_path / "out").rmdir()
 
-    assert files.take(1, 1) == files.take_last() == []
+    assert files.take("1-1") == files.take_last() == []
     files.discard()
 
 
@@ -31,7 +31,7 @@ def test_files_of_init_stay_until_the_end(
     files.discard()
 
     assert "long.log" in caplog.text
-    assert files.take(1, 1) == []
+    assert files.take("1-1") == []
     assert files.take_last() == ["long.log"]
     assert [path.name for path in (tmp_path / "staging").rglob("*")] == ["stop", "long.log"]
 
@@ -45,7 +45,7 @@ def test_another_file_system_is_reached_by_copying(
     monkeypatch.setattr(os, "replace", other_device)
     (tmp_path / "out" / "a").write_text("x")
 
-    assert files.take(1, 2) == ["a"]
+    assert files.take("1-2") == ["a"]
     assert (tmp_path / "staging" / "1-2" / "a").read_text() == "x"
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -60,14 +60,14 @@ def test_a_file_that_cannot_be_moved_is_an_error(
     (tmp_path / "out" / "a").touch()
 
     with pytest.raises(OSError, match="No space left"):
-        files.take(1, 1)
+        files.take("1-1")
 
 
 def test_pipes_and_links_are_left_out(tmp_path: Path, files: WrittenFiles, caplog: pytest.LogCaptureFixture) -> None:
     os.mkfifo(tmp_path / "out" / "pipe")
     (tmp_path / "out" / "folder").symlink_to("/")
 
-    assert files.take(1, 1) == files.take(2, 1) == []
+    assert files.take("1-1") == files.take("2-1") == []
     assert [record.getMessage().split()[1] for record in caplog.records] == ["folder", "pipe"] or len(
         caplog.records
     ) == 2
@@ -75,8 +75,8 @@ def test_pipes_and_links_are_left_out(tmp_path: Path, files: WrittenFiles, caplo
 
 def test_a_change_in_a_folder_that_has_long_been_quiet_is_seen(tmp_path: Path, files: WrittenFiles) -> None:
     os.utime(tmp_path / "out", (1, 1))
-    assert files.take(1, 1) == []
+    assert files.take("1-1") == []
     (tmp_path / "out" / "a").touch()
 
-    assert files.take(2, 1) == ["a"]
-    assert files.take(3, 1) == []
+    assert files.take("2-1") == ["a"]
+    assert files.take("3-1") == []

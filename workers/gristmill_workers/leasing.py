@@ -1,0 +1,107 @@
+"""What an instance leases: as much as keeps its scorers at work for half a second, and what it gives back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from gristmill_storage.files import Store
+from gristmill_storage.ledger import Lease, Ledger, Wait
+from gristmill_storage.manifest import ManifestReader
+from gristmill_workers.verdict import Retry
+from gristmill_workers.work import Work
+
+#: Seconds of work that an instance holds leased.
+LEASE_SECONDS: Final = 0.5
+
+#: Mini-batches that an instance holds leased at most.
+LEASE_LIMIT: Final = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leased:
+    """Mini-batches under one lease."""
+
+    works: list[Work]
+    #: How often they were lost with their instance before.
+    losses: int
+
+
+class Leasing:
+    """Leases for one instance, fails and gives back; not for several threads at once, but for `soon`."""
+
+    def __init__(
+        self, ledger: Ledger, *, job: str, instance: str, folder: Store, scorers: int, ahead: int | None
+    ) -> None:
+        """Take whose leases these are, in which ledger; `ahead` mini-batches are to be fetched, where any are."""
+        self._ledger = ledger
+        self._job = job
+        self._instance = instance
+        self._manifest = ManifestReader(folder)
+        self._scorers = scorers
+        self._ahead = ahead
+        self._ask_again = 0.0
+        #: The job's state, as last heard here.
+        self.state = "open"
+
+    def soon(self) -> None:
+        """Ask without delay the next time: something has changed."""
+        self._ask_again = 0.0
+
+    def more(self, held: int, pace: float | None) -> Leased | None:
+        """Lease more mini-batches when those held are too few for scorers of that pace to stay busy."""
+        if time.monotonic() < self._ask_again:
+            return None
+        target = self._target(pace)
+        if held > target // 2 and held >= self._scorers:
+            return None
+        answer = self._ledger.lease(self._job, instance=self._instance, limit=max(1, target - held))
+        if isinstance(answer, Lease):
+            return Leased(works=self._works(answer), losses=answer.losses)
+        if isinstance(answer, Wait):
+            self._ask_again = time.monotonic() + answer.seconds
+        else:
+            self.state = answer.state
+        return None
+
+    def _target(self, pace: float | None) -> int:
+        """Return how many mini-batches are to be held: half a second of work, and what is to be fetched ahead."""
+        target = self._scorers if pace is None else max(self._scorers, int(self._scorers * LEASE_SECONDS / pace))
+        if self._ahead is not None:
+            target = max(target, 2 * self._scorers + self._ahead)
+        return min(LEASE_LIMIT, target)
+
+    def _works(self, lease: Lease) -> list[Work]:
+        return [
+            Work(
+                number=mini_batch.number,
+                attempt=lease.attempts + 1,
+                token=lease.token,
+                items=mini_batch.items,
+                size=mini_batch.size,
+            )
+            for mini_batch in self._manifest.chunk(lease.chunk).mini_batches(lease.first, lease.last)
+        ]
+
+    def fail(self, work: Work, verdict: Retry) -> bool:
+        """Say that an attempt has failed and another is due; False: the mini-batch was not held any more."""
+        held = self._ledger.fail(
+            self._job,
+            instance=self._instance,
+            token=work.token,
+            mini_batch=work.number,
+            category=verdict.category,
+            delay=verdict.delay,
+        )
+        self.soon()
+        return held
+
+    def give_back(self, works: Iterable[Work]) -> None:
+        """Return mini-batches as they were leased."""
+        by_token: dict[str, list[tuple[int, int]]] = {}
+        for work in works:
+            by_token.setdefault(work.token, []).append((work.number, work.number))
+        for token, ranges in by_token.items():
+            self._ledger.give_back(self._job, instance=self._instance, token=token, ranges=ranges)
