@@ -144,7 +144,11 @@ class Job:
 
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        told = len(self._session.notes)
         while not self._session.wait(_TICK_SECONDS):
+            for note in self._session.notes[told:]:
+                display.note(note)
+                told += 1
             display.show(self.status, self.detail, self.progress)
             if (until is not None and until()) or (deadline is not None and time.monotonic() >= deadline):
                 return False

@@ -41,6 +41,10 @@ class LiveDisplay:
         """Draw anew."""
         self._live.update(self.render(status, detail, progress))
 
+    def note(self, text: str) -> None:
+        """Write it above the picture."""
+        self._live.console.print(Text(f"{self._job}: {text}"))
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:

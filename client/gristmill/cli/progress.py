@@ -23,6 +23,9 @@ class Display(Protocol):
     def show(self, status: JobStatus, detail: str, progress: Progress) -> None:
         """Show where the job stands; called several times a second."""
 
+    def note(self, text: str) -> None:
+        """Show a line that is to stay."""
+
     def __enter__(self) -> Self:
         """Begin."""
 
@@ -60,6 +63,10 @@ class PlainDisplay:
             return
         self._last_time, self._last_part = now, part
         self._write(", ".join([headline(status, detail), *figures(progress)]))
+
+    def note(self, text: str) -> None:
+        """Write it."""
+        self._write(text)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gristmill.addresses import local_path
@@ -65,12 +65,16 @@ class Session:
         #: What the job waits for, in words; "" when there is nothing to say.
         self.detail = ""
         self.progress = Progress()
+        #: What else there is to tell, a line each: what ended and was started again.
+        self.notes: list[str] = []
         self.outcome: Outcome | None = None
         #: Whether the job came to be, so that there is something to resume.
         self.accepted = False
         #: Whether another process began the job.
         self.resumed: bool = plan.command["command"] == "resume"
         self._plan = plan
+        # A scheduler counts the seconds since its own start.
+        self._elapsed = 0.0
         self._owner = os.getpid()
         self._spawned, self._over, self._closed = threading.Event(), threading.Event(), threading.Event()
         self._folders = Folders(local_path(plan.folder), scratch=settings.scratch)
@@ -146,10 +150,18 @@ class Session:
             case "status":
                 self.status, self.detail = JobStatus(event["status"]), event.get("detail") or ""
             case "progress":
-                self.progress = Progress.from_json(event)
+                progress = Progress.from_json(event)
+                self.progress = replace(progress, elapsed=progress.elapsed + self._elapsed)
+            case "restarted":
+                self._note(event)
             case "finished":
                 self.outcome = Outcome.from_json(event)
                 self.status = self.outcome.status
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        if event["child"] == "scheduler":
+            self._elapsed = self.progress.elapsed
+        self.notes.append(event["message"])
 
     def _end_with(self, error: GristmillError) -> None:
         self.status = JobStatus.CANCELED if isinstance(error, JobCanceled) else JobStatus.FAILED

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ def start(tmp_path: Path, name: str = "job-1", **plan: Any) -> Session:
     return Session(
         Plan(name=name, folder=str(folder), compute=f"local-{name}", slots=3, **given), settings=ProcessSettings.read()
     )
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
 
 
 def end(session: Session) -> dict[str, Any]:
@@ -137,6 +145,60 @@ def test_a_child_that_ends_by_itself_is_the_jobs_error(
         "detail": words,
     }
     assert fakes.left() == []
+
+
+@pytest.mark.parametrize("child", ["server", "node", "scheduler"])
+def test_a_child_that_is_killed_is_started_again_a_few_times(
+    fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, child: str
+) -> None:
+    monkeypatch.setenv("FAKE_SCHEDULER", "waits")
+    session = start(tmp_path)
+    for turn in range(4):
+        for name in ("running", "server.pid", "node.pid"):
+            fakes.note(name)
+        pid = int(fakes.note(f"{child}.pid"))
+        for name in (f"{child}.pid", *(["running"] if child == "scheduler" else [])):
+            (fakes.notes / name).unlink()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda turn=turn: len(session.notes) > turn or session.outcome)
+
+    assert end(session)["message"].startswith(f"the {child} ended by itself (exit code -9): ")
+    assert session.notes == [f"the {child} ended (signal SIGKILL) and was started again"] * 3
+    assert session.accepted
+    assert fakes.left() == []
+
+
+def test_a_scheduler_that_is_started_again_takes_the_job_on(
+    fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_SCHEDULER", "waits")
+    session = start(tmp_path)
+    fakes.note("running")
+    wait_until(lambda: session.progress.done)
+    (fakes.notes / "running").unlink()
+    os.kill(int(fakes.note("scheduler.pid")), signal.SIGKILL)
+    wait_until(lambda: session.notes)
+    fakes.note("running")
+
+    command = json.loads(fakes.note("command.json"))
+    assert command == {"command": "take", "folder": session.folder, "compute": "local-job-1"}
+    assert session.status is not JobStatus.NOT_STARTED
+    wait_until(lambda: session.progress.elapsed == 1.0)  # its predecessor's half a second, and its own
+    session.cancel()
+    assert end(session)["class"] == "JobCanceled"
+
+
+def test_a_server_that_cannot_read_its_file_starts_with_an_empty_one(
+    fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_SERVER", "dies of its file")
+    memory = tmp_path / "output" / ".gristmill" / "job-1" / "redis" / "appendonlydir"
+    memory.mkdir(parents=True)
+    (memory / "aof").write_text("nonsense")
+    session = start(tmp_path)
+
+    assert end(session) == {}
+    assert session.notes == ["the server ended (exit code 1) and was started again"]
 
 
 def test_status_and_progress_are_those_last_heard(fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def finish(mode: str, name: str, folder: Path, output: Path) -> None:
 
 
 def submitted(command: dict) -> tuple[str, Path, Path]:
-    if command["command"] == "resume":
+    if command["command"] in {"resume", "take"}:
         folder = Path(command["folder"])
         document = json.loads((folder / "job.json").read_text())
     else:

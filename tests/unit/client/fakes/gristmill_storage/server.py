@@ -12,8 +12,10 @@ from pathlib import Path
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 notes = Path(os.environ["FAKE_NOTES"])
 (notes / "server.argv").write_text("\n".join(sys.argv[1:]))
-(notes / "server.pid").write_text(str(os.getpid()))
 folder = Path(sys.argv[sys.argv.index("--folder") + 1])
+if os.environ.get("FAKE_SERVER") == "dies of its file" and (folder / "appendonlydir").exists():
+    sys.exit("server: bad file format")
+(notes / "server.pid").write_text(str(os.getpid()))
 (folder / "appendonly.aof").write_text("memory")
 if os.environ.get("FAKE_SERVER") == "dies":
     sys.exit("server: no room")
