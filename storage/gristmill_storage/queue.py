@@ -24,7 +24,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
 
-from gristmill.errors import LedgerFailed
+from gristmill.errors import GristmillError, LedgerFailed
+from gristmill_storage import transport
 
 #: Version of a message; a node refuses a greater one.
 MESSAGE_VERSION: Final = 1
@@ -193,6 +194,7 @@ def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) ->
     Each task runs in a thread of its own, at most `slots` at once: instances spend their time waiting for scorers,
     which are processes, and a thread costs neither a fork of a loaded process nor another interpreter.
     """
+    transport.install()
     application = _application(url)
     _register(application, RUN_INSTANCE, tasks.run_instance)
     _register(application, AGGREGATE, tasks.aggregate)
@@ -223,6 +225,8 @@ def _register(application: Celery, name: str, work: Callable[[Message], None]) -
             return
         try:
             work(message)
+        except GristmillError as error:
+            log.error("%s of job %s: %s", name, message.job, error)  # noqa: TRY400 - its one line says it
         except Exception:
             log.exception("%s of job %s ended by a fault", name, message.job)
 
