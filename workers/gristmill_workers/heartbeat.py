@@ -28,6 +28,7 @@ class Heartbeat:
         self._stopping = threading.Event()
         self._error: GristmillError | None = None
         self._info: dict[str, Any] = {}
+        self._saying = threading.Lock()
         #: The job's state, as last heard.
         self.state = "open"
         self._changed = threading.Event()
@@ -40,10 +41,11 @@ class Heartbeat:
 
     def say(self, **news: object) -> None:
         """Change what the instance says of itself; told at once when it changed."""
-        changed = {**self._info, **news}
-        if changed != self._info:
-            self._info = changed
-            self._changed.set()
+        with self._saying:
+            changed = {**self._info, **news}
+            if changed != self._info:
+                self._info = changed
+                self._changed.set()
 
     def check(self) -> None:
         """Raise what ended the heartbeat, if something did."""

@@ -15,6 +15,8 @@ from gristmill.spec import Input
 from gristmill.states import Category
 from gristmill_storage.fetching import contained, fetch, local_name
 from gristmill_storage.listing import input_root, input_store
+from gristmill_storage.patience import Patience
+from gristmill_storage.patient_store import patient
 from gristmill_workers.work import Failed, Work
 
 #: Items that are fetched at once.
@@ -102,11 +104,11 @@ class _Copy:
 class FetchedInputs:
     """Items of a remote store, copied to a folder of this instance and removed when nothing there needs them."""
 
-    def __init__(self, given: Input, folder: Path) -> None:
-        """Take the input and the folder that it is copied to."""
+    def __init__(self, given: Input, folder: Path, patience: Patience) -> None:
+        """Take the input, the folder that it is copied to, and how long its store is waited for."""
         self.root = str(folder)
         self._folder = folder
-        self._store = input_store(given)
+        self._store = patient(input_store(given), patience)
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
         self._fetching: deque[tuple[Work, list[Future[Path]]]] = deque()
         self._copies: dict[str, _Copy] = {}
@@ -189,7 +191,7 @@ def _placed(work: Work) -> Work:
     return work if places == work.items else replace(work, places=places)
 
 
-def open_inputs(given: Input, scratch: Path) -> Inputs:
+def open_inputs(given: Input, scratch: Path, patience: Patience) -> Inputs:
     """Return what makes a job's items ready on this machine; copies go below `scratch`."""
     root = input_root(given)
-    return LocalInputs(root) if root is not None else FetchedInputs(given, scratch / "inputs")
+    return LocalInputs(root) if root is not None else FetchedInputs(given, scratch / "inputs", patience)

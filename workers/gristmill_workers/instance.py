@@ -14,6 +14,7 @@ from typing import Any
 from gristmill.errors import Fenced, GristmillError, LedgerLost, unexpected
 from gristmill_storage import job_folder
 from gristmill_storage.ledger import Registration
+from gristmill_storage.patient_store import patience_of
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import open_inputs
 from gristmill_workers.job_logs import JobLogs
@@ -75,6 +76,7 @@ class Instance:
             lease_seconds=registration.lease_seconds,
         )
         self._heartbeat.start({**info, "doing": "making model and environment ready"})
+        self._show_waiting(self._heartbeat)
         with ExitStack() as stack:
             prefix = f"gristmill-{self._job.name}-"
             scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=settings.scratch))
@@ -86,6 +88,12 @@ class Instance:
             stack.callback(shutil.rmtree, self._staging(scratch), ignore_errors=True)
             self._score(registration, self._heartbeat, scratch, logs)
 
+    def _show_waiting(self, heartbeat: Heartbeat) -> None:
+        """Have the instance say when it waits for storage, and wait no longer than the job lives."""
+        patience = patience_of(self._assignment.folder)
+        patience.tell = lambda text: heartbeat.say(waiting=text)
+        patience.pointless = lambda: heartbeat.state not in ("open", "scored")
+
     def _score(self, registration: Registration, heartbeat: Heartbeat, scratch: Path, logs: JobLogs) -> None:
         """Make ready what scorers need, and score."""
         prepared = prepare(
@@ -95,7 +103,7 @@ class Instance:
             log=logs.system.info,
         )
         heartbeat.say(doing="running init()", python=prepared.python.python)
-        inputs = open_inputs(self._job.input, scratch)
+        inputs = open_inputs(self._job.input, scratch, patience_of(self._assignment.folder))
         launcher = Launcher(
             self._job,
             prepared,

@@ -18,6 +18,8 @@ from gristmill.spec import Job, from_json
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
+from gristmill_storage.patience import Patience
+from gristmill_storage.patient_store import patience_of, patient
 from gristmill_storage.queue import Message, NodeTasks, serve
 from gristmill_workers.aggregator import aggregate
 from gristmill_workers.heartbeat import Heartbeat
@@ -78,8 +80,12 @@ class Node:
                 self._running -= 1
                 self._idle.notify_all()
 
+    def _open(self, folder: str) -> Store:
+        """Return a job's folder, as a store that waits out what may pass."""
+        return patient(open_store(folder), Patience(self._settings.storage_patience))
+
     def _run_instance(self, message: Message) -> None:
-        folder = open_store(message.folder)
+        folder = self._open(message.folder)
         job = _read_job(folder)
         assignment = Assignment(
             job=job,
@@ -93,7 +99,7 @@ class Node:
         Instance(assignment).run()
 
     def _aggregate(self, message: Message) -> None:
-        folder = open_store(message.folder)
+        folder = self._open(message.folder)
         job = _read_job(folder)
         name = f"aggregator-{uuid.uuid4().hex[:8]}"
         info = {"role": "aggregator", "node": self._settings.node_name}
@@ -105,6 +111,7 @@ class Node:
             lease_seconds=registration.lease_seconds,
         )
         heartbeat.start(info)
+        patience_of(folder).tell = lambda text: heartbeat.say(waiting=text)
         try:
             aggregate(job, folder, self._ledger, publish=message.publish)
         finally:
