@@ -22,12 +22,12 @@ _SHOWN: Final = 200
 log = logging.getLogger("gristmill.node")
 
 
-class Channel(redis.Channel):  # type: ignore[misc] - kombu has no types
+class Channel(redis.Channel):
     """A channel that passes over what is no JSON."""
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except (Empty, *self.connection.faults_of_the_connection):
             raise
         except Exception as error:
@@ -36,14 +36,14 @@ class Channel(redis.Channel):  # type: ignore[misc] - kombu has no types
             raise Empty from error
 
 
-class Transport(redis.Transport):  # type: ignore[misc] - kombu has no types
+class Transport(redis.Transport):
     """A transport that passes over messages which whoever takes them cannot bear."""
 
     Channel = Channel
 
     def _deliver(self, message: Any, queue: str) -> None:
         try:
-            super()._deliver(message, queue)
+            super()._deliver(message, queue)  # type: ignore[no-untyped-call]
         except self.faults_of_the_connection:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a hostile message sets off
