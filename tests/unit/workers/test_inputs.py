@@ -11,6 +11,7 @@ from gristmill.errors import NotFound
 from gristmill.spec import Input
 from gristmill.states import Category
 from gristmill_workers import inputs as inputs_module
+from gristmill_storage.patience import Patience
 from gristmill_workers.inputs import FetchedInputs, LocalInputs, open_inputs
 from gristmill_workers.work import Failed, Work
 
@@ -20,7 +21,7 @@ def work(number: int, *items: str) -> Work:
 
 
 def test_items_of_this_machine_are_ready_as_they_are(tmp_path: Path) -> None:
-    inputs = open_inputs(Input(uri=str(tmp_path)), tmp_path / "scratch")
+    inputs = open_inputs(Input(uri=str(tmp_path)), tmp_path / "scratch", Patience(0))
     assert isinstance(inputs, LocalInputs)
     waiting: deque[Work] = deque()
     inputs.want([work(0, "a"), work(1, "b")])
@@ -67,7 +68,7 @@ def wait_for(inputs: FetchedInputs, waiting: deque[Work]) -> list[Failed]:
 
 
 def test_remote_items_are_fetched_side_by_side_and_handed_on_in_order(tmp_path: Path, slow: Slow) -> None:
-    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path)
+    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path, Patience(0))
     waiting: deque[Work] = deque()
     inputs.want([work(0, "a", "deep/b"), work(1, "c")])
     deadline = time.monotonic() + 10
@@ -86,7 +87,7 @@ def test_remote_items_are_fetched_side_by_side_and_handed_on_in_order(tmp_path: 
 
 def test_an_item_that_cannot_be_fetched_fails_its_mini_batch_alone(tmp_path: Path, slow: Slow) -> None:
     slow.gate.set()
-    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path)
+    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path, Patience(0))
     waiting: deque[Work] = deque()
     inputs.want([work(0, "a", "missing"), work(1, "c")])
 
@@ -103,7 +104,7 @@ def test_an_item_that_cannot_be_fetched_fails_its_mini_batch_alone(tmp_path: Pat
 def test_a_name_that_can_be_none_here_has_a_place_of_its_own(tmp_path: Path, slow: Slow) -> None:
     slow.gate.set()
     long = "n" * 300
-    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path)
+    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path, Patience(0))
     inputs._pool.shutdown()
     waiting: deque[Work] = deque()
     inputs._fetching.append((work(0, "a", long), []))
