@@ -10,8 +10,8 @@ import pytest
 from gristmill.errors import NotFound
 from gristmill.spec import Input
 from gristmill.states import Category
-from gristmill_workers import inputs as inputs_module
 from gristmill_storage.patience import Patience
+from gristmill_workers import inputs as inputs_module
 from gristmill_workers.inputs import FetchedInputs, LocalInputs, open_inputs
 from gristmill_workers.work import Failed, Work
 
