@@ -170,10 +170,13 @@ class Ledger:
         """
         return bool(self._run("pause", job, int(paused))[1])
 
-    def close(self, job: str, *, status: str) -> None:
-        """End a job: nothing is taken any more, its keys go within the hour, and it is announced no more."""
+    def close(self, job: str, *, status: str, error: Mapping[str, Any] | None = None) -> None:
+        """End a job: nothing is taken any more, its keys go within the hour, and it is announced no more.
+
+        `error` says why it ended for whoever looks here, since storage may be what failed.
+        """
         try:
-            self._run("close", job, status)
+            self._run("close", job, status, json.dumps(error) if error else "")
         except LedgerLost:
             self._withdraw(job)
             raise

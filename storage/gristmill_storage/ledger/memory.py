@@ -198,13 +198,14 @@ class MemoryLedger(Ledger):
                 it.paused = paused
             return it.state == "open"
 
-    def close(self, job: str, *, status: str) -> None:
+    def close(self, job: str, *, status: str, error: Mapping[str, Any] | None = None) -> None:
         """See `Ledger.close`."""
         with self._changed:
             self._announced.pop(job, None)
         with self._transition(job) as it:
             if it.state != "closed":
                 it.state, it.status, it.bell = "closed", status, True
+                it.error = error or it.error
 
     def snapshot(self, job: str) -> Snapshot:
         """See `Ledger.snapshot`."""
