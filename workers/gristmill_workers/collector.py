@@ -46,11 +46,15 @@ class Draft:
 class Collector:
     """Writes blocks into a part and says when it is time to seal it."""
 
-    def __init__(self, folder: Store, *, epoch: str, instance: str) -> None:
-        """Take the job's folder and whose parts these are."""
+    def __init__(self, folder: Store, *, epoch: str, instance: str, apart: bool = False) -> None:
+        """Take the job's folder and whose parts these are; `apart`: each mini-batch is told to the ledger by itself.
+
+        An entry counts whole or not at all, so neighbours must not share one where another attempt may come first.
+        """
         self._folder = folder
         self._epoch = epoch
         self._instance = instance
+        self._apart = apart
         self._serial = 0
         self._keep_seconds = FIRST_SECONDS
         self._begun = 0.0
@@ -105,7 +109,7 @@ class Collector:
         """Hand over what was added, to be sealed; None when that is nothing."""
         if self._writer is None:
             return None
-        draft = Draft(writer=self._writer, name=self._name, entries=list(_entries(self._blocks)))
+        draft = Draft(writer=self._writer, name=self._name, entries=list(_entries(self._blocks, apart=self._apart)))
         self._keep_seconds = min(LONGEST_SECONDS, self._keep_seconds * GROWTH)
         self._writer, self._blocks, self._bytes = None, [], 0
         return draft
@@ -140,12 +144,12 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _entries(blocks: Iterable[tuple[str, Block]]) -> Iterator[Entry]:
-    """Yield one entry for each run of neighbours under one lease."""
+def _entries(blocks: Iterable[tuple[str, Block]], *, apart: bool) -> Iterator[Entry]:
+    """Yield one entry for each run of neighbours under one lease, or for each mini-batch."""
     current: Entry | None = None
     for token, block in sorted(blocks, key=lambda pair: pair[1].mini_batch):
         entry = Entry.of(block, token)
-        if current is not None and current.token == token and current.last + 1 == entry.first:
+        if not apart and current is not None and current.token == token and current.last + 1 == entry.first:
             current = current.followed_by(entry)
             continue
         if current is not None:

@@ -1,4 +1,8 @@
-"""What an instance leases: as much as keeps its scorers at work for half a second, and what it gives back."""
+"""What an instance leases: as much as keeps its scorers at work for half a second, and what it gives back.
+
+With `settings.speculate`, a free scorer for which nothing is left takes what somebody has been at for long: a second
+attempt beside the first, a copy. The first of the two to be committed counts.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,13 @@ LEASE_SECONDS: Final = 0.5
 #: Mini-batches that an instance holds leased at most.
 LEASE_LIMIT: Final = 8192
 
+#: Seconds that a mini-batch must have been held at least for a copy of it to be made, and how many times its pace.
+COPY_SECONDS: Final = 1.0
+COPY_FACTOR: Final = 2.0
+
+#: Seconds without a copy after one has failed here: the other attempt is likely to fail too, and decides.
+COPY_PAUSE: Final = 10.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Leased:
@@ -33,15 +44,29 @@ class Leasing:
     """Leases for one instance, fails and gives back; not for several threads at once, but for `soon`."""
 
     def __init__(
-        self, ledger: Ledger, *, job: str, instance: str, folder: Store, scorers: int, ahead: int | None
+        self,
+        ledger: Ledger,
+        *,
+        job: str,
+        instance: str,
+        folder: Store,
+        scorers: int,
+        ahead: int | None,
+        speculate: bool,
     ) -> None:
-        """Take whose leases these are, in which ledger; `ahead` mini-batches are to be fetched, where any are."""
+        """Take whose leases these are, in which ledger.
+
+        `ahead` mini-batches are to be fetched, where any are; `speculate`: free scorers may make second attempts.
+        """
         self._ledger = ledger
         self._job = job
         self._instance = instance
         self._manifest = ManifestReader(folder)
         self._scorers = scorers
         self._ahead = ahead
+        self._speculate = speculate
+        self._copies = 0
+        self._no_copy_before = 0.0
         self._ask_again = 0.0
         #: The job's state, as last heard here.
         self.state = "open"
@@ -50,18 +75,32 @@ class Leasing:
         """Ask without delay the next time: something has changed."""
         self._ask_again = 0.0
 
-    def more(self, held: int, pace: float | None) -> Leased | None:
-        """Lease more mini-batches when those held are too few for scorers of that pace to stay busy."""
-        if time.monotonic() < self._ask_again:
+    def more(self, held: int, pace: float | None, *, idle: bool) -> Leased | None:
+        """Lease more mini-batches when too few are held.
+
+        Args:
+            held: Mini-batches that the instance holds.
+            pace: Seconds that a mini-batch takes, lately.
+            idle: Whether some scorer has nothing to do, and nothing is on its way to it.
+
+        """
+        now = time.monotonic()
+        if now < self._ask_again:
             return None
         target = self._target(pace)
-        if held > target // 2 and held >= self._scorers:
+        copying = idle and self._speculate and now >= self._no_copy_before
+        if held > target // 2 and held >= self._scorers and not copying:
             return None
-        answer = self._ledger.lease(self._job, instance=self._instance, limit=max(1, target - held))
+        answer = self._ledger.lease(
+            self._job,
+            instance=self._instance,
+            limit=max(1, target - held),
+            copy_after=max(COPY_SECONDS, COPY_FACTOR * (pace or 0.0)) if copying else None,
+        )
         if isinstance(answer, Lease):
             return Leased(works=self._works(answer), losses=answer.losses)
         if isinstance(answer, Wait):
-            self._ask_again = time.monotonic() + answer.seconds
+            self._ask_again = now + answer.seconds
         else:
             self.state = answer.state
         return None
@@ -74,6 +113,7 @@ class Leasing:
         return min(LEASE_LIMIT, target)
 
     def _works(self, lease: Lease) -> list[Work]:
+        self._copies += lease.copy
         return [
             Work(
                 number=mini_batch.number,
@@ -81,6 +121,7 @@ class Leasing:
                 token=lease.token,
                 items=mini_batch.items,
                 size=mini_batch.size,
+                copy=self._copies if lease.copy else None,
             )
             for mini_batch in self._manifest.chunk(lease.chunk).mini_batches(lease.first, lease.last)
         ]
@@ -95,6 +136,8 @@ class Leasing:
             category=verdict.category,
             delay=verdict.delay,
         )
+        if work.copy is not None:
+            self._no_copy_before = time.monotonic() + COPY_PAUSE
         self.soon()
         return held
 

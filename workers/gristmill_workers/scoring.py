@@ -22,6 +22,7 @@ from gristmill.spec import Job
 from gristmill.states import Category
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Commit, Entry, Ledger
+from gristmill_storage.parts import Block
 from gristmill_workers.collector import Collector, Committer
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import Inputs, LocalInputs
@@ -111,10 +112,14 @@ class Scoring:
             folder=assignment.folder,
             scorers=settings.max_concurrency_per_instance,
             ahead=None if isinstance(inputs, LocalInputs) else FETCH_AHEAD // settings.mini_batch_size,
+            speculate=settings.speculate,
         )
-        self._collector = Collector(assignment.folder, epoch=epoch, instance=instance)
+        self._collector = Collector(assignment.folder, epoch=epoch, instance=instance, apart=settings.speculate)
         self._committer = Committer(self._commit)
         self._waiting: deque[Work] = deque()
+        #: Mini-batches of which this instance has, or had, a second attempt; those of which it has kept an outcome.
+        self._twofold: set[int] = set()
+        self._settled: set[int] = set()
         self._init_failures = 0
         self._ready_at: float | None = None
         self._leaving: float | None = None
@@ -192,11 +197,14 @@ class Scoring:
         """Lease more mini-batches when too few are held for the scorers to stay busy."""
         if self._leaving is not None or not self._pool.ready:
             return
-        leased = self._leasing.more(len(self._waiting) + self._pool.held + self._inputs.pending, self._pool.pace)
+        coming = len(self._waiting) + self._inputs.pending
+        idle = not coming and self._pool.free > 0
+        leased = self._leasing.more(coming + self._pool.held, self._pool.pace, idle=idle)
         if leased is not None:
             self._take(leased)
 
     def _take(self, leased: Leased) -> None:
+        self._twofold.update(work.number for work in leased.works if work.copy is not None)
         if leased.losses < LOSS_LIMIT:
             self._inputs.want(leased.works)
             return
@@ -267,7 +275,7 @@ class Scoring:
                 "mini-batch %d: scored apart in %d runs, %d of %d items failed",
                 block.mini_batch, block.runs, block.failed, block.items,
             )  # fmt: skip
-            self._collector.add(step.work.token, block, result.data, result.spool, result.files)
+            self._add(step.work, block, result.data, result.spool, result.files)
 
     def _note_outcome(self, work: Work, outcome: Outcome) -> None:
         for error in outcome.block.errors[:1]:
@@ -288,7 +296,17 @@ class Scoring:
             data = event.data
             spool = Path(event.result["spool"]) if event.result.get("spool") else None
             files = self._files_of(work) if event.result["files"] else None
-        self._collector.add(work.token, outcome.block, data, spool, files)
+        self._add(work, outcome.block, data, spool, files)
+
+    def _add(self, work: Work, block: Block, data: bytes, spool: Path | None, files: Path | None) -> None:
+        """Put a mini-batch into the part, unless this instance's other attempt at it came first."""
+        if work.number in self._settled:
+            for left in (spool, files):
+                _remove(left)
+            return
+        if work.number in self._twofold:
+            self._settled.add(work.number)
+        self._collector.add(work.token, block, data, spool, files)
 
     def _drop(self, event: Scored | Failed) -> None:
         """Remove what an attempt left that does not count."""
@@ -335,3 +353,10 @@ class Scoring:
         except GristmillError as error:
             self._log.warning("what was scored last could not be kept: %s", error)
             self._collector.discard()
+
+
+def _remove(path: Path | None) -> None:
+    if path is not None and path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    elif path is not None:
+        path.unlink(missing_ok=True)
