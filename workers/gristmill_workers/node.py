@@ -113,7 +113,7 @@ class Node:
         heartbeat.start(info)
         patience_of(folder).tell = lambda text: heartbeat.say(waiting=text)
         try:
-            aggregate(job, folder, self._ledger, publish=message.publish)
+            aggregate(job, folder, self._ledger, publish=message.publish, partial=message.partial)
         finally:
             heartbeat.stop()
             self._ledger.leave(job.name, instance=name)

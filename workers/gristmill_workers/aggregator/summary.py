@@ -26,7 +26,11 @@ class Tally:
     items: int = 0
     succeeded: int = 0
     failed: int = 0
+    #: Items that were not scored when the job was cancelled; None: all of them were.
+    unscored: int | None = None
     rows: int = 0
+    #: Calls of run() beyond the first of each mini-batch, made to find out which of its items fail.
+    isolation: int = 0
     #: Seconds in run(), over all scorers, of the attempts that count.
     run_seconds: float = 0.0
     #: Errors by category.
@@ -41,6 +45,7 @@ class Tally:
         self.succeeded += block.succeeded
         self.failed += block.failed
         self.rows += block.rows
+        self.isolation += max(0, getattr(block, "runs", 1) - 1)
         self.run_seconds += block.seconds
         self.errors.update(str(error["category"]) for error in errors)
 
@@ -60,7 +65,7 @@ def summary_document(
         "job": job.name,
         "status": result["status"],
         "error": result["error"],
-        "items": {"total": tally.items, "succeeded": tally.succeeded, "failed": tally.failed},
+        "items": _items(tally),
         "rows": tally.rows,
         "mini_batches": {
             "total": tally.mini_batches,
@@ -72,7 +77,9 @@ def summary_document(
             "retried": dict(failures),
             "lost": timeline.get("losses", 0),
             "fenced": timeline.get("fenced", 0),
+            "isolation": tally.isolation,
         },
+        "retries": [],
         "errors_by_category": dict(tally.errors),
         "seconds": seconds,
         "throughput": _throughput(tally, seconds),
@@ -83,6 +90,12 @@ def summary_document(
         "instances": list(timeline.get("instances", {}).values()),
         "versions": {"gristmill": version("gristmill"), "python": platform.python_version(), **_scorers(timeline)},
     }
+
+
+def _items(tally: Tally) -> dict[str, int]:
+    unscored = {} if tally.unscored is None else {"unscored": tally.unscored}
+    total = tally.items + (tally.unscored or 0)
+    return {"total": total, "succeeded": tally.succeeded, "failed": tally.failed, **unscored}
 
 
 def _seconds(timeline: Mapping[str, Any], tally: Tally, aggregate_began: float) -> dict[str, float | None]:

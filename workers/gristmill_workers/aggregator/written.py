@@ -2,36 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Final
 
-from gristmill.errors import AlreadyExists, JobFailed, OutputExists
+from gristmill.errors import AlreadyExists, Corrupt, JobFailed, NotFound, OutputExists
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
+from gristmill_storage.output_index import NEXT, IndexReader, WrittenFile, fingerprint
+from gristmill_storage.store import BLOCK
 
 #: Files made of lines: those that several mini-batches wrote under one name are put one after the other.
 LINE_SUFFIXES: Final = frozenset({".jsonl", ".csv", ".txt"})
 
 
+def known_files(folder: Store) -> dict[str, list[WrittenFile]]:
+    """Return what indexes of earlier tries, and of what was published of the job before, say of written files."""
+    known: dict[str, list[WrittenFile]] = {}
+    for path in (NEXT, job_folder.INDEX):
+        with suppress(NotFound, Corrupt):
+            for file in IndexReader(folder, path).files():
+                known.setdefault(file.name, []).append(file)
+    return known
+
+
 class WrittenFiles:
     """Gathers names while the merge goes through the mini-batches; `check` and `publish` follow."""
 
-    def __init__(self, folder: Store, output: Store, *, job: str, reserved: Iterable[str], overwrite: bool) -> None:
-        """Take the job's folder, the output folder, our own names in it, and whether others may be replaced."""
+    def __init__(
+        self,
+        folder: Store,
+        output: Store,
+        *,
+        job: str,
+        reserved: Iterable[str],
+        overwrite: bool,
+        keep: bool = False,
+        known: Mapping[str, list[WrittenFile]] | None = None,
+    ) -> None:
+        """Take what is put where.
+
+        Args:
+            folder: The job's folder.
+            output: The output folder.
+            job: The job's name.
+            reserved: Our own names in the output folder.
+            overwrite: Whether somebody else's files may be replaced.
+            keep: Whether the files stay in the job's folder, too: more of the job is to come.
+            known: What the job itself published before, by name: it may be replaced.
+
+        """
         self._folder = folder
         self._output = output
         #: Where the job's folder lies in the output's.
         self._below = f"{job_folder.HIDDEN}/{job}"
         self._reserved = frozenset(reserved)
         self._overwrite = overwrite
-        self._sources: dict[str, list[str]] = {}
+        self._keep = keep
+        self._known = known or {}
+        self._sources: dict[str, list[tuple[int, str]]] = {}
+        self._described: dict[str, WrittenFile] = {}
 
     def add(self, part: str, mini_batch: int, names: Iterable[str]) -> None:
         """Note what one mini-batch wrote."""
         for name in names:
             source = f"{job_folder.files_folder(part, mini_batch)}/{name}"
-            self._sources.setdefault(name, []).append(source)
+            self._sources.setdefault(name, []).append((mini_batch, source))
 
     def __len__(self) -> int:
         """Return how many files the output gets."""
@@ -53,6 +91,36 @@ class WrittenFiles:
                     f"({', '.join(sorted(LINE_SUFFIXES))}) are put together: derive the name from the input file",
                 )
 
+    def describe(self) -> Iterator[WrittenFile]:
+        """Yield what each file will be, once all of them are known; this reads every one of them."""
+        for name, sources in self._sources.items():
+            self._described[name] = self._describe(name, sources)
+            yield self._described[name]
+
+    def _describe(self, name: str, sources: list[tuple[int, str]]) -> WrittenFile:
+        sizes, crc = [], 0
+        try:
+            for mini_batch, source in sources:
+                size = 0
+                with self._folder.open(source) as file:
+                    while data := file.read(BLOCK):
+                        crc = zlib.crc32(data, crc)
+                        size += len(data)
+                sizes.append((mini_batch, size))
+        except NotFound:
+            return self._published_before(name, sources)
+        return WrittenFile(name=name, crc=crc, sources=tuple(sizes))
+
+    def _published_before(self, name: str, sources: list[tuple[int, str]]) -> WrittenFile:
+        """Return what an earlier try, which moved the file away, said of it."""
+        present = fingerprint(self._output, name)
+        for file in self._known.get(name, ()):
+            if [number for number, _ in file.sources] == [number for number, _ in sources]:
+                return file
+        if present is None:
+            raise NotFound(f"{self._folder.url}/{sources[0][1]}: what the script wrote is gone")
+        return WrittenFile(name=name, crc=present[1], sources=((sources[0][0], present[0]),))
+
     def publish(self) -> None:
         """Put every file into the output folder; going over it again after an interruption is fine.
 
@@ -61,22 +129,39 @@ class WrittenFiles:
 
         """
         for name, sources in self._sources.items():
-            missing = not all(self._folder.exists(source) for source in sources)
+            paths = [source for _, source in sources]
+            missing = not all(self._folder.exists(source) for source in paths)
             if missing and self._output.exists(name):
                 continue  # an earlier try had put it there, and was ended after
-            try:
-                self._publish(name, sources)
-            except AlreadyExists as error:
-                raise OutputExists(f"output: {name} exists in {self._output.url}; allow --overwrite") from error
+            self._publish(name, paths)
 
     def _publish(self, name: str, sources: list[str]) -> None:
-        if len(sources) == 1:
-            self._output.move(f"{self._below}/{sources[0]}", name, overwrite=self._overwrite)
+        """Put a file in its place, unless it is there already."""
+        try:
+            self._put(name, sources, overwrite=self._overwrite or self._is_known(name))
+        except AlreadyExists as error:
+            described = self._described.get(name)
+            if described is None or fingerprint(self._output, name) != (described.size, described.crc):
+                raise OutputExists(f"output: {name} exists in {self._output.url}; allow --overwrite") from error
+        except NotFound:
+            # Another aggregator was faster between two looks.
+            if not self._output.exists(name):
+                raise
+
+    def _is_known(self, name: str) -> bool:
+        """Return whether what is there under a name was published by the job itself."""
+        candidates = [(file.size, file.crc) for file in self._known.get(name, ())]
+        return bool(candidates) and fingerprint(self._output, name) in candidates
+
+    def _put(self, name: str, sources: list[str], *, overwrite: bool) -> None:
+        if len(sources) == 1 and not self._keep:
+            self._output.move(f"{self._below}/{sources[0]}", name, overwrite=overwrite)
             return
-        with self._output.writer(name, overwrite=self._overwrite) as writer:
+        with self._output.writer(name, overwrite=overwrite) as writer:
             for source in sources:
                 with self._folder.open(source) as stream:
                     writer.copy_from(stream, 0, self._folder.size(source))
             writer.publish()
-        for source in sources:
-            self._folder.delete(source)
+        if not self._keep:
+            for source in sources:
+                self._folder.delete(source)

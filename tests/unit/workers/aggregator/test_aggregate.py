@@ -19,7 +19,7 @@ from gristmill_storage.ledger.memory import MemoryLedger
 from gristmill_storage.parts import Block, PartWriter, part_name
 from gristmill_workers.aggregator import aggregate
 
-aggregate_module = importlib.import_module("gristmill_workers.aggregator.aggregate")
+indexing = importlib.import_module("gristmill_workers.aggregator.indexing")
 
 
 class Bench:
@@ -165,7 +165,7 @@ def test_another_jobs_output_of_the_same_size_is_never_taken_for_this_ones(bench
 def test_what_nobody_expected_fails_the_job_and_is_not_tried_for_ever(bench, monkeypatch) -> None:
     bench.scored(0, b"a\n")
     bench.part()
-    monkeypatch.setattr(aggregate_module, "RowCopier", lambda *_: 1 / 0)
+    monkeypatch.setattr(indexing, "RowCopier", lambda *_: 1 / 0)
 
     result = bench.aggregate()
 
