@@ -24,9 +24,12 @@ def admit(job: Job, *, environment: Mapping[str, str]) -> Store:
     check_output(job)
     _check_model(job, environment)
     folder = open_store(job_folder.url(job.output.folder, job.name))
+    document = json.dumps(to_json(job), indent=1).encode()
     if folder.exists(job_folder.SPEC):
+        if folder.read(job_folder.SPEC) == document:
+            return folder  # the same submission, repeated: a scheduler died between the two
         raise Mistake(f"job name: {job.name} is taken in {job.output.folder}; give another name, or resume that job")
-    folder.create(job_folder.SPEC, json.dumps(to_json(job), indent=1).encode())
+    folder.create(job_folder.SPEC, document)
     return folder
 
 
@@ -64,12 +67,11 @@ def _check_model(job: Job, environment: Mapping[str, str]) -> None:
         )
 
 
-def readmit(url: str) -> tuple[Job, Store]:
+def read_job(url: str) -> tuple[Job, Store]:
     """Return a job that was begun before, from its folder.
 
     Raises:
         JobNotFound: there is no job in that folder.
-        Mistake: the job cannot go on: its output was published, or somebody else's is in its place.
 
     """
     folder = open_store(url)
@@ -77,14 +79,28 @@ def readmit(url: str) -> tuple[Job, Store]:
         document = json.loads(folder.read(job_folder.SPEC))
     except NotFound as error:
         raise JobNotFound(f"{url}: no job was begun there ({job_folder.SPEC} is missing)") from error
-    try:
-        job = from_json(Job, document)
     except ValueError as error:
         raise JobNotFound(f"{url}: {job_folder.SPEC} cannot be read: {error}") from error
+    try:
+        return from_json(Job, document), folder
+    except ValueError as error:
+        raise JobNotFound(f"{url}: {job_folder.SPEC} cannot be read: {error}") from error
+
+
+def readmit(url: str) -> tuple[Job, Store]:
+    """Return a job that ended before it was done, from its folder, to go on with it.
+
+    Raises:
+        JobNotFound: there is no job in that folder.
+        Mistake: the job cannot go on: its output was published, or somebody else's is in its place.
+
+    """
+    job, folder = read_job(url)
     if _completed(folder):
         raise Mistake(f"{url}: job {job.name} is complete; there is nothing to resume")
-    folder.delete(job_folder.RESULT)
-    if not folder.exists(job_folder.PUBLISHING):
+    # What may be the job's own, whole or in part, is told by its bytes when the time comes; and a job that tries the
+    # failed items of another one again writes over that one's output.
+    if not (job.retry_of or any(map(folder.exists, (job_folder.PUBLISHING, job_folder.PARTIAL)))):
         check_output(job)
     return job, folder
 

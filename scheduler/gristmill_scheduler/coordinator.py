@@ -6,21 +6,23 @@ it can be ended at any moment and begun again by another process.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from enum import Enum, auto
+from typing import Final
 
-from gristmill.errors import GristmillError, JobCanceled, JobFailed, LedgerLost, NotFound, unexpected
+from gristmill.errors import GristmillError, JobCanceled, LedgerFailed, LedgerLost, Mistake, StorageFailed, unexpected
 from gristmill.spec import Job, own_compute
 from gristmill.states import JobStatus
+from gristmill_scheduler.ending import Ending, Tell
+from gristmill_scheduler.leadership import Leadership, TakenOver
 from gristmill_scheduler.plan import Planner
 from gristmill_scheduler.progress import Progress
-from gristmill_scheduler.rebuild import new_epoch, rebuild
+from gristmill_scheduler.rebuild import extend_plan, new_epoch, rebuild
 from gristmill_scheduler.reconciler import AGGREGATOR, Reconciler
 from gristmill_scheduler.timeline import Timeline
+from gristmill_scheduler.wishes import Wish, Wishes
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger, Snapshot
@@ -32,30 +34,54 @@ WATCH_SECONDS: Final = 0.2
 #: Seconds that instances are given to leave a job that was ended before its time.
 LEAVE_SECONDS: Final = 5.0
 
-#: What a coordinator tells: the event's name and its document.
-Tell = Callable[[str, dict[str, Any]], None]
-
 log = logging.getLogger("gristmill.scheduler")
+
+
+class Begin(Enum):
+    """How a coordinator begins."""
+
+    #: A new job.
+    NEW = auto()
+    #: One that had ended: what is done counts, what failed is tried again.
+    RESUME = auto()
+    #: One that runs, and has lost its coordinator.
+    TAKE = auto()
+
+
+class HandedOver(Exception):
+    """This coordinator was told to leave its job to another."""
 
 
 class Coordinator:
     """Leads one job from its folder to its end."""
 
     def __init__(
-        self, job: Job, folder: Store, *, ledger: Ledger, queue: Queue, lease_seconds: float, tell: Tell
+        self,
+        job: Job,
+        folder: Store,
+        *,
+        ledger: Ledger,
+        queue: Queue,
+        lead: Leadership,
+        lease_seconds: float,
+        tell: Tell,
     ) -> None:
-        """Take a job that was admitted (its `job.json` stands in `folder`) and what it needs."""
+        """Take a job that was admitted (its `job.json` stands in `folder`), its lead, and what it needs."""
         self.job = job
         self.folder = folder
         self._ledger = ledger
-        self._queue = queue
+        self._lead = lead
         self._lease_seconds = lease_seconds
         self._tell = tell
         self._progress = Progress()
         self._timeline = Timeline(job.submitted)
-        self._cancel = threading.Event()
+        self._wishes = Wishes(folder)
+        self._asked: Wish | None = None
+        self._pausing: bool | None = None
+        self._leaving = threading.Event()
         self._status: tuple[JobStatus, str] | None = None
         deployment = job.deployment
+        self._ending = Ending(job, folder, queue=queue, tell=tell)
         self._reconciler = Reconciler(
             queue,
             compute=deployment.compute,
@@ -65,94 +91,199 @@ class Coordinator:
         )
         self._planner = Planner(job, folder, ledger)
 
-    def cancel(self) -> None:
-        """Ask for the job's end; `run` returns soon after."""
-        self._cancel.set()
+    def cancel(self, *, keep_partial: bool = False) -> None:
+        """Ask for the job's end; `run` returns soon after. With `keep_partial` what is finished is published first."""
+        self._asked = Wish(cancel=True, keep_partial=keep_partial)
 
-    def run(self, *, resume: bool) -> None:
-        """Live the job's life; tells how it ended."""
+    def pause(self, *, paused: bool) -> None:
+        """Ask that nothing new is begun, or that it goes on."""
+        self._pausing = paused
+
+    def hand_over(self) -> None:
+        """Ask for the end of this coordinator, not of its job; `run` returns soon after."""
+        self._leaving.set()
+
+    def run(self, begin: Begin) -> None:
+        """Live the job's life; tells how it ended, or that another leads it now."""
         try:
-            self._open(resume=resume)
-            self._watch()
-            self._aggregate()
-            self._ended(self._result())
+            self._live(begin)
+        except (TakenOver, HandedOver) as reason:
+            event = "taken_over" if isinstance(reason, TakenOver) else "handed_over"
+            log.info("job %s: %s", self.job.name, event.replace("_", " "))
+            self._tell(event, {"job": self.job.name, "folder": self.folder.url})
+        finally:
+            self._planner.stop()
+            self._lead.stop()
+
+    def _live(self, begin: Begin) -> None:
+        try:
+            if not self._lead.take(patience=self._lead.seconds + LEAVE_SECONDS):
+                error = Mistake(f"job {self.job.name}: another scheduler leads it; wait for its end, or cancel it")
+                self._tell("refused", {"job": self.job.name, "error": error.to_json()})
+                return
+            state = self._open(begin)
+            while state != "closed":
+                self._watch()
+                state = self._aggregate()
+            self._ending.tell(self._ending.result())
         except GristmillError as error:
             log.info("job %s ended: %s", self.job.name, error)
             self._give_up(error)
+        except (TakenOver, HandedOver):
+            raise
         except Exception as error:
             log.exception("job %s ended by a fault of the coordinator", self.job.name)
             self._give_up(unexpected("the coordinator", error))
-        finally:
-            self._planner.stop()
 
-    def _open(self, *, resume: bool) -> None:
-        """Open the ledger and let the plan begin; the first instances are wanted at once."""
+    def _open(self, begin: Begin) -> str:
+        """Open the ledger and let the plan begin; return the ledger's state."""
+        if begin is Begin.TAKE:
+            return self._take()
         self._say(JobStatus.QUEUED, "waiting for an instance")
-        if resume:
+        if begin is Begin.RESUME:
             self._reopen()
         else:
+            self._announce()
             self._ledger.open(
                 self.job.name,
-                epoch=new_epoch(),
+                epoch=new_epoch(self.folder),
                 lease_seconds=self._lease_seconds,
                 error_threshold=self.job.deployment.settings.error_threshold,
             )
-        self._reconciler.want_instances(self._ledger.snapshot(self.job.name))
         self._planner.start()
+        return "open"
+
+    def _announce(self) -> None:
+        """Let other schedulers know of the job, unless its nodes are one process's own and end with that."""
+        if self.job.deployment.compute != own_compute(self.job.name):
+            self._ledger.announce(self.job.name, folder=self.folder.url)
 
     def _reopen(self) -> None:
         """Open the ledger with what an earlier run has done; what failed is tried again unless publishing had begun."""
+        self.folder.delete(job_folder.RESULT)
+        self._wishes.clear()
         fixed = self.folder.exists(job_folder.PUBLISHING)
         if not fixed:
             self.folder.delete(job_folder.MERGE)
-        rebuild(self.job, self.folder, self._ledger, lease_seconds=self._lease_seconds, retry_failed=not fixed)
+        # A job that is to end at once keeps what it has.
+        again = not fixed and self._asked is None
+        rebuild(self.job, self.folder, self._ledger, lease_seconds=self._lease_seconds, retry_failed=again)
+        self._announce()
+
+    def _take(self) -> str:
+        """Go on where the former coordinator was, with what the ledger knows, or else with what the folder holds."""
+        self._timeline.restore(self.folder)
+        try:
+            snapshot = self._ledger.snapshot(self.job.name)
+        except LedgerLost:
+            if self.folder.exists(job_folder.RESULT):
+                self._ledger.forget(self.job.name)
+                return "closed"
+            self._rebuild()
+            return "open"
+        if snapshot.state in ("open", "scored"):
+            # Whoever wrote that the job had ended could not reach the ledger.
+            self.folder.delete(job_folder.RESULT)
+        if snapshot.state == "open":
+            extend_plan(self.job, self.folder, self._ledger, known=snapshot.planned)
+            self._planner.start()
+        if snapshot.state != "closed":
+            self._announce()
+        self._reconciler.assume_sent(snapshot)
+        return snapshot.state
 
     def _watch(self) -> None:
         """Stay until everything is scored, or the job was stopped."""
-        while True:
+        while (snapshot := self._look()).state == "open":
             self._planner.check()
-            snapshot = self._look()
-            if snapshot.state != "open":
-                break
-            if self._cancel.is_set():
-                self._say(JobStatus.CANCEL_REQUESTED, "")
-                self._ledger.stop(self.job.name, state="canceled", error=None)
+            wish = self._wanted()
+            if wish.cancel:
+                self._stop(wish)
                 continue
-            self._reconciler.want_instances(snapshot)
+            if wish.paused != snapshot.paused:
+                self._ledger.pause(self.job.name, paused=wish.paused)
+            elif not snapshot.paused:
+                self._reconciler.want_instances(snapshot)
             self._ledger.wait(self.job.name, WATCH_SECONDS)
         self._planner.stop()
         self._timeline.note("scored")
 
+    def _wanted(self) -> Wish:
+        """Return what is wished for: in the job's folder, or by this process."""
+        if self._pausing is not None:
+            pausing, self._pausing = self._pausing, None
+            try:
+                self._wishes.pause(paused=pausing)
+            except StorageFailed as error:
+                log.warning("job %s: the wish to pause could not be noted: %s", self.job.name, error)
+        return self._asked or self._wishes.look()
+
+    def _stop(self, wish: Wish) -> None:
+        """End the scoring; the wish is written down first, for whoever may have to go on with that."""
+        self._say(JobStatus.CANCEL_REQUESTED, "")
+        if wish is self._asked:
+            try:
+                self._wishes.cancel(keep_partial=wish.keep_partial, by=wish.by)
+            except StorageFailed as error:
+                log.warning("job %s: the wish to cancel could not be noted: %s", self.job.name, error)
+        self._ledger.stop(self.job.name, state="canceled", error=None)
+
     def _look(self) -> Snapshot:
         """Read the ledger, tell what is new, and mend a ledger that lost its memory."""
+        if self._leaving.is_set():
+            raise HandedOver
+        self._lead.check()
         try:
             snapshot = self._ledger.snapshot(self.job.name)
         except LedgerLost:
             log.warning("job %s: the ledger lost its memory; rebuilding it from storage", self.job.name)
-            self._planner.stop()
-            rebuild(self.job, self.folder, self._ledger, lease_seconds=self._lease_seconds)
-            self._planner = Planner(self.job, self.folder, self._ledger)
-            self._planner.start()
+            self._rebuild()
             snapshot = self._ledger.snapshot(self.job.name)
         self._timeline.see(snapshot)
+        self._timeline.keep(self.folder, snapshot)
         self._say(*_status_of(snapshot))
         self._tell("progress", {"job": self.job.name, **self._progress.document(snapshot)})
         return snapshot
 
-    def _aggregate(self) -> None:
-        """Have the parts merged (or, of a job that was stopped, its errors gathered), and wait for the result."""
+    def _rebuild(self) -> None:
+        """Make the ledger again from storage, and go on with the plan."""
+        self._lead.confirm()
+        self._planner.stop()
+        rebuild(self.job, self.folder, self._ledger, lease_seconds=self._lease_seconds)
+        self._lead.confirm()
+        self._announce()
+        self._planner = Planner(self.job, self.folder, self._ledger)
+        self._planner.start()
+
+    def _aggregate(self) -> str:
+        """Have the parts merged (or, of a job that was stopped, its errors gathered), and wait for the result.
+
+        Returns:
+            "closed", or "open" where a ledger that was made again shows that something is still to be scored.
+
+        """
         snapshot = self._look()
         publish = snapshot.state == "scored"
-        if snapshot.state == "canceled":
+        partial = snapshot.state == "canceled"
+        if partial:
             self._wait_for_leavers()
-            raise JobCanceled(f"job {self.job.name} was cancelled")
-        self.folder.replace(job_folder.TIMELINE, self._timeline.to_bytes(snapshot))
-        while snapshot.state != "closed":
-            self._reconciler.want_aggregate(snapshot, publish=publish)
+        self._timeline.save(self.folder, snapshot)
+        while snapshot.state not in ("closed", "open"):
+            if not publish:
+                self._heed_cancel(snapshot)
+            self._reconciler.want_aggregate(snapshot, publish=publish, partial=partial)
             self._ledger.wait(self.job.name, WATCH_SECONDS)
             snapshot = self._look()
-            if self._cancel.is_set() and not publish:
-                break
+        return snapshot.state
+
+    def _heed_cancel(self, snapshot: Snapshot) -> None:
+        """End a job at once whose end is wanted without anything that an aggregator could add."""
+        wish = self._wanted()
+        if wish.keep_partial or not (wish.cancel or snapshot.state == "canceled"):
+            return
+        if snapshot.error:
+            raise GristmillError.from_json(dict(snapshot.error))
+        raise JobCanceled(f"job {self.job.name} was cancelled" + (f" by {wish.by}" if wish.by else ""))
 
     def _wait_for_leavers(self) -> None:
         """Wait until no instance works for the job any more, or the time for leaving is over."""
@@ -160,67 +291,34 @@ class Coordinator:
         while time.monotonic() < deadline and self._ledger.snapshot(self.job.name).instances:
             self._ledger.wait(self.job.name, 0.05)
 
-    def _result(self) -> dict[str, Any]:
-        """Return what the aggregator said of its work."""
-        try:
-            document: dict[str, Any] = json.loads(self.folder.read(job_folder.RESULT))
-        except NotFound as error:
-            raise JobFailed(f"job {self.job.name} was closed without a result") from error
-        return document
-
     def _give_up(self, error: GristmillError) -> None:
         """End a job that cannot go on here."""
-        status = JobStatus.CANCELED if isinstance(error, JobCanceled) else JobStatus.FAILED
-        try:
-            self._ledger.stop(self.job.name, state="canceled", error=error.to_json())
-            self._wait_for_leavers()
-            self._ledger.close(self.job.name, status=status)
-        except GristmillError as second:
-            log.warning("job %s: its ledger could not be closed: %s", self.job.name, second)
-        result = {"status": status, "error": error.to_json()}
-        try:
-            self.folder.replace(job_folder.RESULT, json.dumps(result).encode())
-        except GristmillError as second:
-            log.warning("job %s: its result could not be written: %s", self.job.name, second)
-        self._ended(result)
-
-    def _ended(self, result: dict[str, Any]) -> None:
-        self._leave_queue()
-        places = {name: result.get(name) for name in ("output", "summary", "errors")}
-        self._say(JobStatus(result["status"]), "")
-        self._tell(
-            "finished",
-            {
-                "job": self.job.name,
-                "status": result["status"],
-                "error": result.get("error"),
-                "folder": self.folder.url,
-                "document": self._summary() if result.get("summary") else None,
-                **places,
-            },
-        )
-
-    def _leave_queue(self) -> None:
-        """Remove the queue of a compute that served this job alone."""
-        if self.job.deployment.compute != own_compute(self.job.name):
+        if _is_unreachable(error):
+            # Nobody hears what is said to a server that is away: the owner hears first.
+            self._ending.tell(self._ending.write(error))
             return
         try:
-            self._queue.remove(self.job.deployment.compute)
-        except GristmillError as error:
-            log.warning("job %s: its queue could not be removed: %s", self.job.name, error)
-
-    def _summary(self) -> dict[str, Any] | None:
+            self._lead.confirm()
+            self._ledger.stop(self.job.name, state="canceled", error=error.to_json())
+            self._wait_for_leavers()
+        except GristmillError as second:
+            log.warning("job %s: it could not be stopped in the ledger: %s", self.job.name, second)
+        result = self._ending.write(error)
         try:
-            document: dict[str, Any] = json.loads(self.folder.read(job_folder.SUMMARY))
-        except GristmillError as error:
-            log.warning("job %s: its summary cannot be read: %s", self.job.name, error)
-            return None
-        return document
+            self._ledger.close(self.job.name, status=result["status"])
+        except GristmillError as second:
+            log.warning("job %s: its ledger could not be closed: %s", self.job.name, second)
+        self._ending.tell(result)
 
     def _say(self, status: JobStatus, detail: str) -> None:
         if (status, detail) != self._status:
             self._status = (status, detail)
             self._tell("status", {"job": self.job.name, "status": status, "detail": detail})
+
+
+def _is_unreachable(error: GristmillError) -> bool:
+    """Return whether the ledger's server did not answer at all; what it refused has no other error for its cause."""
+    return type(error) is LedgerFailed and error.__cause__ is not None
 
 
 def _status_of(snapshot: Snapshot) -> tuple[JobStatus, str]:
@@ -230,8 +328,9 @@ def _status_of(snapshot: Snapshot) -> tuple[JobStatus, str]:
         return JobStatus.CANCEL_REQUESTED, ""
     if snapshot.state != "open":
         return JobStatus.FINALIZING, "merging the parts" if snapshot.state == "scored" else "gathering the errors"
+    paused = "paused" if snapshot.paused else ""
     if snapshot.done or any(instance.info.get("scorers", 0) for instance in workers):
-        return JobStatus.RUNNING, ""
+        return JobStatus.RUNNING, paused
     if workers:
-        return JobStatus.PREPARING, str(workers[0].info.get("doing", ""))
-    return JobStatus.QUEUED, "waiting for an instance"
+        return JobStatus.PREPARING, paused or str(workers[0].info.get("doing", ""))
+    return JobStatus.QUEUED, paused or "waiting for an instance"

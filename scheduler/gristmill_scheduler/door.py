@@ -1,7 +1,8 @@
 """The scheduler's process: commands in as JSON lines on stdin, events out as JSON lines on stdout.
 
-The end of stdin means that the owner is gone: every job is cancelled and the process ends. `docs/architecture.md`
-lists commands and events.
+The end of stdin means that the owner is gone: every job is cancelled and the process ends. With `--take-over` the jobs
+belong to the cluster: then they are left to another scheduler, and this one leads those that nobody leads.
+`docs/architecture.md` lists commands and events.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TextIO
 
 from gristmill.errors import GristmillError, Mistake
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Job, from_json
-from gristmill_scheduler.admission import admit, on_compute, readmit
-from gristmill_scheduler.coordinator import Coordinator
+from gristmill_scheduler.admission import admit, on_compute, read_job, readmit
+from gristmill_scheduler.commands import read_commands
+from gristmill_scheduler.coordinator import Begin, Coordinator
+from gristmill_scheduler.leadership import Leadership, lead_seconds
+from gristmill_scheduler.retry import begin_retry
+from gristmill_scheduler.takeover import TakeOver
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.queue import Queue
@@ -27,21 +32,25 @@ from gristmill_storage.queue import Queue
 #: Seconds that jobs are given to end when the owner is gone.
 ORPHAN_SECONDS: Final = 2.0
 
+#: Seconds that coordinators are given to let go of their jobs.
+HAND_OVER_SECONDS: Final = 5.0
+
 log = logging.getLogger("gristmill.scheduler")
 
 
 class Door:
     """Takes commands and leads the jobs that they begin."""
 
-    def __init__(self, settings: ProcessSettings, events: TextIO) -> None:
-        """Take the process's settings and where events go."""
+    def __init__(self, settings: ProcessSettings, events: TextIO, *, take_over: bool = False) -> None:
+        """Take the process's settings, where events go, and whether jobs that nobody leads are led here."""
         self._settings = settings
         self._events = events
         self._writing = threading.Lock()
         self._ledger = Ledger(settings.redis_url)
         self._queue = Queue(settings.redis_url)
-        self._coordinators: dict[str, Coordinator] = {}
-        self._threads: list[threading.Thread] = []
+        self._take_over = take_over
+        self._jobs: dict[str, tuple[Coordinator, threading.Thread]] = {}
+        self._begun = threading.Lock()
 
     def tell(self, event: str, document: dict[str, Any]) -> None:
         """Write one event."""
@@ -53,8 +62,11 @@ class Door:
             except (BrokenPipeError, ValueError):
                 log.debug("nobody listens: %s", line)
 
-    def serve(self, commands: TextIO) -> None:
+    def serve(self, commands: Iterable[bytes]) -> None:
         """Do what the commands say until they end."""
+        taker = TakeOver(self._ledger, lead=self._lead, led=self.led, begin=self._begin) if self._take_over else None
+        if taker is not None:
+            taker.start()
         self.tell("ready", {})
         for line in commands:
             try:
@@ -63,57 +75,108 @@ class Door:
                 self.tell("refused", {"error": error.to_json()})
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 self.tell("refused", {"error": Mistake(f"not a command: {error!r}").to_json()})
-        self._end()
+        if taker is not None:
+            taker.stop()
+            self._end(Coordinator.hand_over, HAND_OVER_SECONDS)
+        else:
+            self._end(Coordinator.cancel, ORPHAN_SECONDS)
 
-    def _end(self) -> None:
-        """Cancel what runs; whoever has not ended in time is left to the process's own end."""
-        for coordinator in self._coordinators.values():
-            coordinator.cancel()
-        deadline = time.monotonic() + ORPHAN_SECONDS
-        for thread in self._threads:
+    def led(self) -> set[str]:
+        """Return the names of the jobs that are led here."""
+        return {name for name, (_, thread) in list(self._jobs.items()) if thread.is_alive()}
+
+    def _end(self, way: Callable[[Coordinator], None], seconds: float) -> None:
+        """End what runs; whoever has not ended in time is left to the process's own end."""
+        running = list(self._jobs.values())
+        for coordinator, _ in running:
+            way(coordinator)
+        deadline = time.monotonic() + seconds
+        for _, thread in running:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _do(self, command: dict[str, Any]) -> None:
         kind = command["command"]
-        if kind == "submit":
-            job = from_json(Job, command["job"])
-            self._begin(job, admit(job, environment=self._settings.environment), resume=False)
-        elif kind == "resume":
-            job, folder = readmit(command["folder"])
-            self._begin(on_compute(job, command.get("compute") or job.deployment.compute), folder, resume=True)
-        elif kind == "cancel":
-            if command["job"] in self._coordinators:
-                self._coordinators[command["job"]].cancel()
+        if kind in ("submit", "resume", "take", "retry"):
+            job, folder = self._admitted(command)
+            coordinator = self._coordinator(job, folder, self._lead(job.name))
+            if "cancel" in command:
+                coordinator.cancel(keep_partial=bool(command["cancel"].get("keep_partial")))
+            begin = {"submit": Begin.NEW, "take": Begin.TAKE}.get(kind, Begin.RESUME)
+            self._start(coordinator, begin)
+        elif kind in ("cancel", "pause", "unpause"):
+            if command["job"] in self._jobs:
+                self._pass_on(kind, command, self._jobs[command["job"]][0])
         else:
-            raise Mistake(f"command: {kind!r} is unknown; one of submit, resume, cancel")
+            known = "submit, resume, take, retry, cancel, pause, unpause"
+            raise Mistake(f"command: {kind!r} is unknown; one of {known}")
 
-    def _begin(self, job: Job, folder: Store, *, resume: bool) -> None:
-        coordinator = Coordinator(
+    def _admitted(self, command: dict[str, Any]) -> tuple[Job, Store]:
+        """Return the job that a command begins, and its folder."""
+        if command["command"] == "submit":
+            job = from_json(Job, command["job"])
+            return job, admit(job, environment=self._settings.environment)
+        if command["command"] == "resume":
+            job, folder = readmit(command["folder"])
+        else:
+            job, folder = read_job(command["folder"])
+        if command["command"] == "retry":
+            job, folder = begin_retry(folder, job, name=command["job"])
+        return on_compute(job, command.get("compute") or job.deployment.compute), folder
+
+    @staticmethod
+    def _pass_on(kind: str, command: dict[str, Any], coordinator: Coordinator) -> None:
+        if kind == "cancel":
+            coordinator.cancel(keep_partial=bool(command.get("keep_partial")))
+        else:
+            coordinator.pause(paused=kind == "pause")
+
+    def _lead(self, job: str) -> Leadership:
+        return Leadership(job, self._ledger, seconds=lead_seconds(self._settings.lease_seconds))
+
+    def _begin(self, job: Job, folder: Store, lead: Leadership) -> None:
+        """Lead a job that nobody leads; the lead is taken already."""
+        self._start(self._coordinator(job, folder, lead), Begin.TAKE)
+
+    def _coordinator(self, job: Job, folder: Store, lead: Leadership) -> Coordinator:
+        return Coordinator(
             job,
             folder,
             ledger=self._ledger,
             queue=self._queue,
+            lead=lead,
             lease_seconds=self._settings.lease_seconds,
             tell=self.tell,
         )
-        self._coordinators[job.name] = coordinator
-        self.tell("submitted", {"job": job.name, "folder": folder.url})
-        arguments = {"resume": resume}
-        thread = threading.Thread(target=coordinator.run, kwargs=arguments, name=f"job-{job.name}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+
+    def _start(self, coordinator: Coordinator, begin: Begin) -> None:
+        name = coordinator.job.name
+        thread = threading.Thread(target=coordinator.run, args=(begin,), name=f"job-{name}", daemon=True)
+        with self._begun:
+            if name in self.led():
+                raise Mistake(f"job {name}: this scheduler leads it already")
+            running = self.led()
+            self._jobs = {known: entry for known, entry in self._jobs.items() if known in running}
+            self._jobs[name] = (coordinator, thread)
+            self.tell("submitted", {"job": name, "folder": coordinator.folder.url})
+            thread.start()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the scheduler until its commands end."""
     parser = argparse.ArgumentParser(prog="gristmill_scheduler", description="Lead jobs, told by JSON lines on stdin.")
-    parser.parse_args(arguments)
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="lead jobs of the cluster that nobody leads, too; leave them to others at the end of stdin or on SIGTERM",
+    )
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = ProcessSettings.read()
         if not settings.redis_url:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
-        Door(settings, sys.stdout).serve(sys.stdin)
+        with read_commands(lasting=options.take_over) as commands:
+            Door(settings, sys.stdout, take_over=options.take_over).serve(commands)
     except GristmillError as error:
         sys.stderr.write(f"error: {error.message}\n")
         return error.exit_code

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gristmill.errors import Corrupt
 from gristmill.spec import Job
+from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Entry, Ledger
 from gristmill_storage.manifest import ManifestReader
@@ -16,9 +17,11 @@ from gristmill_storage.parts import Block, PartReader, list_parts
 log = logging.getLogger("gristmill.scheduler")
 
 
-def new_epoch() -> str:
-    """Return a name for a ledger's life; later lives sort behind earlier ones."""
-    return f"{time.time_ns() // 1_000_000:013d}"
+def new_epoch(folder: Store) -> str:
+    """Return a name for a ledger's life; it sorts behind those of earlier lives, even if the clock went back."""
+    epochs = (job_folder.parse_part_name(name)[0] for name in list_parts(folder))
+    last = max((int(epoch) for epoch in epochs if epoch.isdecimal()), default=0)
+    return f"{max(time.time_ns() // 1_000_000, last + 1):013d}"
 
 
 def rebuild(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float, retry_failed: bool = False) -> None:
@@ -38,11 +41,11 @@ def rebuild(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float, re
     ledger.forget(job.name)
     ledger.open(
         job.name,
-        epoch=new_epoch(),
+        epoch=new_epoch(folder),
         lease_seconds=lease_seconds,
         error_threshold=job.deployment.settings.error_threshold,
     )
-    planned = _open_plan(job, ManifestReader(folder), ledger)
+    planned = extend_plan(job, folder, ledger)
     whole = bytearray(planned)
     for _, blocks in _parts(job, folder):
         for block in blocks:
@@ -53,12 +56,18 @@ def rebuild(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float, re
         ledger.adopt(job.name, part=name, entries=[Entry.of(block) for block in kept])
 
 
-def _open_plan(job: Job, manifest: ManifestReader, ledger: Ledger) -> int:
-    """Tell the ledger of the plan so far; return how many mini-batches it holds."""
+def extend_plan(job: Job, folder: Store, ledger: Ledger, *, known: int = 0) -> int:
+    """Tell the ledger of the plan so far, of which it knows the first `known` mini-batches; return how many there are.
+
+    What is in the manifest and not in the ledger was written by a planner that ended between the two.
+    """
+    manifest = ManifestReader(folder)
     planned = 0
-    for chunk in manifest.chunks():
-        ledger.extend(job.name, first=chunk.first, count=chunk.count, items=chunk.items, size=chunk.size, closed=False)
-        planned = chunk.last + 1
+    for first, last in manifest.spans():
+        planned = last + 1
+        if last >= known:
+            chunk = manifest.chunk(first).info()
+            ledger.extend(job.name, first=first, count=chunk.count, items=chunk.items, size=chunk.size, closed=False)
     if manifest.totals() is not None:
         ledger.extend(job.name, first=planned, count=0, items=0, size=0, closed=True)
     return planned

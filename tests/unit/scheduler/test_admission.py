@@ -75,7 +75,23 @@ def test_a_name_that_is_taken_is_refused(make_job) -> None:
     admit(make_job(), environment={})
 
     with pytest.raises(Mistake, match="job-1 is taken"):
-        admit(make_job(), environment={})
+        admit(replace(make_job(), submitted=2.0), environment={})
+
+
+def test_a_submission_that_is_repeated_is_the_same_job(make_job) -> None:
+    assert admit(make_job(), environment={}).url == admit(make_job(), environment={}).url
+
+
+def test_a_part_of_the_output_that_the_job_published_itself_does_not_hinder_its_resume(make_job) -> None:
+    job = make_job()
+    folder = admit(job, environment={})
+    (Path(job.output.folder) / "predictions.csv").touch()
+    with pytest.raises(OutputExists):
+        readmit(folder.url)
+
+    folder.create(job_folder.PARTIAL, b'{"size": 0, "crc": 0}')
+
+    assert readmit(folder.url)[0] == job
 
 
 def test_a_job_is_found_again_in_its_folder(make_job) -> None:

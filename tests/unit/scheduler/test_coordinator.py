@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from gristmill.errors import LedgerLost
 from gristmill.spec import Job
 from gristmill_scheduler.admission import admit, readmit
-from gristmill_scheduler.coordinator import Coordinator
+from gristmill_scheduler.coordinator import Begin, Coordinator
+from gristmill_scheduler.leadership import Leadership
+from gristmill_scheduler.wishes import Wishes
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Entry, Lease, Over
@@ -30,7 +33,7 @@ class Nodes:
         self.folder = folder
         self.scored: list[int] = []
         self.after: Callable[[int], None] = lambda _number: None
-        self.aggregated: list[bool] = []
+        self.aggregated: list[bool | str] = []
         self._count = 0
         self.threads: list[threading.Thread] = []
 
@@ -72,8 +75,8 @@ class Nodes:
         self.after(lease.last)
 
     def _aggregate(self, message: Message, name: str) -> None:
-        self.aggregated.append(message.publish)
-        status = "Completed" if message.publish else "Failed"
+        self.aggregated.append("partial" if message.partial else message.publish)
+        status = "Canceled" if message.partial else "Completed" if message.publish else "Failed"
         self.folder.replace(job_folder.RESULT, json.dumps({"status": status, "output": "here"}).encode())
         self.ledger.close(message.job, status=status)
 
@@ -95,13 +98,14 @@ class Run:
             self.folder,
             ledger=self.ledger,
             queue=queue,
+            lead=Leadership(job.name, self.ledger, seconds=30),
             lease_seconds=30,
             tell=lambda event, document: self.events.append((event, document)),
         )
         self._resume = resume
 
     def live(self) -> dict[str, Any]:
-        self.coordinator.run(resume=self._resume)
+        self.coordinator.run(Begin.RESUME if self._resume else Begin.NEW)
         for thread in self.nodes.threads:
             thread.join(10)
         return self.events[-1][1]
@@ -208,3 +212,103 @@ def test_the_plan_holds_every_item_once_in_order(make_job, queue, size) -> None:
         for item in json.loads(line)["items"]
     ]
     assert items == [f"{number:04d}.txt" for number in range(50)]
+
+
+def test_a_wish_to_cancel_ends_the_job_and_names_who_wished(make_job, queue) -> None:
+    run = Run(make_job(count=400), queue)
+
+    def wish(_number: int) -> None:
+        Wishes(run.folder).cancel(keep_partial=False, by="somebody")
+        wait_until(lambda: run.ledger.snapshot("job-1").state != "open")
+
+    run.nodes.after = wish
+    finished = run.live()
+
+    assert finished["status"] == "Canceled"
+    assert finished["error"]["message"] == "job job-1 was cancelled by somebody"
+    assert run.nodes.aggregated == []
+    assert "CancelRequested" in run.statuses()
+
+
+@pytest.mark.parametrize("way", ["wish", "command"])
+def test_what_is_finished_of_a_cancelled_job_can_be_kept(make_job, queue, way) -> None:
+    run = Run(make_job(count=400), queue)
+
+    def cancel(_number: int) -> None:
+        if way == "wish":
+            Wishes(run.folder).cancel(keep_partial=True, by="")
+        else:
+            run.coordinator.cancel(keep_partial=True)
+        wait_until(lambda: run.ledger.snapshot("job-1").state != "open")
+
+    run.nodes.after = cancel
+    finished = run.live()
+
+    assert (finished["status"], finished["output"]) == ("Canceled", "here")
+    assert run.nodes.aggregated == ["partial"]
+    assert Wishes(run.folder).look().keep_partial
+
+
+def test_a_job_that_only_is_to_publish_what_it_has_does_not_score(make_job, queue) -> None:
+    job = make_job(count=400)
+    first = Run(job, queue)
+
+    def cancel(_number: int) -> None:
+        first.coordinator.cancel()
+        wait_until(lambda: first.ledger.snapshot("job-1").state != "open")
+
+    first.nodes.after = cancel
+    first.live()
+    done = list(first.nodes.scored)
+
+    second = Run(job, queue, resume=True)
+    second.coordinator.cancel(keep_partial=True)
+    finished = second.live()
+
+    assert done
+    assert (finished["status"], second.nodes.scored, second.nodes.aggregated) == ("Canceled", [], ["partial"])
+
+
+def test_a_paused_job_begins_nothing_until_it_goes_on(make_job, queue) -> None:
+    run = Run(make_job(count=400), queue)
+    Wishes(run.folder).pause(paused=True)
+    thread = threading.Thread(target=run.live)
+    thread.start()
+    wait_until(lambda: ("Queued", "paused") in [(d["status"], d["detail"]) for e, d in run.events if e == "status"])
+    assert queue.sent == []
+
+    run.coordinator.pause(paused=False)
+    thread.join(20)
+
+    assert run.events[-1][1]["status"] == "Completed"
+    assert sorted(run.nodes.scored) == list(range(40))
+
+
+def test_a_pause_outlives_the_ledgers_memory(make_job, queue) -> None:
+    run = Run(make_job(count=400), queue)
+    Wishes(run.folder).pause(paused=True)
+    thread = threading.Thread(target=run.live)
+    thread.start()
+    wait_until(lambda: "paused" in [d["detail"] for e, d in run.events if e == "status"])
+    run.ledger.forget("job-1")
+
+    def paused_again() -> bool:
+        try:
+            return run.ledger.snapshot("job-1").paused
+        except LedgerLost:
+            return False
+
+    wait_until(paused_again)
+    Wishes(run.folder).pause(paused=False)
+    thread.join(20)
+
+    assert run.events[-1][1]["status"] == "Completed"
+
+
+def test_a_resumed_job_has_no_old_wishes(make_job, queue) -> None:
+    job = make_job()
+    first = Run(job, queue)
+    Wishes(first.folder).cancel(keep_partial=False, by="somebody")
+    assert first.live()["status"] == "Canceled"
+
+    assert Run(job, queue, resume=True).live()["status"] == "Completed"

@@ -1,0 +1,88 @@
+"""A job's end, told: its result read or written, its own queue removed, and its owner informed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from gristmill.errors import GristmillError, JobCanceled, JobFailed, NotFound
+from gristmill.spec import Job, own_compute
+from gristmill.states import JobStatus
+from gristmill_storage import job_folder
+from gristmill_storage.files import Store
+from gristmill_storage.queue import Queue
+
+#: What a coordinator tells: the event's name and its document.
+Tell = Callable[[str, dict[str, Any]], None]
+
+log = logging.getLogger("gristmill.scheduler")
+
+
+class Ending:
+    """How one job's end becomes known."""
+
+    def __init__(self, job: Job, folder: Store, *, queue: Queue, tell: Tell) -> None:
+        """Take the job, its folder, the queue that may be its own, and who is told."""
+        self._job = job
+        self._folder = folder
+        self._queue = queue
+        self._tell = tell
+
+    def result(self) -> dict[str, Any]:
+        """Return what the aggregator, or an earlier coordinator, said of the job's end.
+
+        Raises:
+            JobFailed: there is nothing.
+
+        """
+        try:
+            document: dict[str, Any] = json.loads(self._folder.read(job_folder.RESULT))
+        except NotFound as error:
+            raise JobFailed(f"job {self._job.name} was closed without a result") from error
+        return document
+
+    def write(self, error: GristmillError) -> dict[str, Any]:
+        """Write down that an error ended the job; return its result."""
+        status = JobStatus.CANCELED if isinstance(error, JobCanceled) else JobStatus.FAILED
+        result = {"status": status, "error": error.to_json()}
+        try:
+            self._folder.replace(job_folder.RESULT, json.dumps(result).encode())
+        except GristmillError as second:
+            log.warning("job %s: its result could not be written: %s", self._job.name, second)
+        return result
+
+    def tell(self, result: dict[str, Any]) -> None:
+        """Tell the owner how the job ended."""
+        self._leave_queue()
+        places = {name: result.get(name) for name in ("output", "summary", "errors")}
+        self._tell("status", {"job": self._job.name, "status": JobStatus(result["status"]), "detail": ""})
+        self._tell(
+            "finished",
+            {
+                "job": self._job.name,
+                "status": result["status"],
+                "error": result.get("error"),
+                "folder": self._folder.url,
+                "document": self._summary() if result.get("summary") else None,
+                **places,
+            },
+        )
+
+    def _leave_queue(self) -> None:
+        """Remove the queue of a compute that served this job alone."""
+        if self._job.deployment.compute != own_compute(self._job.name):
+            return
+        try:
+            self._queue.remove(self._job.deployment.compute)
+        except GristmillError as error:
+            log.warning("job %s: its queue could not be removed: %s", self._job.name, error)
+
+    def _summary(self) -> dict[str, Any] | None:
+        try:
+            document: dict[str, Any] = json.loads(self._folder.read(job_folder.SUMMARY))
+        except (GristmillError, ValueError) as error:
+            log.warning("job %s: its summary cannot be read: %s", self._job.name, error)
+            return None
+        return document
