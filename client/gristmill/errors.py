@@ -175,6 +175,9 @@ class StorageFailed(GristmillError):
 
     exit_code = 4
 
+    #: Whether it was waited for already, in vain.
+    waited = False
+
 
 class AlreadyExists(StorageFailed):
     """Create-if-absent found something there."""

@@ -12,6 +12,7 @@ from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.listing import Item, list_input
 from gristmill_storage.manifest import ChunkInfo, ManifestReader, ManifestWriter, cut
+from gristmill_storage.patient_store import patience_of
 
 log = logging.getLogger("gristmill.scheduler")
 
@@ -45,7 +46,8 @@ class Planner:
 
     def _run(self) -> None:
         try:
-            self._plan()
+            # It can be begun again at any point. The stores that it writes to are patient themselves.
+            patience_of(self._folder).call(self._plan, of="input")
         except GristmillError as error:
             self._error = error
         except Exception as error:

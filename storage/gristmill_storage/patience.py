@@ -70,10 +70,10 @@ def may_pass(error: BaseException, *, writing: bool) -> bool:
         writing: Whether it was raised by what this process could do before (a refused permission may come back then).
 
     """
-    if isinstance(error, (NotFound, AlreadyExists, Corrupt)):
-        return False
-    if isinstance(error, GristmillError) and not isinstance(error, StorageFailed):
-        return False
+    if isinstance(error, GristmillError):
+        hopeless = isinstance(error, (NotFound, AlreadyExists, Corrupt))
+        if hopeless or not isinstance(error, StorageFailed) or error.waited:
+            return False
     causes = list(_causes(error))
     statuses = [status for status in map(_status, causes) if status is not None]
     if statuses:  # what the server said is surer than what its driver made of it
@@ -204,4 +204,6 @@ def _said(error: Exception) -> str:
 def _given_up(error: Exception, seconds: float) -> StorageFailed:
     """Return what a fault that did not pass ends in."""
     tried = f" (tried for {seconds:.0f} s)" if seconds >= 1 else ""
-    return StorageFailed(_said(error) + tried)
+    failed = StorageFailed(_said(error) + tried)
+    failed.waited = True
+    return failed
