@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gristmill_workers.guarding import GUARD
 from gristmill_workers.scorer import protocol
 
 #: The file that a scorer's Python runs.
@@ -62,8 +63,10 @@ class ScorerProcess:
         commands, self._commands = os.pipe()
         self._results, results = os.pipe()
         shared = _shared_memory()
+        self._mark = GUARD.mark()
         try:
-            self._process = _spawn(launch, (commands, results, shared))
+            self._process = _spawn(launch, (commands, results, shared), self._mark)
+            GUARD.began(self.pid)
             self._progress = protocol.Progress(shared)
         finally:
             for descriptor in (commands, results, shared):
@@ -162,6 +165,7 @@ class ScorerProcess:
             self.kill()
             self._process.wait()
         self.kill()
+        GUARD.ended(self.pid, self._mark)
         for descriptor in (self._commands, self._results):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -182,7 +186,7 @@ def describe_exit(code: int) -> str:
     return f"signal {name}{hint}"
 
 
-def _spawn(launch: Launch, descriptors: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+def _spawn(launch: Launch, descriptors: tuple[int, int, int], mark: Mapping[str, str]) -> subprocess.Popen[bytes]:
     for log in (launch.stdout, launch.stderr):
         log.parent.mkdir(parents=True, exist_ok=True)
     with launch.stdout.open("ab") as stdout, launch.stderr.open("ab") as stderr:
@@ -191,7 +195,7 @@ def _spawn(launch: Launch, descriptors: tuple[int, int, int]) -> subprocess.Pope
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            env=dict(launch.variables),
+            env={**launch.variables, **mark},
             cwd=launch.folder,
             pass_fds=descriptors,
             start_new_session=True,
