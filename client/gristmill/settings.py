@@ -19,6 +19,7 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_CACHE": "Folder of built environments and prepared models; default: ~/.cache/gristmill.",
     "GRISTMILL_SCRATCH": "Folder of what lives as long as a job; default: the system's temporary folder.",
     "GRISTMILL_LEASE_SECONDS": "Seconds until a silent instance's work goes to others; 2 to 600, default 15.",
+    "GRISTMILL_GRACE_SECONDS": "Seconds that a leaving node gives to what is being scored; 0 to 3600, default 20.",
     "GRISTMILL_NODE_NAME": "This machine's name in logs and listings; default: the host name.",
     "GRISTMILL_STORAGE_PATIENCE_SECONDS": (
         "Seconds that a job waits for storage that fails (a full disk, a lost server); 0 to 86400, default 60."
@@ -28,6 +29,9 @@ NAMES: Final[dict[str, str]] = {
 
 #: Seconds without a sign of life after which an instance's leases are given to others.
 DEFAULT_LEASE_SECONDS: Final = 15.0
+
+#: Seconds that running mini-batches are given when their node is told to leave.
+DEFAULT_GRACE_SECONDS: Final = 20.0
 
 #: Seconds that a job which runs waits for storage to be mended, before it fails.
 DEFAULT_STORAGE_PATIENCE_SECONDS: Final = 60.0
@@ -50,6 +54,8 @@ class ProcessSettings:
     pythons: tuple[str, ...]
     #: The environment itself, for the processes that this one starts.
     environment: Mapping[str, str]
+    #: Seconds that running mini-batches are given when the node is told to leave.
+    grace_seconds: float = DEFAULT_GRACE_SECONDS
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> ProcessSettings:
@@ -70,6 +76,7 @@ class ProcessSettings:
             storage_patience=_seconds(
                 given, "GRISTMILL_STORAGE_PATIENCE_SECONDS", DEFAULT_STORAGE_PATIENCE_SECONDS, 0, 86400
             ),
+            grace_seconds=_seconds(given, "GRISTMILL_GRACE_SECONDS", DEFAULT_GRACE_SECONDS, 0, 3600),
             node_name=given.get("GRISTMILL_NODE_NAME") or os.uname().nodename,
             pythons=tuple(part for part in pythons.split(os.pathsep) if part),
             environment=given,

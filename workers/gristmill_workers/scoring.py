@@ -46,9 +46,6 @@ IDLE_DEATH_LIMIT: Final = 10
 #: Times in a row that init() may fail where it has worked before.
 INIT_LIMIT: Final = 3
 
-#: Seconds that running mini-batches are given when the node is told to leave.
-GRACE_SECONDS: Final = 20.0
-
 #: Seconds to wait for something to happen: when all goes its way, and when only the last commit is waited for.
 POLL_SECONDS: Final = 0.1
 LAST_POLL_SECONDS: Final = 0.005
@@ -189,7 +186,7 @@ class Scoring:
                 f"scorers die between mini-batches: {self._pool.idle_deaths} in a row; see logs/user/stderr"
             )
         if self._assignment.drain.is_set() and self._leaving is None:
-            self._leaving = time.monotonic() + GRACE_SECONDS
+            self._leaving = time.monotonic() + self._assignment.settings.grace_seconds
             self._log.info("the node leaves")
             self._give_back()
 

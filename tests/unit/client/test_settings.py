@@ -28,6 +28,7 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_SCRATCH": "/scratch",
         "GRISTMILL_LEASE_SECONDS": "2.5",
         "GRISTMILL_STORAGE_PATIENCE_SECONDS": "0.5",
+        "GRISTMILL_GRACE_SECONDS": "90",
         "GRISTMILL_NODE_NAME": "left",
         "GRISTMILL_PYTHONS": "/a:/b/python3:",
     }
@@ -36,7 +37,7 @@ def test_everything_set_is_read() -> None:
     assert set(given) == set(NAMES)
     assert (settings.redis_url, settings.cache, settings.scratch) == ("redis://h/1", Path("/cache"), Path("/scratch"))
     assert (settings.lease_seconds, settings.node_name, settings.pythons) == (2.5, "left", ("/a", "/b/python3"))
-    assert settings.storage_patience == 0.5
+    assert (settings.storage_patience, settings.grace_seconds) == (0.5, 90.0)
     assert settings.environment == given
 
 
