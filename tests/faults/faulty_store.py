@@ -120,7 +120,14 @@ class FaultyStore:
         return self.faults.around("read_range", path, lambda: self.inner.read_range(path, start, length))
 
     def open(self, path: str) -> BinaryIO:
-        return self.faults.around("open", path, lambda: self.inner.open(path))
+        self.faults.at("open", path, "before")
+        file = self.inner.open(path)
+        try:
+            self.faults.at("open", path, "after")
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def create(self, path: str, data: bytes) -> None:
         self.faults.around("create", path, lambda: self.inner.create(path, data))

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from gristmill.errors import GristmillError, unexpected
+from gristmill.errors import GristmillError, StorageFailed, unexpected
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Commit, Entry
 from gristmill_storage.parts import Block, PartWriter, part_name
+from gristmill_storage.patient_store import patience_of
+from gristmill_storage.store import shown
 
 #: Bytes of rows at which a part is sealed.
 PART_BYTES: Final = 16 * 1024 * 1024
@@ -122,17 +124,31 @@ class Collector:
 
 
 def move_into(store: Store, path: str, source: Path) -> None:
-    """Give a local file a place in a store; it is moved where both are on one file system."""
+    """Give a local file a place in a store; it is moved where both are on one file system.
+
+    Raises:
+        StorageFailed: the store does not take it.
+
+    """
     local = store.local_path(path)
     if local is not None:
-        local.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(source, local)
-        _sync(local)
-        _sync(local.parent)
+        patience_of(store).call(lambda: _move(source, local), of=store.url, writing=True)
         return
     with source.open("rb") as stream, store.writer(path, overwrite=True) as writer:
         writer.copy_from(stream, 0, source.stat().st_size)
         writer.publish()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file, durable; called again after a failure, it goes on where it was."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.exists():
+            shutil.move(source, target)
+        _sync(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise StorageFailed(f"{shown(str(target))}: cannot be written: {error.strerror or error}") from error
 
 
 def _sync(path: Path) -> None:
