@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,3 +134,65 @@ def succeed(project: Project) -> Callable[..., Ran]:
         return ran
 
     return run
+
+
+def _save(path: Path, model: object, signature: object) -> Path:
+    import mlflow.pyfunc
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own remarks
+        mlflow.pyfunc.save_model(
+            str(path), python_model=model, signature=signature, pip_requirements=["mlflow", "cloudpickle"]
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def brightness(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of images: each one's mean, and how many images its call was given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+        import numpy as np
+        import pandas as pd
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        class Brightness(mlflow.pyfunc.PythonModel):
+            def predict(self, context, model_input, params=None):
+                means = model_input.reshape(len(model_input), -1).mean(axis=1)
+                return pd.DataFrame({"mean": means.round(3), "together": len(model_input)})
+
+    signature = ModelSignature(inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, 8, 8, 1))]))
+    return _save(tmp_path_factory.mktemp("models") / "brightness", Brightness(), signature)
+
+
+@pytest.fixture(scope="session")
+def doubler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of tables: x doubled, and how many rows its call was given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+        import pandas as pd
+        from mlflow.models import infer_signature
+
+        class Doubler(mlflow.pyfunc.PythonModel):
+            def predict(self, context, model_input, params=None):
+                return pd.DataFrame({"twice": model_input["x"] * 2, "together": len(model_input)})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        signature = infer_signature(pd.DataFrame({"x": [1, 2]}), pd.DataFrame({"twice": [2, 4], "together": [2, 2]}))
+    return _save(tmp_path_factory.mktemp("models") / "doubler", Doubler(), signature)
+
+
+@pytest.fixture
+def use(project: Project) -> Callable[..., None]:
+    """Put a model into the project, and its settings into a deployment."""
+
+    def put(model: Path, **settings: Any) -> None:
+        shutil.rmtree(project.model)
+        shutil.copytree(model, project.model)
+        project.deployment(no_code=True, **settings)
+
+    return put

@@ -3,73 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import warnings
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MLflow's own remarks
-    import mlflow.pyfunc
-    from mlflow.models import ModelSignature, infer_signature
-    from mlflow.types import Schema, TensorSpec
 from PIL import Image
-
-
-def save(path: Path, model: object, signature: Callable[[], object]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mlflow.pyfunc.save_model(
-            str(path),
-            python_model=model,
-            signature=signature(),
-            pip_requirements=["mlflow", "cloudpickle"],
-        )
-
-
-@pytest.fixture(scope="module")
-def brightness(tmp_path_factory) -> Path:
-    """A model of images: each one's mean, and how many images its call was given."""
-
-    class Brightness(mlflow.pyfunc.PythonModel):
-        def predict(self, context, model_input, params=None):
-            means = model_input.reshape(len(model_input), -1).mean(axis=1)
-            return pd.DataFrame({"mean": means.round(3), "together": len(model_input)})
-
-    path = tmp_path_factory.mktemp("models") / "brightness"
-    signature = ModelSignature(inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, 8, 8, 1))]))
-    save(path, Brightness(), lambda: signature)
-    return path
-
-
-@pytest.fixture(scope="module")
-def doubler(tmp_path_factory) -> Path:
-    """A model of tables: x doubled, and how many rows its call was given."""
-
-    class Doubler(mlflow.pyfunc.PythonModel):
-        def predict(self, context, model_input, params=None):
-            return pd.DataFrame({"twice": model_input["x"] * 2, "together": len(model_input)})
-
-    path = tmp_path_factory.mktemp("models") / "doubler"
-    table = pd.DataFrame({"x": [1, 2]})
-    result = pd.DataFrame({"twice": [2, 4], "together": [2, 2]})
-    save(path, Doubler(), lambda: infer_signature(table, result))
-    return path
-
-
-@pytest.fixture
-def use(project):
-    """Put a model into the project, and its settings into a deployment."""
-
-    def put(model: Path, **settings) -> None:
-        shutil.rmtree(project.model)
-        shutil.copytree(model, project.model)
-        project.deployment(no_code=True, **settings)
-
-    return put
 
 
 def images(project, count: int) -> None:
