@@ -168,6 +168,8 @@ def test_a_message_that_is_lost_is_sent_again(cluster, job, redis_url) -> None:
     import redis
 
     cluster.submit(job)
+    # The first look comes before the first message.
+    cluster.until(lambda event: event["event"] == "progress")
     cluster.until(lambda event: event["event"] == "progress")
     client = redis.Redis.from_url(redis_url, protocol=2)
     try:
