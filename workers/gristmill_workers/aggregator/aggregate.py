@@ -53,10 +53,15 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial
             # Passed over, it would end the next try too, for ever.
             log.exception("the parts of job %s could not be merged", job.name)
             result = aggregation.report(unexpected("merging the parts", error))
-        folder.replace(job_folder.RESULT, json.dumps(result).encode())
+        try:
+            folder.replace(job_folder.RESULT, json.dumps(result).encode())
+        except GristmillError as error:
+            # Storage takes no result: the ledger carries what went wrong, and a resume goes on from the parts.
+            log.warning("job %s: its result could not be written: %s", job.name, error)
+            result = {"status": JobStatus.FAILED, "error": error.to_json()}
     if result["status"] == JobStatus.COMPLETED:
         _tidy(folder)
-    ledger.close(job.name, status=result["status"])
+    ledger.close(job.name, status=result["status"], error=result["error"])
 
 
 def _completed(folder: Store) -> dict[str, Any] | None:

@@ -45,7 +45,7 @@ class Tally:
         self.succeeded += block.succeeded
         self.failed += block.failed
         self.rows += block.rows
-        self.isolation += max(0, getattr(block, "runs", 1) - 1)
+        self.isolation += max(0, block.runs - 1)
         self.run_seconds += block.seconds
         self.errors.update(str(error["category"]) for error in errors)
 
