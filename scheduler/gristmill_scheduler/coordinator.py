@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
 from gristmill.errors import GristmillError, JobCanceled, LedgerFailed, LedgerLost, Mistake, StorageFailed, unexpected
 from gristmill.spec import Job, own_compute
@@ -26,6 +27,8 @@ from gristmill_scheduler.wishes import Wish, Wishes
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger, Snapshot
+from gristmill_storage.patience import Patience
+from gristmill_storage.patient_store import patient
 from gristmill_storage.queue import Queue
 
 #: Seconds between two looks at the ledger when it does not ring.
@@ -65,10 +68,17 @@ class Coordinator:
         lead: Leadership,
         lease_seconds: float,
         tell: Tell,
+        storage_patience: float = 0,
     ) -> None:
-        """Take a job that was admitted (its `job.json` stands in `folder`), its lead, and what it needs."""
+        """Take a job that was admitted (its `job.json` stands in `folder`), its lead, and what it needs.
+
+        What the job cannot do without is waited for in storage for `storage_patience` seconds, the rest never.
+        """
         self.job = job
         self.folder = folder
+        self._storage = patient(folder, Patience(storage_patience))
+        self._storage.patience.tell = self._say_waiting
+        self._storage.patience.pointless = lambda: bool(self._asked)
         self._ledger = ledger
         self._lead = lead
         self._lease_seconds = lease_seconds
@@ -80,6 +90,10 @@ class Coordinator:
         self._pausing: bool | None = None
         self._leaving = threading.Event()
         self._status: tuple[JobStatus, str] | None = None
+        #: Why this process waits for storage; "" while it does not.
+        self._waiting = ""
+        #: Why the job ended, as the ledger has it.
+        self._error: Mapping[str, Any] | None = None
         deployment = job.deployment
         self._ending = Ending(job, folder, queue=queue, tell=tell)
         self._reconciler = Reconciler(
@@ -89,7 +103,7 @@ class Coordinator:
             folder=folder.url,
             instances=deployment.instance_count,
         )
-        self._planner = Planner(job, folder, ledger)
+        self._planner = Planner(job, self._storage, ledger)
 
     def cancel(self, *, keep_partial: bool = False) -> None:
         """Ask for the job's end; `run` returns soon after. With `keep_partial` what is finished is published first."""
@@ -125,7 +139,7 @@ class Coordinator:
             while state != "closed":
                 self._watch()
                 state = self._aggregate()
-            self._ending.tell(self._ending.result())
+            self._ending.tell(self._ending.result(self._error))
         except GristmillError as error:
             log.info("job %s ended: %s", self.job.name, error)
             self._give_up(error)
@@ -167,7 +181,7 @@ class Coordinator:
             self.folder.delete(job_folder.MERGE)
         # A job that is to end at once keeps what it has.
         again = not fixed and self._asked is None
-        rebuild(self.job, self.folder, self._ledger, lease_seconds=self._lease_seconds, retry_failed=again)
+        rebuild(self.job, self._storage, self._ledger, lease_seconds=self._lease_seconds, retry_failed=again)
         self._announce()
 
     def _take(self) -> str:
@@ -190,6 +204,7 @@ class Coordinator:
         if snapshot.state != "closed":
             self._announce()
         self._reconciler.assume_sent(snapshot)
+        self._error = snapshot.error
         return snapshot.state
 
     def _watch(self) -> None:
@@ -239,9 +254,11 @@ class Coordinator:
             log.warning("job %s: the ledger lost its memory; rebuilding it from storage", self.job.name)
             self._rebuild()
             snapshot = self._ledger.snapshot(self.job.name)
+        self._error = snapshot.error
         self._timeline.see(snapshot)
         self._timeline.keep(self.folder, snapshot)
-        self._say(*_status_of(snapshot))
+        status, detail = _status_of(snapshot)
+        self._say(status, self._waiting or detail)
         self._tell("progress", {"job": self.job.name, **self._progress.document(snapshot)})
         return snapshot
 
@@ -249,10 +266,10 @@ class Coordinator:
         """Make the ledger again from storage, and go on with the plan."""
         self._lead.confirm()
         self._planner.stop()
-        rebuild(self.job, self.folder, self._ledger, lease_seconds=self._lease_seconds)
+        rebuild(self.job, self._storage, self._ledger, lease_seconds=self._lease_seconds)
         self._lead.confirm()
         self._announce()
-        self._planner = Planner(self.job, self.folder, self._ledger)
+        self._planner = Planner(self.job, self._storage, self._ledger)
         self._planner.start()
 
     def _aggregate(self) -> str:
@@ -305,10 +322,16 @@ class Coordinator:
             log.warning("job %s: it could not be stopped in the ledger: %s", self.job.name, second)
         result = self._ending.write(error)
         try:
-            self._ledger.close(self.job.name, status=result["status"])
+            self._ledger.close(self.job.name, status=result["status"], error=result["error"])
         except GristmillError as second:
             log.warning("job %s: its ledger could not be closed: %s", self.job.name, second)
         self._ending.tell(result)
+
+    def _say_waiting(self, text: str) -> None:
+        """Tell that this process waits for storage, or no more."""
+        self._waiting = text
+        if self._status is not None:
+            self._say(self._status[0], text)
 
     def _say(self, status: JobStatus, detail: str) -> None:
         if (status, detail) != self._status:
@@ -326,9 +349,11 @@ def _status_of(snapshot: Snapshot) -> tuple[JobStatus, str]:
     workers = [instance for instance in snapshot.instances if instance.info.get("role") != AGGREGATOR]
     if snapshot.state == "canceled":
         return JobStatus.CANCEL_REQUESTED, ""
+    waiting = next(filter(None, (str(instance.info.get("waiting", "")) for instance in snapshot.instances)), "")
     if snapshot.state != "open":
-        return JobStatus.FINALIZING, "merging the parts" if snapshot.state == "scored" else "gathering the errors"
-    paused = "paused" if snapshot.paused else ""
+        doing = "merging the parts" if snapshot.state == "scored" else "gathering the errors"
+        return JobStatus.FINALIZING, waiting or doing
+    paused = "paused" if snapshot.paused else waiting
     if snapshot.done or any(instance.info.get("scorers", 0) for instance in workers):
         return JobStatus.RUNNING, paused
     if workers:

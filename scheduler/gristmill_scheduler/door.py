@@ -146,6 +146,7 @@ class Door:
             lead=lead,
             lease_seconds=self._settings.lease_seconds,
             tell=self.tell,
+            storage_patience=self._settings.storage_patience,
         )
 
     def _start(self, coordinator: Coordinator, begin: Begin) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from gristmill.errors import GristmillError, JobCanceled, JobFailed, NotFound
+from gristmill.errors import GristmillError, JobCanceled, JobFailed, NotFound, StorageFailed
 from gristmill.spec import Job, own_compute
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
@@ -30,8 +30,10 @@ class Ending:
         self._queue = queue
         self._tell = tell
 
-    def result(self) -> dict[str, Any]:
+    def result(self, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what the aggregator, or an earlier coordinator, said of the job's end.
+
+        Where storage has not taken it, or does not give it, what the ledger knew of the end (`known`) stands for it.
 
         Raises:
             JobFailed: there is nothing.
@@ -39,7 +41,11 @@ class Ending:
         """
         try:
             document: dict[str, Any] = json.loads(self._folder.read(job_folder.RESULT))
-        except NotFound as error:
+        except StorageFailed as error:
+            if known:
+                return {"status": JobStatus.FAILED, "error": dict(known)}
+            if not isinstance(error, NotFound):
+                raise
             raise JobFailed(f"job {self._job.name} was closed without a result") from error
         return document
 

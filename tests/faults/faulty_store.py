@@ -195,7 +195,8 @@ class FaultyWriter(Writer):
 
     def _publish(self) -> None:
         try:
-            self._around("writer.publish", self._inner.publish)
+            if not self._inner.closed:  # else it was published, and the reply was lost
+                self._around("writer.publish", self._inner.publish)
         finally:
             self.spoiled = self._inner.spoiled
 
