@@ -18,6 +18,9 @@ LONGEST_DELAY: Final = 10.0
 #: Characters of a traceback, from its end, that stand in an error.
 TRACEBACK_LIMIT: Final = 4000
 
+#: Characters of a message, from its start: a library may name five thousand columns in one.
+MESSAGE_LIMIT: Final = 1500
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
@@ -150,9 +153,13 @@ def _record(work: Work, error: dict[str, Any]) -> dict[str, Any]:
         work,
         file=file,
         category=error["category"],
-        message=str(error["message"]),
+        message=_shortened(str(error["message"])),
         traceback=str(error.get("traceback", ""))[-TRACEBACK_LIMIT:],
     )
     if file is None:
         record["items"] = list(work.items)
     return record
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= MESSAGE_LIMIT else f"{message[:MESSAGE_LIMIT]} [...]"
