@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from gristmill.errors import GristmillError, LedgerFailed
+from gristmill.errors import Fenced, GristmillError, LedgerFailed
+from gristmill_workers.watchdog import stacks
 
 #: Signs of life in the time of one lease.
 BEATS: Final = 4
@@ -21,9 +22,19 @@ log = logging.getLogger("gristmill.node")
 class Heartbeat:
     """Renews in a thread of its own, until it is stopped or the ledger says that the instance is none of its own."""
 
-    def __init__(self, renew: Callable[[Mapping[str, Any]], str], *, lease_seconds: float) -> None:
-        """Take what renews (it returns the job's state) and how long a lease lasts."""
+    def __init__(
+        self,
+        renew: Callable[[Mapping[str, Any]], str],
+        *,
+        lease_seconds: float,
+        stuck: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Take what renews (it returns the job's state), how long a lease lasts, and what tells that it beats in vain.
+
+        `stuck` returns what is stuck; then the heartbeat stops, the leases expire, and others take the work over.
+        """
         self._renew = renew
+        self._stuck = stuck
         self._seconds = min(LONGEST_SECONDS, lease_seconds / BEATS)
         self._stopping = threading.Event()
         self._error: GristmillError | None = None
@@ -61,6 +72,9 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            if (what := self._stuck()) is not None:
+                self._give_up(what)
+                return
             try:
                 self.state = self._renew(dict(self._info))
             except LedgerFailed as error:
@@ -70,3 +84,8 @@ class Heartbeat:
                 log.warning("no sign of life could be given: %s", error)
             self._changed.wait(self._seconds)
             self._changed.clear()
+
+    def _give_up(self, what: str) -> None:
+        message = f"{what} has not moved for too long: no more signs of life are given, and others take the work over"
+        self._error = Fenced(message)
+        log.error("%s; what every thread does:\n%s", message, stacks())

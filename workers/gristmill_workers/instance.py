@@ -20,6 +20,7 @@ from gristmill_workers.inputs import open_inputs
 from gristmill_workers.job_logs import JobLogs
 from gristmill_workers.preparation import Launcher, prepare
 from gristmill_workers.scoring import Assignment, Scoring
+from gristmill_workers.watchdog import STUCK_SECONDS, Watchdog
 
 log = logging.getLogger("gristmill.node")
 
@@ -34,6 +35,8 @@ class Instance:
         self._ledger = assignment.ledger
         self._name = f"{_plain(assignment.settings.node_name)}-{assignment.slot}-{uuid.uuid4().hex[:8]}"
         self._heartbeat: Heartbeat | None = None
+        #: Storage that fails may be waited for.
+        self._watchdog = Watchdog(STUCK_SECONDS + assignment.settings.storage_patience)
 
     def run(self) -> None:
         """Work for the job until there is nothing left, it was ended, or the node is to leave.
@@ -74,6 +77,7 @@ class Instance:
         self._heartbeat = Heartbeat(
             lambda news: self._ledger.renew(self._job.name, instance=self._name, info=news),
             lease_seconds=registration.lease_seconds,
+            stuck=self._watchdog.stuck,
         )
         self._heartbeat.start({**info, "doing": "making model and environment ready"})
         self._show_waiting(self._heartbeat)
@@ -121,6 +125,7 @@ class Instance:
             launcher=launcher,
             inputs=inputs,
             heartbeat=heartbeat,
+            watchdog=self._watchdog,
             logs=logs,
         )
         scoring.run()

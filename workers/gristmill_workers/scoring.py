@@ -32,6 +32,7 @@ from gristmill_workers.pool import Pool
 from gristmill_workers.preparation import Launcher
 from gristmill_workers.salvage import Salvage
 from gristmill_workers.verdict import Halve, Outcome, Retry, judge, lost
+from gristmill_workers.watchdog import Watchdog
 from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
 
 #: Items that are fetched ahead of the scorers, where inputs are fetched.
@@ -80,6 +81,7 @@ class Scoring:
         launcher: Launcher,
         inputs: Inputs,
         heartbeat: Heartbeat,
+        watchdog: Watchdog,
         logs: JobLogs,
     ) -> None:
         """Take the assignment, who works under which epoch of the ledger, and what it works with."""
@@ -90,6 +92,7 @@ class Scoring:
         self._instance = instance
         self._inputs = inputs
         self._heartbeat = heartbeat
+        self._watchdog = watchdog
         self._logs = logs
         self._log: logging.Logger = logs.system
         self._attempts = settings.retry_settings.attempts
@@ -153,6 +156,7 @@ class Scoring:
 
     def step(self) -> None:
         """Do what can be done now: lease, hand out, take in, commit."""
+        self._watchdog.turn()
         self._check()
         self._lease()
         for failed in self._inputs.ready(self._waiting):
@@ -303,6 +307,7 @@ class Scoring:
             return
         if work.number in self._twofold:
             self._settled.add(work.number)
+        self._watchdog.turn(block.size)
         self._collector.add(work.token, block, data, spool, files)
 
     def _drop(self, event: Scored | Failed) -> None:
@@ -318,12 +323,14 @@ class Scoring:
     def _flush(self) -> None:
         draft = self._collector.take()
         if draft is not None:
+            self._watchdog.handed(sum(entry.size for entry in draft.entries))
             self._committer.put(draft)
 
     def _commit(self, part: str, entries: list[Entry]) -> Commit:
         """Tell the ledger of a durable part; runs in the committer's thread."""
         answer = self._ledger.commit(self._job, instance=self._instance, part=part, entries=entries)
         self._leasing.soon()
+        self._watchdog.committed()
         return answer
 
     def _give_back(self) -> None:

@@ -65,3 +65,24 @@ def test_a_server_that_is_away_is_waited_for() -> None:
     back.set()
     wait_until(lambda: heartbeat.state == "scored")
     heartbeat.stop()
+
+
+def test_a_heart_stops_with_its_body_and_says_where_that_is_stuck(caplog) -> None:
+    what: list[str | None] = [None]
+    beats: list[str] = []
+
+    def renew(_info: Mapping[str, Any]) -> str:
+        beats.append("beat")
+        return "open"
+
+    heartbeat = Heartbeat(renew, lease_seconds=0.1, stuck=lambda: what[0])
+    heartbeat.start({})
+    wait_until(lambda: len(beats) > 2)
+    heartbeat.check()
+    what[0] = "the loop"
+    wait_until(lambda: not heartbeat._thread.is_alive())
+
+    with pytest.raises(Fenced, match="the loop has not moved"):
+        heartbeat.check()
+    assert "test_heartbeat.py" in caplog.text  # where this thread is
+    heartbeat.stop()
