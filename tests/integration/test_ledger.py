@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 import threading
@@ -88,14 +89,76 @@ def test_every_key_has_a_time_to_live_at_every_step(world: Any, client: Any) -> 
     found = lives()
     assert set(found) == {"job", "chunks", "returned", "instances", "info", "a", "done", "parts", "bell"}
     assert all(29 * 86400 < life <= 30 * 86400 for life in found.values()), found
+    world.jump(1)
+    commit(ledger, "q", whole(take(ledger, limit=1)))
+    take(ledger, limit=90)
+    for number in (4, 5):
+        assert contract.copy(ledger).first == number
+    commit(ledger, "r", entry(4, 4, lease.token))
+    ledger.pause(JOB, paused=True)
+    ledger.announce("other", folder="/data")
+    found = lives()
+    assert {"doubles", "outrun", "b", "jobs"} < set(found)
+    assert all(29 * 86400 < life <= 30 * 86400 for life in found.values()), found
     for key in client.scan_iter("gristmill:*"):
         client.expire(key, 3600 * 24 * 20)
+    ledger.lead(JOB, leader="x", seconds=7)
     ledger.renew(JOB, instance="b", info={})
-    assert all(life > 29 * 86400 for life in lives().values()), "a renewal puts the end off"
+    ledger.announce(JOB, folder="/data")
+    found = lives()
+    assert 0 < found.pop("leader") <= 7
+    assert all(life > 29 * 86400 for life in found.values()), "a renewal puts the end off"
     ledger.close(JOB, status="Failed")
     ledger.snapshot(JOB)
     ledger.leave(JOB, instance="b")
-    assert all(0 < life <= 3600 for life in lives().values()), lives()
+    found = lives()
+    assert 0 < found.pop("leader") <= 7
+    assert found.pop("jobs") > 29 * 86400, "others run on"
+    assert all(0 < life <= 3600 for life in found.values()), found
+
+
+def test_by_the_servers_own_clock_a_leader_that_fell_silent_is_followed(real: Ledger, client: Any) -> None:
+    assert real.lead(JOB, leader="x", seconds=0.4)
+    assert not real.lead(JOB, leader="y", seconds=5)
+    deadline = time.monotonic() + 10
+    while not real.lead(JOB, leader="y", seconds=5):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    real.unlead(JOB, leader="y")
+    assert list(client.scan_iter("gristmill:*")) == []
+
+
+@pytest.mark.parametrize("end", [lambda it: it.close(JOB, status="Failed"), lambda it: it.forget(JOB)])
+def test_a_job_that_could_not_be_withdrawn_is_withdrawn_by_the_next_call(world: Any, client: Any, end: Any) -> None:
+    ledger = world.begin(10)
+    ledger.announce(JOB, folder="/data")
+    client.execute_command("ACL", "SETUSER", "default", "-hdel")
+    try:
+        with pytest.raises(LedgerFailed, match="refused"):
+            end(ledger)
+        assert ledger.announced() == {JOB: "/data"}
+    finally:
+        client.execute_command("ACL", "SETUSER", "default", "+hdel")
+    end(ledger)
+    assert ledger.announced() == {}
+
+
+def test_copies_that_ended_leave_only_who_was_outrun(world: Any, client: Any) -> None:
+    ledger, original, copy = contract.copied(world)
+    commit(ledger, "p", entry(0, 0, copy.token), instance="b")
+    commit(ledger, "q", entry(1, 3, original.token))
+    assert client.hgetall(f"gristmill:{{{JOB}}}:outrun") == {original.token: "0"}
+    assert not [key for key in client.scan_iter("gristmill:*") if ":lease:" in key or key.endswith(":doubles")]
+    assert client.hget(f"gristmill:{{{JOB}}}:job", "doubled") == "0"
+
+
+def test_where_nothing_is_copied_no_script_looks_for_copies(world: Any, client: Any) -> None:
+    ledger = world.begin(100)
+    world.join("a")
+    client.config_resetstat()
+    score_all(ledger)
+    calls = client.info("commandstats")["cmdstat_zrangebyscore"]["calls"]
+    assert calls == 2 * 15, "each lease looks for the silent and for what was returned, a commit for nothing"
 
 
 def test_opening_a_million_mini_batches_is_one_small_write(real: Ledger, client: Any) -> None:
@@ -418,17 +481,26 @@ class Twins(RuleBasedStateMachine):
             self.calls.append((method, given))
         return answers[0]
 
+    def once(self, method: str, *args: Any, **given: Any) -> Any:
+        """Make a call to both that is not one of those that come late."""
+        answers = [getattr(ledger, method)(*args, **given) for ledger in (self.real, self.double)]
+        assert answers[0] == answers[1], (method, given)
+        return answers[0]
+
     @initialize(
         count=st.integers(1, 40),
         chunk=st.integers(1, 20),
         threshold=st.sampled_from([-1, -1, 12]),
         kept=st.sets(st.integers(0, 39)),
+        late=st.booleans(),
     )
-    def begin_with_a_part(self, count: int, chunk: int, threshold: int, kept: set[int]) -> None:
-        """A job that was interrupted: the first chunks of it may be done in places."""
+    def begin_with_a_part(self, count: int, chunk: int, threshold: int, kept: set[int], late: bool) -> None:
+        """A job that was interrupted: the first chunks of it may be done in places. Late: all of it is leased."""
         self.begin(count, chunk, threshold)
         self.stored["e0-000001"] = [entry(number, number) for number in sorted(kept) if number < self.planned]
         self.both("adopt", part="e0-000001", entries=self.stored["e0-000001"])
+        if late:
+            self.copy(["a", "b", "c"], 1 + count // 4, 3)
 
     def begin(self, count: int, chunk: int, threshold: int) -> None:
         self.count, self.chunk, self.threshold = count, chunk, threshold
@@ -469,6 +541,55 @@ class Twins(RuleBasedStateMachine):
         lease = self.both("lease", instance=name, limit=limit, request=f"{name}{request}")
         if isinstance(lease, Lease):
             self.leases.append((name, lease))
+
+    @rule(names=st.permutations(["a", "b", "c"]), limit=st.integers(1, 40), twice=st.integers(1, 4))
+    def copy(self, names: list[str], limit: int, twice: int) -> None:
+        """What is left is leased, and then the beginning of it once more."""
+        while self.planned < self.count:
+            self.extend()
+        for name in names:
+            self.register(name)
+        for turn in range(60):
+            after = 0.0 if turn >= 60 - twice else None
+            lease = self.both("lease", instance=names[turn % 3], limit=limit, request=None, copy_after=after)
+            if isinstance(lease, Lease):
+                self.leases.append((names[turn % 3], lease))
+            elif turn < 60 - twice and isinstance(lease, Over):
+                break
+
+    @rule(name=NAMES, request=st.integers(1, 9), after=st.sampled_from([0.0, 0.2, 2.5]))
+    def speculate(self, name: str, request: int, after: float) -> None:
+        lease = self.both("lease", instance=name, limit=5, request=f"{name}{request}", copy_after=after)
+        if isinstance(lease, Lease):
+            self.leases.append((name, lease))
+
+    @rule(data=st.data(), failed=st.integers(0, 1))
+    def race(self, data: st.DataObject, failed: int) -> None:
+        """One of those that hold a mini-batch twice commits it, then the other."""
+        pairs = self.pairs()
+        if pairs:
+            number = data.draw(st.sampled_from(sorted(pairs)))
+            for token, name in data.draw(st.permutations(pairs[number])):
+                self.parts += 1
+                part = f"e{self.epoch}-{self.parts:06d}"
+                self.both("commit", instance=name, part=part, entries=[entry(number, number, token, failed=failed)])
+
+    @rule(paused=st.booleans())
+    def pause(self, paused: bool) -> None:
+        self.both("pause", paused=paused)
+
+    @rule(name=NAMES, seconds=st.sampled_from([15.0, 30.0]))
+    def lead(self, name: str, seconds: float) -> None:
+        self.once("lead", JOB, leader=name, seconds=seconds)
+
+    @rule(name=NAMES)
+    def unlead(self, name: str) -> None:
+        self.once("unlead", JOB, leader=name)
+
+    @rule(name=NAMES)
+    def announce(self, name: str) -> None:
+        self.once("announce", JOB, folder=name)
+        assert self.once("announced") == {JOB: name}
 
     @rule(data=st.data(), failed=st.integers(0, 1), durable=st.booleans())
     def commit(self, data: st.DataObject, failed: int, durable: bool) -> None:
@@ -517,6 +638,17 @@ class Twins(RuleBasedStateMachine):
             part = data.draw(st.sampled_from(sorted(self.stored)))
             self.both("adopt", part=part, entries=self.stored[part])
 
+    @rule(data=st.data(), size=st.integers(1, 3))
+    def find(self, data: st.DataObject, size: int) -> None:
+        """A part turns up that holds what is held twice."""
+        pairs = self.pairs()
+        if pairs:
+            first = data.draw(st.sampled_from(sorted(pairs)))
+            self.parts += 1
+            part = f"e{self.epoch}-{self.parts:06d}"
+            self.stored[part] = [entry(number, number) for number in range(first, min(first + size, self.planned))]
+            self.both("adopt", part=part, entries=self.stored[part])
+
     @rule()
     def lose_the_ledger(self) -> None:
         """Everything is forgotten, and rebuilt from what is stored."""
@@ -532,21 +664,31 @@ class Twins(RuleBasedStateMachine):
         if not self.epoch:
             return
         found = self.both("snapshot")
-        flying = self.live()
+        flying, pairs = self.live(), self.pairs()
         assert found.done + found.leased + found.returned + self.never_leased(found.cursor) == found.planned
         assert found.items_done == found.succeeded + found.failed == 2 * found.done
-        assert len(flying) == len(set(flying)) == found.leased, "no mini-batch is under two live tokens"
+        twice = sorted(number for number in set(flying) if flying.count(number) > 1)
+        assert len(set(flying)) == found.leased == len(flying) - len(twice), "a double counts once"
+        assert twice == sorted(pairs), "no mini-batch is under two live tokens but a copy and what it is a copy of"
+        assert all(number in self.live(token) for number, pair in pairs.items() for token, _ in pair)
         counted = [number for _, ranges in self.real.parts(JOB) for number in contract.numbers(ranges)]
         assert len(counted) == len(set(counted)) == found.done, "each counts from one part"
         assert not set(flying) & set(counted)
 
-    def live(self) -> list[int]:
-        """Return each mini-batch under a live token, as the server has it."""
+    def pairs(self) -> dict[int, list[tuple[str, str]]]:
+        """Return who holds each mini-batch that is held twice, as the server has it."""
+        home = f"gristmill:{{{JOB}}}"
+        found = self.client.zrange(f"{home}:doubles", 0, -1, withscores=True)
+        assert len(found) == int(self.client.hget(f"{home}:job", "doubled"))
+        return {int(number): [(token, name) for token, name in json.loads(text)] for text, number in found}
+
+    def live(self, token: str = "") -> list[int]:
+        """Return each mini-batch under a live token, or that one, as the server has it."""
         return [
             number
             for key in self.client.scan_iter(f"gristmill:{{{JOB}}}:lease:*")
             for field, text in self.client.hgetall(key).items()
-            if field.startswith("lease:")
+            if (field == f"lease:{token}" if token else field.startswith("lease:"))
             for number in contract.numbers(_ranges(text.split(":")[2]))
         ]
 
@@ -561,6 +703,7 @@ class Twins(RuleBasedStateMachine):
         while self.planned < self.count:
             self.extend()
         self.both("register", instance="last", info={})
+        self.both("pause", paused=False)
         for _ in range(400):
             lease = self.both("lease", instance="last", limit=50)
             if lease is LedgerFailed or isinstance(lease, Over):
@@ -574,6 +717,20 @@ class Twins(RuleBasedStateMachine):
         found = self.both("snapshot")
         assert found.state in {"scored", "stopped"}
         assert found.state == "stopped" or (found.done, found.leased, found.returned) == (self.count, 0, 0)
+        self.close()
+
+    def close(self) -> None:
+        """A closed job takes nothing more, whatever arrives late."""
+        calls = self.calls[-30:]
+        self.both("close", status="Completed")
+        assert self.once("announced") == {}
+        done = self.both("snapshot").done
+        for method, given in calls:
+            self.both(method, **given)
+        for name in ("a", "b", "c", "last"):
+            self.both("leave", instance=name)
+        found = self.both("snapshot")
+        assert (found.state, found.done, found.leased, found.instances) == ("closed", done, 0, [])
 
 
 def _ranges(text: str) -> list[tuple[int, int]]:

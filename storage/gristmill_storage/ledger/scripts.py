@@ -51,8 +51,8 @@ counts once), returned, or done (its bit set).
 One key is not a job's: `gristmill:jobs`, a hash, job -> folder of those that run, for who takes jobs over.
 
 Time to live: 30 days for each key, from its first write (EXPIRE NX), put off for all of them together at most once a
-day by `renew` and `snapshot`; one hour, for all of them, from `close`. The leader's ends with its time; that of the jobs
-is 30 days from the last `announce`. No key is ever without one.
+day by `renew` and `snapshot`; one hour, for all of them, from `close`. The leader's key ends with its time, that of the
+jobs 30 days after the last `announce`. No key is ever without one.
 
 Times are the server's, in ms since 1970. A transition's reply begins with a word: OK, LEASE, WAIT, OVER, COMMIT; LOST
 (the job is unknown here), FENCED (the instance is), CONFLICT with a sentence (the call contradicts what is written).

@@ -710,6 +710,7 @@ CALLS: dict[str, Callable[[Ledger], Any]] = {
     "fail": lambda it: it.fail(JOB, instance="a", token="t", mini_batch=0, category="c", delay=0),
     "give_back": lambda it: it.give_back(JOB, instance="a", token="t", ranges=None),
     "stop": lambda it: it.stop(JOB, state="canceled", error=None),
+    "pause": lambda it: it.pause(JOB, paused=True),
     "close": lambda it: it.close(JOB, status="Failed"),
     "snapshot": lambda it: it.snapshot(JOB),
     "parts": lambda it: list(it.parts(JOB)),
@@ -869,6 +870,490 @@ def test_adopted_failures_count_against_the_threshold(world: World) -> None:
     ledger = world.begin(10, threshold=1)
     ledger.adopt(JOB, part="p", entries=[entry(0, 1, failed=2)])
     assert ledger.snapshot(JOB).state == "stopped"
+
+
+# Copies: second attempts at what takes long
+
+
+def copy(ledger: Ledger, instance: str = "b", after: float = 0.0, **options: Any) -> Lease:
+    lease = take(ledger, instance, copy_after=after, **options)
+    assert lease.copy
+    assert lease.first == lease.last
+    return lease
+
+
+def copied(world: World, count: int = 4, **options: Any) -> tuple[Ledger, Lease, Lease]:
+    """All of a small job held by "a", and its first mini-batch by "b" too."""
+    ledger = world.begin(count, **options)
+    world.join("a", "b", "c")
+    return ledger, take(ledger, "a", count), copy(ledger)
+
+
+def test_a_copy_is_made_when_nothing_else_is_left(world: World) -> None:
+    ledger = world.begin(4)
+    world.join("a", "b")
+    original = take(ledger, "a", 4)
+    world.jump(5)
+    assert ledger.lease(JOB, instance="b", limit=4) == Wait(seconds=1.0), "only who asks for copies gets one"
+    lease = ledger.lease(JOB, instance="b", limit=4, copy_after=5.0)
+    assert lease == Lease(token="e1-2", first=0, last=0, attempts=0, losses=0, chunk=0, copy=True)
+    assert not original.copy
+    found = ledger.snapshot(JOB)
+    assert (places(found), found.copies) == ((0, 4, 0), 1), "it is leased once"
+
+
+def test_what_was_never_leased_comes_before_a_copy(world: World) -> None:
+    ledger = world.begin(12)
+    world.join("a", "b")
+    take(ledger, "a", 10)
+    assert not take(ledger, "b", copy_after=0.0).copy
+    assert copy(ledger).first == 0
+
+
+def test_nothing_is_copied_while_something_waits_for_its_time(world: World) -> None:
+    ledger = world.begin(10)
+    world.join("a", "b")
+    lease = take(ledger)
+    ledger.fail(JOB, instance="a", token=lease.token, mini_batch=3, category="crash", delay=0.5)
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=0.0) == Wait(seconds=0.5)
+    world.jump(0.5)
+    assert not take(ledger, "b", copy_after=0.0).copy
+    assert copy(ledger).first == 0
+
+
+def test_nothing_is_copied_before_the_plan_is_closed(world: World) -> None:
+    ledger = world.begin(10, closed=False)
+    world.join("a", "b")
+    take(ledger)
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=0.0) == Wait(seconds=0.2)
+
+
+def test_waiting_lasts_until_the_next_copy_may_be_made(world: World) -> None:
+    ledger = world.begin(10)
+    world.join("a", "b")
+    assert take(ledger).last == 9
+    world.jump(1.5)
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=5.0) == Wait(seconds=1.0)
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=1.75) == Wait(seconds=0.25)
+    world.jump(0.25)
+    assert copy(ledger, after=1.75).first == 0
+
+
+def test_what_was_held_longest_is_copied_first(world: World) -> None:
+    ledger = world.begin(6)
+    world.join("a", "b", "c")
+    late = take(ledger, "a", 2)
+    take(ledger, "a", 2)
+    world.jump(1)
+    ledger.give_back(JOB, instance="a", token=late.token, ranges=None)
+    take(ledger, "b", 2)
+    take(ledger, "c", 2)
+    assert [copy(ledger, "c").first for _ in range(6)] == [2, 3, 0, 1, 4, 5]
+
+
+def test_a_mini_batch_has_one_copy_at_a_time(world: World) -> None:
+    ledger = world.begin(3)
+    world.join("a", "b", "c")
+    take(ledger)
+    assert [copy(ledger, name).first for name in "bcb"] == [0, 1, 2]
+    assert ledger.lease(JOB, instance="c", limit=1, copy_after=0.0) == Wait(seconds=1.0), "no copy of a copy"
+    assert ledger.snapshot(JOB).copies == 3
+
+
+def test_an_instance_may_get_a_copy_of_its_own(world: World) -> None:
+    ledger, original, _ = copied(world)
+    own = copy(ledger, "a")
+    assert commit(ledger, "p", entry(1, 1, own.token)).accepted == [(1, 1)]
+    assert commit(ledger, "q", entry(1, 1, original.token)).refused == [(1, 1)]
+    assert places(ledger.snapshot(JOB)) == (1, 3, 0)
+
+
+def test_a_copy_has_the_attempts_and_the_losses_of_the_first(world: World) -> None:
+    ledger = world.begin(1)
+    world.join("a", "z")
+    take(ledger)
+    world.pass_time(LEASE + 1, "z")
+    lease = take(ledger, "z")
+    ledger.fail(JOB, instance="z", token=lease.token, mini_batch=0, category="crash", delay=0.0)
+    take(ledger, "z")
+    found = copy(ledger, "z")
+    assert (found.attempts, found.losses) == (1, 1)
+
+
+def test_the_chunk_of_a_copy_is_that_of_its_mini_batch(world: World) -> None:
+    ledger = world.begin(4, chunk=2)
+    world.join("a", "b")
+    assert [take(ledger).chunk for _ in range(2)] == [0, 2]
+    assert [copy(ledger).chunk for _ in range(4)] == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("winner", ["first", "copy"])
+def test_the_first_commit_of_two_wins_and_the_other_is_outrun(world: World, winner: str) -> None:
+    ledger, original, second = copied(world)
+    sides = [("a", original), ("b", second)]
+    (fast, won), (slow, lost) = sides if winner == "first" else sides[::-1]
+    assert commit(ledger, "fast", entry(0, 0, won.token), instance=fast).accepted == [(0, 0)]
+    assert places(ledger.snapshot(JOB)) == (1, 3, 0)
+    for times in (1, 2):
+        answer = commit(ledger, "slow", entry(0, 0, lost.token, failed=1), instance=slow)
+        assert (answer.accepted, answer.refused) == ([], [(0, 0)])
+        found = ledger.snapshot(JOB)
+        assert (found.outrun, found.fenced, found.failed) == (times, 0, 0)
+    assert commit(ledger, "fast", entry(0, 0, won.token), instance=fast).accepted == [(0, 0)], "as the first time"
+    commit(ledger, "rest", entry(1, 3, original.token))
+    assert ledger.snapshot(JOB).state == "scored"
+    assert dict(ledger.parts(JOB)) == {"fast": [(0, 0)], "rest": [(1, 3)]}
+
+
+def end_by_failing(world: World, name: str, lease: Lease) -> None:
+    call = {"instance": name, "token": lease.token, "mini_batch": 0, "category": "crash", "delay": 0.0}
+    assert world.ledger.fail(JOB, **call) is True
+    assert world.ledger.fail(JOB, **call) is False
+
+
+def end_by_giving_back(world: World, name: str, lease: Lease) -> None:
+    for _ in range(2):
+        world.ledger.give_back(JOB, instance=name, token=lease.token, ranges=None)
+
+
+def end_by_leaving(world: World, name: str, _: Lease) -> None:
+    for _ in range(2):
+        world.ledger.leave(JOB, instance=name)
+
+
+def end_by_falling_silent(world: World, name: str, _: Lease) -> None:
+    alive = {it.name for it in world.ledger.snapshot(JOB).instances}
+    world.pass_time(LEASE + 1, *(alive - {name}))
+
+
+ENDS = [end_by_failing, end_by_giving_back, end_by_leaving, end_by_falling_silent]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("loser", ["a", "b"])
+def test_when_one_of_two_ends_the_other_goes_on_alone(world: World, end: Any, loser: str) -> None:
+    ledger = world.begin(1)
+    world.join("a", "b", "c")
+    leases = {"a": take(ledger), "b": copy(ledger)}
+    end(world, loser, leases[loser])
+    found = ledger.snapshot(JOB)
+    assert (places(found), found.losses) == ((0, 1, 0), 0), "nothing is returned, and nothing was lost"
+    assert dict(found.failures) == ({"crash": 1} if end is end_by_failing else {})
+    left = "b" if loser == "a" else "a"
+    assert commit(ledger, "late", entry(0, 0, leases[loser].token), instance=loser).accepted == []
+    assert commit(ledger, "p", entry(0, 0, leases[left].token), instance=left).accepted == [(0, 0)]
+    found = ledger.snapshot(JOB)
+    assert (found.state, found.fenced, found.outrun) == ("scored", 1, 0)
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_when_both_of_two_end_the_mini_batch_is_returned_once(world: World, end: Any, order: str) -> None:
+    ledger = world.begin(1)
+    world.join("a", "b", "c")
+    leases = {"a": take(ledger), "b": copy(ledger)}
+    for name in order:
+        end(world, name, leases[name])
+    found = ledger.snapshot(JOB)
+    assert places(found) == (0, 0, 1)
+    again = take(ledger, "c", copy_after=0.0)
+    assert not again.copy
+    assert again.attempts == (1 if end is end_by_failing else 0)
+    assert again.losses == found.losses == (1 if end is end_by_falling_silent else 0)
+    assert commit(ledger, "p", whole(again), instance="c").state == "scored"
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_who_was_outrun_puts_nothing_back(world: World, end: Any) -> None:
+    ledger, original, second = copied(world)
+    commit(ledger, "p", entry(0, 0, second.token), instance="b")
+    if end is end_by_failing:
+        call = {"token": original.token, "mini_batch": 0, "category": "crash", "delay": 0.0}
+        assert ledger.fail(JOB, instance="a", **call) is False
+    else:
+        end(world, "a", original)
+    found = ledger.snapshot(JOB)
+    assert (found.done, found.leased + found.returned) == (1, 3)
+    assert not found.failures
+    if end is end_by_failing:
+        commit(ledger, "q", entry(1, 3, original.token))
+    else:
+        assert sorted(numbers(score_all(ledger, "c", "q"))) == [1, 2, 3]
+    assert ledger.snapshot(JOB).state == "scored"
+
+
+def test_an_instance_that_has_both_returns_them_in_one_piece(world: World) -> None:
+    ledger = world.begin(4)
+    world.join("a", "b")
+    take(ledger, "a")
+    for number in (0, 1):
+        assert copy(ledger, "a").first == number
+    world.pass_time(LEASE + 1, "b")
+    found = ledger.snapshot(JOB)
+    assert (places(found), found.losses) == ((0, 0, 4), 4)
+    again = take(ledger, "b")
+    assert (again.first, again.last, again.losses) == (0, 3, 1)
+
+
+def test_what_goes_on_alone_may_be_copied_again_when_it_was_held_anew(world: World) -> None:
+    ledger = world.begin(1)
+    world.join("a", "b")
+    take(ledger)
+    world.jump(5)
+    end_by_failing(world, "b", copy(ledger, after=5.0))
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=5.0) == Wait(seconds=1.0)
+    world.jump(5)
+    assert copy(ledger, after=5.0).token == "e1-3"
+
+
+def test_a_copy_that_goes_on_alone_may_be_copied(world: World) -> None:
+    ledger = world.begin(1)
+    world.join("a", "b", "c")
+    original, second = take(ledger), copy(ledger)
+    ledger.give_back(JOB, instance="a", token=original.token, ranges=None)
+    third = copy(ledger, "c")
+    assert commit(ledger, "p", whole(third), instance="c").state == "scored"
+    assert commit(ledger, "q", whole(second), instance="b").refused == [(0, 0)]
+    assert ledger.snapshot(JOB).outrun == 1
+
+
+def test_a_repeated_request_gets_the_same_copy(world: World) -> None:
+    ledger = world.begin(4)
+    world.join("a", "b")
+    original = take(ledger, "a")
+    first = copy(ledger, request="r")
+    assert copy(ledger, request="r") == first
+    assert copy(ledger, request="r", after=99.0) == first
+    commit(ledger, "p", entry(0, 0, original.token))
+    assert copy(ledger, request="r").first == 1, "the first copy is over"
+    assert ledger.snapshot(JOB).copies == 2
+
+
+def test_a_repeated_request_for_what_was_outrun_in_the_middle_gets_a_whole_one(world: World) -> None:
+    ledger = world.begin(3)
+    world.join("a", "b")
+    take(ledger, "a", request="r")
+    copies = [copy(ledger) for _ in range(2)]
+    commit(ledger, "p", entry(1, 1, copies[1].token), instance="b")
+    again = take(ledger, "a", request="r")
+    assert (again.first, again.last, again.copy) == (2, 2, False), "0 stays with its copy"
+    assert places(ledger.snapshot(JOB)) == (1, 2, 0)
+    assert commit(ledger, "q", entry(0, 0, copies[0].token), instance="b").accepted == [(0, 0)]
+
+
+def test_an_entry_with_one_outrun_in_it_is_refused_and_the_rest_scored_again(world: World) -> None:
+    ledger, original, second = copied(world)
+    commit(ledger, "p", entry(0, 0, second.token), instance="b")
+    assert commit(ledger, "q", entry(0, 3, original.token)).refused == [(0, 3)]
+    found = ledger.snapshot(JOB)
+    assert (places(found), found.outrun, found.fenced) == ((1, 0, 3), 1, 3)
+    assert numbers(score_all(ledger, "c", "r")) == [1, 2, 3]
+
+
+def test_a_wide_commit_outruns_every_copy(world: World) -> None:
+    ledger = world.begin(4)
+    world.join("a", "b", "c")
+    original = take(ledger)
+    copies = [(name, copy(ledger, name)) for name in "bcb"]
+    assert commit(ledger, "p", whole(original)).state == "scored"
+    found = ledger.snapshot(JOB)
+    assert (places(found), found.outrun) == ((4, 0, 0), 0)
+    for name, lease in copies:
+        assert commit(ledger, f"q-{lease.token}", whole(lease), instance=name).accepted == []
+    assert ledger.snapshot(JOB).outrun == 3
+
+
+def test_adopting_takes_a_mini_batch_from_both(world: World) -> None:
+    ledger, original, second = copied(world)
+    ledger.adopt(JOB, part="p", entries=[entry(0, 1)])
+    assert places(ledger.snapshot(JOB)) == (2, 2, 0)
+    assert commit(ledger, "q", entry(0, 0, original.token)).accepted == []
+    assert commit(ledger, "r", entry(0, 0, second.token), instance="b").accepted == []
+    found = ledger.snapshot(JOB)
+    assert (found.fenced, found.outrun) == (2, 0), "neither of the two won"
+    assert commit(ledger, "s", entry(2, 3, original.token)).state == "scored"
+
+
+def test_failed_items_of_the_winner_alone_count_against_the_threshold(world: World) -> None:
+    ledger, original, second = copied(world, threshold=1)
+    assert commit(ledger, "p", entry(0, 0, second.token, failed=1), instance="b").state == "open"
+    assert commit(ledger, "q", entry(0, 0, original.token, failed=2)).state == "open"
+    own = copy(ledger, "c")
+    assert commit(ledger, "r", entry(1, 1, own.token, failed=1), instance="c").state == "stopped"
+    assert commit(ledger, "s", entry(1, 1, original.token)).refused == [(1, 1)]
+    assert commit(ledger, "t", entry(2, 3, original.token)).accepted == [(2, 3)], "work in hand still counts"
+    assert ledger.snapshot(JOB).outrun == 2
+
+
+@pytest.mark.parametrize("state", ["stopped", "canceled"])
+def test_of_two_in_hand_the_first_counts_when_the_job_was_ended(world: World, state: str) -> None:
+    ledger, original, second = copied(world)
+    ledger.stop(JOB, state=state, error=None)
+    assert ledger.lease(JOB, instance="c", limit=1, copy_after=0.0) == Over(state=state)
+    assert commit(ledger, "p", entry(0, 0, original.token)).accepted == [(0, 0)]
+    assert commit(ledger, "q", whole(second), instance="b").accepted == []
+    for name in "ab":
+        ledger.leave(JOB, instance=name)
+    assert places(ledger.snapshot(JOB)) == (1, 0, 3)
+
+
+def test_a_closed_job_lets_go_of_both(world: World) -> None:
+    ledger, original, second = copied(world)
+    ledger.close(JOB, status="Failed")
+    assert commit(ledger, "p", entry(0, 0, original.token)).accepted == []
+    assert commit(ledger, "q", whole(second), instance="b").accepted == []
+    ledger.leave(JOB, instance="a")
+    assert places(ledger.snapshot(JOB)) == (0, 1, 0)
+    ledger.leave(JOB, instance="b")
+    assert places(ledger.snapshot(JOB)) == (0, 0, 0)
+
+
+def test_a_job_opened_anew_knows_no_copies(world: World) -> None:
+    ledger, _, _ = copied(world)
+    ledger.forget(JOB)
+    world.begin(4)
+    world.join("a", "b")
+    take(ledger)
+    assert [copy(ledger).first for _ in range(4)] == [0, 1, 2, 3]
+    assert ledger.snapshot(JOB).copies == 4
+
+
+# Pause
+
+
+def test_a_paused_job_leases_nothing_and_takes_what_is_in_hand(world: World) -> None:
+    ledger = world.begin(20)
+    world.join("a", "b")
+    lease, other = take(ledger), take(ledger, "b", 5)
+    for _ in range(2):
+        assert ledger.pause(JOB, paused=True) is True
+    assert ledger.snapshot(JOB).paused is True
+    assert ledger.lease(JOB, instance="a", limit=1, copy_after=0.0) == Wait(seconds=0.5)
+    assert ledger.fail(JOB, instance="a", token=lease.token, mini_batch=9, category="crash", delay=0.0)
+    ledger.give_back(JOB, instance="a", token=lease.token, ranges=[(8, 8)])
+    assert commit(ledger, "p", entry(0, 7, lease.token)).accepted == [(0, 7)]
+    assert ledger.lease(JOB, instance="a", limit=1) == Wait(seconds=0.5)
+    world.pass_time(LEASE + 1, "a")
+    assert ledger.snapshot(JOB).losses == 5, "the dead are found"
+    with pytest.raises(Fenced):
+        ledger.lease(JOB, instance="b", limit=1)
+    assert commit(ledger, "q", whole(other), instance="b").accepted == []
+    for _ in range(2):
+        assert ledger.pause(JOB, paused=False) is True
+    assert ledger.snapshot(JOB).paused is False
+    assert sorted(numbers(score_all(ledger))) == list(range(8, 20))
+
+
+def test_a_lease_whose_answer_was_lost_is_answered_while_the_job_is_paused(world: World) -> None:
+    ledger = world.begin(20)
+    world.join("a")
+    lease = take(ledger, request="r")
+    ledger.pause(JOB, paused=True)
+    assert take(ledger, request="r") == lease, "else nobody would ever score it"
+    assert ledger.lease(JOB, instance="a", limit=1, request="s") == Wait(seconds=0.5)
+
+
+def test_a_torn_lease_is_returned_while_the_job_is_paused(world: World) -> None:
+    ledger = world.begin(20)
+    world.join("a")
+    take(ledger, request="r")
+    ledger.adopt(JOB, part="p", entries=[entry(4, 5)])
+    ledger.pause(JOB, paused=True)
+    assert ledger.lease(JOB, instance="a", limit=1, request="r") == Wait(seconds=0.5)
+    assert places(ledger.snapshot(JOB)) == (2, 0, 8)
+
+
+def test_a_paused_job_may_end(world: World) -> None:
+    ledger = world.begin(10)
+    world.join("a")
+    lease = take(ledger)
+    ledger.pause(JOB, paused=True)
+    assert commit(ledger, "p", whole(lease)).state == "scored"
+    assert ledger.pause(JOB, paused=True) is False
+    assert ledger.pause(JOB, paused=False) is False
+    assert ledger.lease(JOB, instance="a", limit=1) == Over(state="scored")
+
+
+def test_a_paused_job_may_be_stopped(world: World) -> None:
+    ledger = world.begin(10)
+    ledger.pause(JOB, paused=True)
+    assert ledger.stop(JOB, state="canceled", error=None) is True
+    assert ledger.pause(JOB, paused=False) is False
+
+
+def test_a_rebuilt_job_is_not_paused(world: World) -> None:
+    ledger = world.begin(10)
+    ledger.pause(JOB, paused=True)
+    ledger.forget(JOB)
+    world.begin(10)
+    assert ledger.snapshot(JOB).paused is False
+
+
+# Who leads a job, and which jobs run
+
+
+def test_one_leads_a_job_until_its_time_is_over(world: World) -> None:
+    ledger = world.ledger
+    assert ledger.lead(JOB, leader="x", seconds=5) is True, "also of a job that is not known"
+    assert ledger.lead(JOB, leader="y", seconds=5) is False
+    world.jump(4)
+    assert ledger.lead(JOB, leader="x", seconds=5) is True, "that renews it"
+    world.jump(4)
+    assert ledger.lead(JOB, leader="y", seconds=5) is False
+    world.jump(1)
+    assert ledger.lead(JOB, leader="y", seconds=5) is True
+    assert ledger.lead(JOB, leader="x", seconds=5) is False
+    assert ledger.lead("other", leader="x", seconds=5) is True
+
+
+def test_only_who_leads_gives_it_up(world: World) -> None:
+    ledger = world.ledger
+    ledger.unlead(JOB, leader="x")
+    ledger.lead(JOB, leader="x", seconds=5)
+    ledger.unlead(JOB, leader="y")
+    assert ledger.lead(JOB, leader="y", seconds=5) is False
+    for _ in range(2):
+        ledger.unlead(JOB, leader="x")
+    assert ledger.lead(JOB, leader="y:1:2", seconds=5) is True
+    assert ledger.lead(JOB, leader="y:1:2", seconds=5) is True
+
+
+def test_who_leads_a_job_leads_it_through_all_its_lives(world: World) -> None:
+    world.ledger.lead(JOB, leader="x", seconds=5)
+    ledger = world.begin(10)
+    for end in (lambda: ledger.close(JOB, status="Failed"), lambda: ledger.forget(JOB)):
+        end()
+        assert ledger.lead(JOB, leader="y", seconds=5) is False
+    ledger.open(JOB, epoch="e2", lease_seconds=LEASE, error_threshold=-1)
+    assert ledger.lead(JOB, leader="y", seconds=5) is False
+
+
+def test_a_clock_set_back_does_not_keep_a_dead_leader(world: World) -> None:
+    world.ledger.lead(JOB, leader="x", seconds=5)
+    world.jump(-3)
+    assert world.ledger.lead(JOB, leader="y", seconds=5) is False
+    world.jump(-3600)
+    assert world.ledger.lead(JOB, leader="y", seconds=5) is True
+
+
+def test_jobs_are_announced_until_they_are_closed_or_forgotten(world: World) -> None:
+    ledger = world.begin(10)
+    for _ in range(2):
+        ledger.announce(JOB, folder="s3://out/.gristmill/heart-1")
+    ledger.announce("other", folder="/data/ö")
+    assert ledger.announced() == {JOB: "s3://out/.gristmill/heart-1", "other": "/data/ö"}
+    ledger.announce("other", folder="/moved")
+    ledger.close(JOB, status="Completed")
+    assert ledger.announced() == {"other": "/moved"}
+    ledger.forget("other")
+    assert ledger.announced() == {}
+
+
+def test_closing_a_lost_job_withdraws_it(world: World) -> None:
+    world.ledger.announce(JOB, folder="/data")
+    with pytest.raises(LedgerLost):
+        world.ledger.close(JOB, status="Completed")
+    assert world.ledger.announced() == {}
 
 
 # wait

@@ -138,12 +138,9 @@ local function make(range, attempts, losses, copy)
     copy = copy,
     request = request,
   }
-  hold(lease)
-  if request ~= '' then
-    redis.call('HSET', lease_key(instance), 'request:' .. request, lease.token)
-  end
+  hold(lease, request ~= '' and 'request:' .. request or nil)
   keep(lease_key(instance))
-  redis.call('HINCRBY', JOB, 'tokens', 1)
+  count('tokens', 1)
   return lease
 end
 

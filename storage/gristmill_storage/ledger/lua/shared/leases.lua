@@ -31,8 +31,9 @@ local function held(instance, token)
   return text and read_lease(instance, token, text) or nil
 end
 
--- Writes a lease down; one that holds nothing any more is forgotten, and so is the request that it answered.
-local function hold(lease)
+-- Writes a lease down, a new one with the request that it answers; one that holds nothing any more is forgotten, and so is
+-- its request.
+local function hold(lease, request)
   local key = lease_key(lease.instance)
   if #lease.ranges == 0 then
     redis.call('HDEL', key, 'lease:' .. lease.token, 'request:' .. lease.request)
@@ -40,7 +41,11 @@ local function hold(lease)
   end
   local ranges = write_ranges(lease.ranges)
   local text = table.concat({ lease.attempts, lease.losses, ranges, lease.made, lease.copy, lease.request }, ':')
-  redis.call('HSET', key, 'lease:' .. lease.token, text)
+  if request then
+    redis.call('HSET', key, 'lease:' .. lease.token, text, request, lease.token)
+  else
+    redis.call('HSET', key, 'lease:' .. lease.token, text)
+  end
 end
 
 local function leases_of(instance)

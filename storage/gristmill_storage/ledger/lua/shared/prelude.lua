@@ -39,13 +39,13 @@ local doubled = 0
 local function load(...)
   local names = { ... }
   local values = redis.call('HMGET', JOB, 'doubled', ...)
-  doubled = tonumber(table.remove(values, 1) or 0)
-  if not values[1] then
+  if not values[2] then
     return nil
   end
+  doubled = tonumber(values[1]) or 0
   local job = {}
   for i, name in ipairs(names) do
-    job[name] = TEXTS[name] and values[i] or tonumber(values[i])
+    job[name] = TEXTS[name] and values[i + 1] or tonumber(values[i + 1])
   end
   return job
 end
