@@ -16,6 +16,7 @@ from typing import Any, Final
 from gristmill.errors import GristmillError, JobCanceled, LedgerFailed, LedgerLost, Mistake, StorageFailed, unexpected
 from gristmill.spec import Job, own_compute
 from gristmill.states import JobStatus
+from gristmill_scheduler.admission import readmit
 from gristmill_scheduler.ending import Ending, Tell
 from gristmill_scheduler.leadership import Leadership, TakenOver
 from gristmill_scheduler.plan import Planner
@@ -131,8 +132,9 @@ class Coordinator:
 
     def _live(self, begin: Begin) -> None:
         try:
-            if not self._lead.take(patience=self._lead.seconds + LEAVE_SECONDS):
-                error = Mistake(f"job {self.job.name}: another scheduler leads it; wait for its end, or cancel it")
+            try:
+                self._begin(begin)
+            except Mistake as error:
                 self._tell("refused", {"job": self.job.name, "error": error.to_json()})
                 return
             state = self._open(begin)
@@ -148,6 +150,18 @@ class Coordinator:
         except Exception as error:
             log.exception("job %s ended by a fault of the coordinator", self.job.name)
             self._give_up(unexpected("the coordinator", error))
+
+    def _begin(self, begin: Begin) -> None:
+        """Take the lead, once that of a former coordinator has run out.
+
+        Raises:
+            Mistake: another leads the job, or ended it meanwhile.
+
+        """
+        if not self._lead.take(patience=self._lead.seconds + 1):
+            raise Mistake(f"job {self.job.name}: another scheduler leads it; wait for its end, or cancel it")
+        if begin is Begin.RESUME:
+            readmit(self.folder.url)
 
     def _open(self, begin: Begin) -> str:
         """Open the ledger and let the plan begin; return the ledger's state."""
@@ -175,6 +189,7 @@ class Coordinator:
     def _reopen(self) -> None:
         """Open the ledger with what an earlier run has done; what failed is tried again unless publishing had begun."""
         self.folder.delete(job_folder.RESULT)
+        self.folder.sweep()
         self._wishes.clear()
         fixed = self.folder.exists(job_folder.PUBLISHING)
         if not fixed:

@@ -20,6 +20,7 @@ from gristmill_storage import job_folder
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.output_index import settle
+from gristmill_storage.patient_store import patience_of, patient
 from gristmill_workers.aggregator.indexing import output_name
 from gristmill_workers.aggregator.merging import Merge, accepted_now, count, fix_what_counts
 from gristmill_workers.aggregator.ordered import in_order
@@ -58,7 +59,8 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial
         except GristmillError as error:
             # Storage takes no result: the ledger carries what went wrong, and a resume goes on from the parts.
             log.warning("job %s: its result could not be written: %s", job.name, error)
-            result = {"status": JobStatus.FAILED, "error": error.to_json()}
+            status = result["status"] if result["error"] else JobStatus.FAILED
+            result = {"status": status, "error": result["error"] or error.to_json()}
     if result["status"] == JobStatus.COMPLETED:
         _tidy(folder)
     ledger.close(job.name, status=result["status"], error=result["error"])
@@ -84,6 +86,7 @@ def _tidy(folder: Store) -> None:
     for tree in (job_folder.PARTS, job_folder.FILES):
         folder.delete_tree(tree)
     folder.delete(job_folder.PARTIAL)
+    folder.sweep()
 
 
 class Aggregation:
@@ -94,7 +97,7 @@ class Aggregation:
         self._job = job
         self._folder = folder
         self._ledger = ledger
-        self._output = open_store(job.output.folder)
+        self._output = patient(open_store(job.output.folder), patience_of(folder))
         self._began = time.time()
 
     def run(self) -> dict[str, Any]:
@@ -162,6 +165,7 @@ class Aggregation:
             merge.errors.publish()
         else:
             self._output.delete(job_folder.OUTPUT_ERRORS)
+        self._output.sweep(recursive=False)
 
     def _finish(self, merge: Merge, status: JobStatus, error: dict[str, Any] | None) -> dict[str, Any]:
         """Write the summary; return the result."""
@@ -185,6 +189,7 @@ class Aggregation:
         The output folder is left as it was.
         """
         error = error or self._why_ended()
+        patience_of(self._folder).end()  # the job has failed: what can be said of it is said at once
         tally = Tally()
         try:
             with self._folder.writer(job_folder.ERRORS, overwrite=True) as errors:
@@ -200,7 +205,11 @@ class Aggregation:
             "summary": f"{self._folder.url}/{job_folder.SUMMARY}",
             "errors": f"{self._folder.url}/{job_folder.ERRORS}" if tally.failed else None,
         }
-        self._folder.replace(job_folder.SUMMARY, self._summary(result, tally))
+        try:
+            self._folder.replace(job_folder.SUMMARY, self._summary(result, tally))
+        except GristmillError as second:
+            log.warning("job %s: its summary could not be written: %s", self._job.name, second)
+            result["summary"] = None
         return result
 
     def _why_ended(self) -> GristmillError:

@@ -134,6 +134,8 @@ class WrittenFiles:
             if missing and self._output.exists(name):
                 continue  # an earlier try had put it there, and was ended after
             self._publish(name, paths)
+        for place in {name.rpartition("/")[0] for name in self._sources}:
+            self._output.sweep(place, recursive=False)
 
     def _publish(self, name: str, sources: list[str]) -> None:
         """Put a file in its place, unless it is there already."""
