@@ -212,14 +212,19 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     children: list[Child] = []
 
     def start(
-        source: str = "", /, *, python: str = sys.executable, files: dict[str, str] | None = None, **more: Any
+        source: str | bytes = "",
+        /,
+        *,
+        python: str = sys.executable,
+        files: dict[str, str] | None = None,
+        **more: Any,
     ) -> Child:
         folder = tmp_path / f"child{len(children)}"
         (folder / "code").mkdir(parents=True)
         for name, text in {"score.py": source, **(files or {})}.items():
             path = folder / "code" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text))
+            path.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).encode())
         child = Child(folder, python, **more)
         children.append(child)
         return child

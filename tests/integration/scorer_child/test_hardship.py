@@ -218,6 +218,34 @@ def test_a_large_result_is_a_file(launch: Any, edge_python: str) -> None:
     assert rows == (b"x" * 999 + b"\n") * 3
 
 
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="only Linux has it")
+def test_a_child_offers_itself_to_the_system_that_runs_out_of_memory(launch: Any, edge_python: str) -> None:
+    child = launch(ODD, python=edge_python).ready()
+
+    score = int(Path(f"/proc/{child.process.pid}/oom_score_adj").read_text())
+    assert score >= 800
+    assert score > int(Path("/proc/self/oom_score_adj").read_text())
+
+
+def test_an_attempts_label_names_its_files(launch: Any, edge_python: str) -> None:
+    script = """
+        import os
+        def init(): pass
+        def run(batch):
+            open(os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], "f"), "w").close()
+            return ["x" * 999] * 17_000
+    """
+    child = launch(script, python=edge_python).ready()
+    batches = [{"n": 5, "attempt": 2, "items": ["a"], "label": label} for label in ("5-2-c1", "5-2-p0-1")]
+    protocol.write_frame(child.commands, {"type": "run", "batches": batches})
+
+    results = [result for result, _ in child.answers(2)]
+
+    staging = Path(child.start["staging_dir"])
+    assert [(staging / label / "f").exists() for label in ("5-2-c1", "5-2-p0-1", "5-2")] == [True, True, False]
+    assert len({result["spool"] for result in results}) == 2
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_the_scripts_own_multiprocessing_works(launch: Any, edge_python: str, method: str) -> None:
     script = f"""
