@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import secrets
 import signal
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from chaos import network, report
 from chaos.faults import KINDS
+from chaos.nemesis import draws
 from chaos.trial import Course, Trial, run_trial
 from chaos.workload import Workload
 from chaos.world import Plan, World, can_take_over
@@ -24,6 +26,9 @@ DISK = 96 << 20
 #: A job under faults that takes longer than so many times the undisturbed one, and this many seconds more, hangs.
 PATIENCE = 8.0
 MORE_SECONDS = 60.0
+
+#: Share of the jobs whose aggregator is killed.
+AGGREGATORS_KILLED = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,19 +66,20 @@ def _run(world: World, options: argparse.Namespace, seed: str) -> tuple[list[Tri
     )
     kinds = tuple(options.only or KINDS)
     baselines = [
-        _told(
-            run_trial(
-                world, workload, Course(name=f"calm-{kind}", on_storage=kind == "s3", seed="", kinds=(), limit=300)
-            )
-        )
-        for kind in ("local", "s3")
+        _told(run_trial(world, workload, Course(name=f"calm-{place}", on_storage=place == "s3", limit=300)))
+        for place in ("local", "s3")
     ]
     limit = max(trial.seconds for trial in baselines) * PATIENCE + MORE_SECONDS
     trials: list[Trial] = []
     for number in _numbers(options):
-        on_storage = number % 2 == 0
+        drawn = f"{seed}-{number}"
         course = Course(
-            name=f"job-{number:03d}", on_storage=on_storage, seed=f"{seed}-{number}", kinds=kinds, limit=limit
+            name=f"job-{number:03d}",
+            on_storage=number % 2 == 0,
+            limit=limit,
+            strikes=draws(drawn, world.nodes, kinds, options.lease),
+            seed=drawn,
+            aggregator_dies="kill aggregator" in kinds and random.Random(drawn).random() < AGGREGATORS_KILLED,
         )
         trials.append(_told(run_trial(world, workload, course)))
     return baselines, trials

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import random
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chaos.evidence import dump
-from chaos.faults import Scene
-from chaos.nemesis import Nemesis, Struck, draws
+from chaos.faults import Scene, Strike
+from chaos.nemesis import Nemesis, Struck
 from chaos.verdict import Verdict, judge
 from chaos.watch import Watch
 from chaos.workload import Workload
@@ -22,6 +22,10 @@ _BEGIN_SECONDS: Final = 60.0
 
 _GLANCE: Final = 0.25
 
+#: Seconds after which a job that Redis knows nothing of, with its scheduler killed at the same time, is led again by
+#: hand: nobody is left who could know of it.
+_FORGOTTEN_SECONDS: Final = 15.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
@@ -30,12 +34,14 @@ class Course:
     name: str
     #: Whether its output, and with it its folder, is on S3.
     on_storage: bool
-    #: Chooses the faults; "" for none.
-    seed: str
-    #: Kinds of faults that may strike.
-    kinds: tuple[str, ...]
     #: Seconds after which a job that has not ended hangs.
     limit: float
+    #: Seconds to wait, and what then strikes, again and again; none for an undisturbed job.
+    strikes: Iterable[tuple[float, Strike]] = ()
+    #: What chose them, to be printed.
+    seed: str = ""
+    #: Whether the aggregator is killed once.
+    aggregator_dies: bool = False
 
 
 @dataclass(kw_only=True)
@@ -51,6 +57,8 @@ class Trial:
     #: run() calls that ended; what exceeds the mini-batches was done again.
     runs: int = 0
     fenced: int = 0
+    #: How often it had to be led again by hand.
+    rescues: int = 0
 
     @property
     def standstill(self) -> float:
@@ -64,9 +72,7 @@ def run_trial(world: World, workload: Workload, course: Course) -> Trial:
     output = f"s3://{BUCKET}/{course.name}" if course.on_storage else str(world.output / course.name)
     folder = job_folder.url(output, course.name)
     complaints: list[str] = []
-    watch: Watch | None = None
     result: dict[str, Any] | None = None
-    began = time.monotonic()
     job = workload.job(course.name, output)
     watch = Watch(world, workload, course.name)
     try:
@@ -74,7 +80,7 @@ def run_trial(world: World, workload: Workload, course: Course) -> Trial:
         scene = Scene(world=world, watch=watch, on_storage=course.on_storage, complain=complaints.append)
         nemesis = _nemesis(scene, course)
         try:
-            result = _follow(world, folder, began + course.limit)
+            result = _follow(world, watch, trial, folder)
         finally:
             if nemesis is not None:
                 nemesis.close()
@@ -82,7 +88,7 @@ def run_trial(world: World, workload: Workload, course: Course) -> Trial:
     except AssertionError as error:
         complaints.append(str(error))
     finally:
-        trial.seconds = time.monotonic() - began
+        trial.seconds = time.monotonic() - watch.began
         trial.fenced = watch.fenced()
         watch.close()
     trial.runs = sum(workload.runs(course.name).values())
@@ -97,23 +103,32 @@ def run_trial(world: World, workload: Workload, course: Course) -> Trial:
 
 def _nemesis(scene: Scene, course: Course) -> Nemesis | None:
     """Let faults strike as soon as something is done; a job without faults has none."""
-    if not course.seed:
+    if not (course.strikes or course.aggregator_dies):
         return None
     wait_until(lambda: scene.watch.most_done > 0, _BEGIN_SECONDS, f"the first mini-batch of {course.name}")
-    strikes = draws(course.seed, scene.world.nodes, course.kinds, scene.world.plan.lease_seconds)
-    dies = "kill aggregator" in course.kinds and random.Random(course.seed).random() < 0.5
-    return Nemesis(scene, strikes, at_aggregation=dies)
+    return Nemesis(scene, iter(course.strikes), at_aggregation=course.aggregator_dies)
 
 
-def _follow(world: World, folder: str, deadline: float) -> dict[str, Any] | None:
+def _follow(world: World, watch: Watch, trial: Trial, folder: str) -> dict[str, Any] | None:
     """Return the job's result when it is there; None when it never comes."""
-    while time.monotonic() < deadline:
+    known = time.monotonic()
+    while time.monotonic() < watch.began + trial.course.limit:
         data = world.read(f"{folder}/{job_folder.RESULT}")
         if data is not None:
             document: dict[str, Any] = json.loads(data)
             return document
+        if watch.sight.state != "":
+            known = time.monotonic()
+        elif time.monotonic() - known > _FORGOTTEN_SECONDS and world.tell_scheduler(_take(folder)):
+            trial.rescues += 1
+            known = time.monotonic()
         time.sleep(_GLANCE)
     return None
+
+
+def _take(folder: str) -> dict[str, str]:
+    """Return the command by which a user has a job led again that Redis and every scheduler forgot at once."""
+    return {"command": "take", "folder": folder}
 
 
 def _cause(struck: list[Struck], moment: float) -> str:

@@ -35,7 +35,7 @@ COMPUTE: Final = "chaos"
 NODE: Final = "CHAOS_NODE"
 
 #: One mini-batch in so many has an item of each kind of trouble.
-_TROUBLE_EVERY: Final = 200
+_TROUBLE_EVERY: Final = 500
 
 _SCRIPT: Final = textwrap.dedent('''
     """Scores a file by its name and its bytes; some files are trouble. Each run() leaves a byte in the trace."""
@@ -195,7 +195,7 @@ class Workload:
 
 
 def _trouble(mini_batches: int, rng: random.Random) -> dict[int, str]:
-    """Choose the mini-batches that are trouble, and of which kind; all in the first half, so that no back-off is last."""
+    """Choose the mini-batches that are trouble, and of which kind: early ones, so that no back-off is last."""
     each = max(1, mini_batches // _TROUBLE_EVERY)
     chosen: Sequence[int] = rng.sample(range(mini_batches // 2), 3 * each)
     words = ["!never"] * each + ["!later"] * each + ["!crash"] * each

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -267,6 +267,7 @@ class World:
         return self.away[REDIS] > 0 or all(self.away[node] > 0 for node in self.nodes)
 
 
+@cache
 def can_take_over() -> bool:
     """Return whether this Gristmill's scheduler takes over the jobs of one that died."""
     asked = subprocess.run(

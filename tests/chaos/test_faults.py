@@ -1,0 +1,69 @@
+"""One fault at a time, each while a job runs: the job completes and its output is what it always is."""
+
+from __future__ import annotations
+
+import json
+
+from chaos.world import Plan, World
+
+LEASE = Plan().lease_seconds
+
+
+def test_a_node_held_still_for_twice_its_lease_is_replaced_and_its_late_work_refused(hit) -> None:
+    trial = hit("stop node", 2 * LEASE)
+
+    assert trial.fenced > 0
+    assert trial.standstill < LEASE + 3
+
+
+def test_a_clock_that_is_an_hour_off_has_no_effect(hit, world: World) -> None:
+    trial = hit("")
+
+    data = world.read(str(world.output / trial.course.name / "summary.json"))
+    attempts = json.loads(data or b"")["attempts"]
+    assert (attempts["lost"], attempts["fenced"]) == (0, 0)
+    assert trial.standstill < LEASE
+
+
+def test_redis_may_stop_for_ten_seconds(hit) -> None:
+    hit("pause redis", 10)
+
+
+def test_redis_may_be_killed_and_come_back(hit) -> None:
+    hit("restart redis")
+
+
+def test_redis_may_be_emptied(hit) -> None:
+    trial = hit("flush redis")
+
+    assert trial.standstill < LEASE + 3
+
+
+def test_redis_may_be_replaced_by_an_empty_one(hit) -> None:
+    trial = hit("empty redis")
+
+    assert trial.standstill < LEASE + 3
+
+
+def test_a_node_may_be_killed(hit) -> None:
+    trial = hit("kill node")
+
+    assert trial.standstill < LEASE + 3
+
+
+def test_a_scorer_may_be_killed(hit) -> None:
+    trial = hit("kill scorer")
+
+    assert trial.standstill < LEASE
+
+
+def test_the_scheduler_may_be_killed(hit) -> None:
+    trial = hit("kill scheduler")
+
+    assert trial.standstill < LEASE + 3
+
+
+def test_the_node_that_aggregates_may_be_killed(hit) -> None:
+    trial = hit("", aggregator_dies=True)
+
+    assert trial.standstill < LEASE + 6
