@@ -134,7 +134,8 @@ class Aggregation:
             merge.files.check()
             indexed.close(merge.files.describe())
             name, rows = output_name(self._job), merge.rows
-            if name is not None and rows is not None:
+            if name is not None and rows is not None and merge.place is not None:
+                merge.place.refuse(rows)
                 Published.read(self._folder).note(self._folder, self._output, name, rows.fingerprint)
             else:
                 self._folder.replace(job_folder.PARTIAL, b'{"size": 0, "crc": 0}')

@@ -53,10 +53,11 @@ def tables(placed: Placed) -> list[tuple[Piece, pa.Table | None]]:
     """Return a mini-batch's pieces with their rows; None where a piece has no rows' bytes."""
     block = placed.block
     data = placed.reader.read(block) if block.size else b""
-    return [(piece, _table(bytes_, block.encoding) if bytes_ else None) for piece, bytes_ in cut(block, data)]
+    return [(piece, table_of(bytes_, block.encoding) if bytes_ else None) for piece, bytes_ in cut(block, data)]
 
 
-def _table(data: bytes, encoding: str) -> pa.Table:
+def table_of(data: bytes, encoding: str) -> pa.Table:
+    """Return the rows of a block, or of a piece of it."""
     if encoding == "jsonl":
         return pyarrow.json.read_json(io.BytesIO(data))
     return pa.ipc.open_stream(data).read_all()

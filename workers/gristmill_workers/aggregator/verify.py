@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -20,12 +20,13 @@ from gristmill.spec import Job, from_json
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store, open_store
-from gristmill_storage.manifest import ManifestReader, MiniBatch, Totals
-from gristmill_storage.output_index import IndexReader, Record, fingerprint
+from gristmill_storage.manifest import ManifestReader, Totals
+from gristmill_storage.output_index import NEXT, IndexReader, Record, fingerprint
 from gristmill_workers.aggregator.check_errors import ErrorsCheck
 from gristmill_workers.aggregator.check_parts import check_parts
 from gristmill_workers.aggregator.check_rows import RowsCheck
 from gristmill_workers.aggregator.faults import Findings
+from gristmill_workers.aggregator.planned import Planned
 
 
 def verify(url: str) -> dict[str, Any]:
@@ -85,6 +86,8 @@ class _Verification:
         if self._job.retry_of:
             if self._complete:
                 self._check_retried()
+        elif not self._complete and self._folder.exists(NEXT):
+            self._findings.checked["publishing_interrupted"] = 1
         elif self._complete or self._folder.exists(job_folder.PARTIAL):
             self._check_output()
 
@@ -137,7 +140,7 @@ class _Verification:
 
     def _go_through(self, index: IndexReader, rows: RowsCheck | None, errors: ErrorsCheck) -> dict[str, int]:
         """Go through manifest, index, output and errors side by side; return what was counted."""
-        plan = _Planned(self._folder, self._totals is not None)
+        plan = Planned(self._folder, readable=self._totals is not None)
         counts = dict.fromkeys(("mini_batches", "items", "succeeded", "failed", "rows"), 0)
         expected = 0
         for record in index.records():
@@ -208,20 +211,6 @@ class _Verification:
     def _compare(self, where: str, what: str, stated: object, found: int) -> None:
         if stated != found:
             self._findings.fault(f"{where}: says {stated} {what}, there are {found}")
-
-
-class _Planned:
-    """The manifest's items, asked for in the mini-batches' order."""
-
-    def __init__(self, folder: Store, readable: bool) -> None:
-        self._mini_batches: Iterator[MiniBatch] = ManifestReader(folder).mini_batches() if readable else iter(())
-        self._next = next(self._mini_batches, None)
-
-    def items(self, number: int) -> tuple[str, ...] | None:
-        """Return a mini-batch's items; None where it is not planned, or was asked for before."""
-        while self._next is not None and self._next.number < number:
-            self._next = next(self._mini_batches, None)
-        return self._next.items if self._next is not None and self._next.number == number else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
