@@ -129,3 +129,33 @@ def test_files_that_good_pieces_wrote_are_all_published_in_order(project, succee
     assert sorted(path.name for path in ran.output.glob("*.out")) == [f"{name}.out" for name in good]
     assert [json.loads(line) for line in (ran.output / "all.jsonl").read_text().splitlines()] == good
     assert [error["file"] for error in ran.errors] == ["bad"]
+
+
+COLUMNS = """
+    import os
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        names = [os.path.basename(path) for path in mini_batch]
+        if "00005.txt" in names:
+            raise ValueError("bad")
+        return [{"file": name, **({"early": 1} if name < "00004.txt" else {"late": 2.5})} for name in names]
+"""
+
+
+@pytest.mark.parametrize("output_format", ["csv", "jsonl", "parquet"])
+def test_pieces_with_columns_of_their_own_are_put_under_one_head(project, succeed, output_format) -> None:
+    pd = pytest.importorskip("pandas")
+    project.files(8)
+    project.script(COLUMNS)
+    settings = {"output_format": output_format, "output_file_name": "out", "isolate_failures": True}
+    project.deployment(mini_batch_size=8, **settings)
+    read = {"csv": pd.read_csv, "jsonl": lambda path: pd.read_json(path, lines=True), "parquet": pd.read_parquet}
+
+    frame = read[output_format](succeed().output / "out")
+
+    assert list(frame["file"]) == [f"{n:05d}.txt" for n in range(8) if n != 5]
+    assert list(frame["early"].notna()) == [True] * 4 + [False] * 3
+    assert list(frame["late"].fillna(0)) == [0, 0, 0, 0, 2.5, 2.5, 2.5]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gristmill_workers.scorer import protocol
 from gristmill_workers.scorer.sink import SPOOL_ABOVE
 
 ODD = """
@@ -223,8 +224,7 @@ def test_a_child_offers_itself_to_the_system_that_runs_out_of_memory(launch: Any
     child = launch(ODD, python=edge_python).ready()
 
     score = int(Path(f"/proc/{child.process.pid}/oom_score_adj").read_text())
-    assert score >= 800
-    assert score > int(Path("/proc/self/oom_score_adj").read_text())
+    assert score >= max(800, int(Path("/proc/self/oom_score_adj").read_text()))
 
 
 def test_an_attempts_label_names_its_files(launch: Any, edge_python: str) -> None:
