@@ -40,7 +40,14 @@ SCRIPTS: dict[str, bytes] = {
     "divides by zero": b"1 / 0\n" + PLAIN.encode(),
     "an error that cannot be shown": b"class E(Exception):\n  def __str__(self): raise ValueError\nraise E\n",
     "an error with a huge text": b"raise ValueError('x' * 10_000_000)\n",
-    "an error in a thousand causes": b"def f(n):\n  try:\n    f(n - 1) if n else 1 / 0\n  except Exception as e: raise KeyError(n) from e\nf(500)\n",
+    "an error with five hundred causes": b"""
+def f(n):
+    try:
+        f(n - 1) if n else 1 / 0
+    except Exception as error:
+        raise KeyError(n) from error
+f(500)
+""",
 }
 
 
