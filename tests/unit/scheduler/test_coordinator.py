@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from gristmill.errors import LedgerLost
-from gristmill.spec import Job
-from gristmill_scheduler.admission import admit, readmit
+from gristmill.errors import LedgerFailed, LedgerLost
+from gristmill.spec import Job, own_compute
+from gristmill_scheduler.admission import admit, on_compute, readmit
 from gristmill_scheduler.coordinator import Begin, Coordinator
 from gristmill_scheduler.leadership import Leadership
+from gristmill_scheduler.plan import Planner
 from gristmill_scheduler.wishes import Wishes
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
@@ -93,16 +94,24 @@ class Run:
             self.nodes.take(kind, message)
 
         queue.on_send = send
-        self.coordinator = Coordinator(
+        self._queue = queue
+        self.coordinator = self._make(job)
+        self._resume = resume
+
+    def _make(self, job: Job) -> Coordinator:
+        return Coordinator(
             job,
             self.folder,
             ledger=self.ledger,
-            queue=queue,
+            queue=self._queue,
             lead=Leadership(job.name, self.ledger, seconds=30),
             lease_seconds=30,
             tell=lambda event, document: self.events.append((event, document)),
         )
-        self._resume = resume
+
+    def again(self) -> Coordinator:
+        """Return another coordinator of the same job on the same ledger."""
+        return self._make(self.coordinator.job)
 
     def live(self) -> dict[str, Any]:
         self.coordinator.run(Begin.RESUME if self._resume else Begin.NEW)
@@ -312,3 +321,139 @@ def test_a_resumed_job_has_no_old_wishes(make_job, queue) -> None:
     assert first.live()["status"] == "Canceled"
 
     assert Run(job, queue, resume=True).live()["status"] == "Completed"
+
+
+def test_a_job_that_was_completed_before_its_lead_was_free_is_not_begun_again(make_job, queue) -> None:
+    job = make_job()
+    run = Run(job, queue)
+    run.folder.create(job_folder.RESULT, b'{"status": "Completed"}')
+    run.coordinator.run(Begin.RESUME)
+
+    assert [event for event, _ in run.events] == ["refused"]
+    assert run.folder.exists(job_folder.RESULT)
+
+
+def test_a_coordinator_that_lost_its_lead_ends_silently(make_job, queue, monkeypatch) -> None:
+    run = Run(make_job(count=400), queue)
+
+    def lose(_number: int) -> None:
+        monkeypatch.setattr(run.ledger, "lead", lambda *_args, **_options: False)
+        run.coordinator._lead._renewed = float("-inf")
+
+    run.nodes.after = lose
+    last = run.live()
+
+    assert run.events[-1][0] == "taken_over"
+    assert last == {"job": "job-1", "folder": run.folder.url}
+    assert not run.folder.exists(job_folder.RESULT)
+    assert run.ledger.snapshot("job-1").state in ("open", "scored")
+
+
+def test_a_fault_after_the_lead_was_lost_ends_nobodys_job(make_job, queue, monkeypatch) -> None:
+    job = make_job()
+    run = Run(job, queue)
+    Path(job.input.uri).rename(Path(job.input.uri).with_name("gone"))
+    taken = []
+
+    def lead(*_args: Any, **_options: Any) -> bool:
+        taken.append(True)
+        return len(taken) == 1
+
+    monkeypatch.setattr(run.ledger, "lead", lead)
+    run.live()
+
+    assert run.events[-1][0] == "taken_over"
+    assert run.ledger.snapshot("job-1").state == "open"
+    assert not run.folder.exists(job_folder.RESULT)
+
+
+def test_a_job_is_taken_where_the_other_coordinator_left_it(make_job, queue) -> None:
+    run = Run(make_job(count=400), queue)
+    run.nodes.after = lambda _number: run.coordinator.hand_over()
+    assert run.live() == {"job": "job-1", "folder": run.folder.url}
+    assert run.events[-1][0] == "handed_over"
+    # A planner that ended between the manifest's chunk and the ledger: nothing of the plan is lost.
+    before = len(run.nodes.scored)
+
+    run.nodes.after = lambda _number: None
+    run.again().run(Begin.TAKE)
+
+    assert run.events[-1][1]["status"] == "Completed"
+    assert sorted(run.nodes.scored) == list(range(40))
+    assert len(run.nodes.scored) >= before
+    assert run.nodes.aggregated == [True]
+
+
+def test_a_plan_that_the_ledger_did_not_hear_of_is_told_when_the_job_is_taken(make_job, queue) -> None:
+    job = make_job(count=50)
+    run = Run(job, queue)
+    planned = MemoryLedger()
+    planned.open("job-1", epoch="1", lease_seconds=30, error_threshold=-1)
+    planner = Planner(job, run.folder, planned)
+    planner.start()
+    wait_until(lambda: planned.snapshot("job-1").plan_closed)
+    run.ledger.open("job-1", epoch="1", lease_seconds=30, error_threshold=-1)
+
+    run.coordinator.run(Begin.TAKE)
+
+    assert run.events[-1][1]["status"] == "Completed"
+    assert sorted(run.nodes.scored) == list(range(5))
+
+
+def test_a_job_that_ended_while_nobody_led_it_is_told_as_it_ended(make_job, queue) -> None:
+    run = Run(make_job(), queue)
+    run.live()
+    count = len(run.nodes.scored)
+
+    run.again().run(Begin.TAKE)
+
+    assert run.events[-1][0] == "finished"
+    assert run.events[-1][1]["status"] == "Completed"
+    assert len(run.nodes.scored) == count
+
+
+def test_the_end_that_only_the_ledger_knows_is_told(make_job, queue) -> None:
+    run = Run(make_job(), queue)
+    run.ledger.open("job-1", epoch="1", lease_seconds=30, error_threshold=-1)
+    run.ledger.close("job-1", status="Failed", error={"class": "StorageFailed", "message": "no space left"})
+
+    run.coordinator.run(Begin.TAKE)
+
+    assert run.events[-1][1]["error"]["message"] == "no space left"
+
+
+def test_a_job_of_a_cluster_is_announced_until_its_end(make_job, queue) -> None:
+    run = Run(make_job(count=400), queue)
+    seen = []
+    run.nodes.after = lambda _number: seen.append(run.ledger.announced())
+    run.live()
+
+    assert seen[0] == {"job-1": run.folder.url}
+    assert run.ledger.announced() == {}
+
+
+def test_a_job_on_one_processs_own_nodes_is_not_announced(make_job, queue) -> None:
+    run = Run(on_compute(make_job(), own_compute("job-1")), queue)
+    queue.remove = lambda _compute: None
+    seen = []
+    run.nodes.after = lambda _number: seen.append(run.ledger.announced())
+    run.live()
+
+    assert seen[0] == {}
+
+
+def test_an_unreachable_ledger_leaves_the_job_to_be_resumed_with_the_reason(make_job, queue, monkeypatch) -> None:
+    run = Run(make_job(count=400), queue)
+    error = LedgerFailed("the ledger at redis://somewhere cannot be used since 60 s: refused")
+    error.__cause__ = ConnectionError("refused")
+
+    def fail(_job: str) -> None:
+        raise error
+
+    monkeypatch.setattr(run.ledger, "snapshot", fail)
+    finished = run.live()
+
+    assert finished["status"] == "Failed"
+    assert "cannot be used since 60 s" in finished["error"]["message"]
+    monkeypatch.undo()
+    assert Run(run.coordinator.job, queue, resume=True).live()["status"] == "Completed"
