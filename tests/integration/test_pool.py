@@ -254,3 +254,65 @@ def test_stop_lets_scorers_say_goodbye(make_pool) -> None:
     pool.stop()
 
     assert "goodbye" in (bench.folder / "process001" / "stdout.txt").read_text()
+
+
+def piece(number: int, first: int) -> Work:
+    return Work(number=number, attempt=1, token="t", items=(f"{number}-{first}.txt",), piece=(first, first + 1))
+
+
+def test_pieces_of_one_mini_batch_are_never_in_one_scorer_at_once(make_pool) -> None:
+    pool, _ = make_pool(GOOD, places=2)
+    score(pool, works(200), 200)  # the pace is known, and scorers are given several at once
+    waiting = deque([*(piece(500, n) for n in range(10)), *works(50)])
+
+    answered: list[Event] = []
+    deadline = time.monotonic() + 30
+    while len(answered) < 60:
+        assert time.monotonic() < deadline
+        pool.dispatch(waiting)
+        for place in pool._places:
+            assert len(place.held) <= 1 or not any(work.alone for work in place.held)
+        answered.extend(pool.poll(0.05))
+
+    assert sorted(event.work.label for event in answered if isinstance(event, Scored) and event.work.piece) == sorted(
+        f"500-1-p{n}-{n + 1}" for n in range(10)
+    )
+
+
+def test_a_piece_does_not_change_the_pace(make_pool) -> None:
+    pool, _ = make_pool(GOOD)
+    score(pool, works(3), 3)
+    pace = pool.pace
+
+    score(pool, deque([piece(9, 0)]), 1)
+
+    assert pool.pace == pace
+
+
+def test_at_the_end_idle_scorers_may_shut_down_and_others_are_killed_at_once(make_pool, tmp_path: Path) -> None:
+    pool, _ = make_pool(
+        f"""
+        import os, time
+
+        def init(): pass
+
+        def run(mini_batch):
+            open({str(tmp_path / "begun")!r}, "w").close()
+            time.sleep(600)
+
+        def shutdown():
+            open({str(tmp_path)!r} + f"/shut-{{os.getpid()}}", "w").close()
+        """,
+        places=2,
+    )
+    until(pool, lambda _events: pool.ready == 2)
+    assert pool.free == 2
+    pool.dispatch(works(1))
+    until(pool, lambda _events: (tmp_path / "begun").exists())
+    assert pool.free == 1
+    began = time.monotonic()
+
+    pool.stop()
+
+    assert time.monotonic() - began < 4
+    assert len(list(tmp_path.glob("shut-*"))) == 1

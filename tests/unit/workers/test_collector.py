@@ -50,6 +50,17 @@ def test_neighbours_under_one_lease_become_one_entry() -> None:
     assert gathering.take() is None
 
 
+def test_neighbours_that_others_may_copy_are_an_entry_each() -> None:
+    gathering = collector(MemoryStore(), apart=True)
+    for number in (1, 0):
+        gathering.add("t1", block(number), b"x\n", None, None)
+
+    draft = gathering.take()
+
+    assert draft is not None
+    assert [(entry.first, entry.last) for entry in draft.entries] == [(0, 0), (1, 1)]
+
+
 def test_a_sealed_part_holds_the_rows_also_of_a_spool_file(tmp_path: Path) -> None:
     store = MemoryStore()
     spool = tmp_path / "spool"

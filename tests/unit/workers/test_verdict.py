@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gristmill.states import Category
-from gristmill_workers.verdict import LONGEST_DELAY, TRACEBACK_LIMIT, Outcome, Retry, judge, lost
+from gristmill_workers.verdict import LONGEST_DELAY, TRACEBACK_LIMIT, Halve, Outcome, Retry, judge, lost
 from gristmill_workers.work import Failed, Scored, Work
 
 
@@ -133,3 +134,35 @@ def test_errors_name_the_item_and_not_the_place_of_its_copy() -> None:
 
     assert isinstance(verdict, Outcome)
     assert [one["file"] for one in verdict.block.errors] == ["a/../b"]
+
+
+def test_a_last_failure_of_several_items_is_halved_when_that_is_asked_for() -> None:
+    failed = scored(3, outcome="failed", errors=[error()])
+
+    assert judge(failed, attempts=3, isolate=True) == Halve(category="exception", message="no", traceback="T" * 9000)
+    assert isinstance(judge(failed, attempts=4, isolate=True), Retry)
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [[error("unreadable", file="b", final=True)], [{**error(file="b"), "alone": True}]],
+)
+def test_what_is_known_of_each_item_is_not_asked_again(errors: list[dict[str, Any]]) -> None:
+    assert isinstance(judge(scored(3, succeeded=2, errors=errors), attempts=3, isolate=True), Outcome)
+
+
+def test_a_single_item_is_not_halved_and_named() -> None:
+    short = scored(3, items=1, succeeded=0, rows=0, errors=[error("missing_results")])
+    single = replace(short, work=work(3, ("a",)))
+
+    verdict = judge(single, attempts=3, isolate=True)
+
+    assert isinstance(verdict, Outcome)
+    assert [one["file"] for one in verdict.block.errors] == ["a"]
+    assert "items" not in verdict.block.errors[0]
+
+
+def test_a_copys_failure_is_never_the_last() -> None:
+    failed = scored(3, outcome="failed", errors=[error()])
+
+    assert isinstance(judge(replace(failed, work=replace(work(3), copy=1)), attempts=3, isolate=True), Retry)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gristmill_storage.files import open_store
+from gristmill_storage.ledger import Lease
+from gristmill_storage.ledger.memory import MemoryLedger
+from gristmill_storage.manifest import Item, ManifestWriter, cut
+from gristmill_workers import leasing as leasing_module
+from gristmill_workers.leasing import Leasing
+from gristmill_workers.verdict import Retry
+from gristmill_workers.work import Work
+
+RETRY = Retry(category="exception", delay=0.0, message="no", traceback="")
+
+
+class Ledger(MemoryLedger):
+    """Notes how copies were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: self.now)
+        self.now = 1000.0
+        self.asked: list[float | None] = []
+
+    def lease(self, job: str, *, copy_after: float | None = None, **more: Any) -> Any:
+        self.asked.append(copy_after)
+        return super().lease(job, copy_after=copy_after, **more)
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    ledger = Ledger()
+    monkeypatch.setattr(leasing_module.time, "monotonic", lambda: ledger.now)
+    return ledger
+
+
+@pytest.fixture
+def make(tmp_path: Path, ledger: Ledger):
+    store = open_store(str(tmp_path / "job"))
+
+    def make(*, speculate: bool = False, ahead: int | None = None, scorers: int = 2) -> Leasing:
+        return Leasing(ledger, job="j", instance="i", folder=store, scorers=scorers, ahead=ahead, speculate=speculate)
+
+    writer = ManifestWriter(store)
+    for batch in cut((Item(name=f"{n:03d}", size=1) for n in range(20)), 2):
+        assert writer.add(batch) is None
+    writer.close()
+    ledger.open("j", epoch="1", lease_seconds=30, error_threshold=-1)
+    ledger.extend("j", first=0, count=10, items=20, size=20, closed=True)
+    ledger.register("j", instance="i", info={})
+    return make
+
+
+def numbers(works: list[Work]) -> list[int]:
+    return [work.number for work in works]
+
+
+def test_as_many_are_leased_as_the_pace_asks_for(make) -> None:
+    leasing = make()
+
+    first = leasing.more(0, None, idle=True)
+    assert first is not None
+    assert (numbers(first.works), first.losses) == ([0, 1], 0)
+    assert (first.works[0].items, first.works[0].attempt, first.works[0].alone) == (("000", "001"), 1, False)
+    more = leasing.more(2, 0.2, idle=False)
+    assert more is not None
+    assert numbers(more.works) == [2, 3, 4]
+    assert leasing.more(5, 0.2, idle=False) is None
+
+
+def test_more_are_leased_where_items_are_fetched_ahead(make) -> None:
+    leased = make(ahead=3).more(0, 10.0, idle=True)
+
+    assert leased is not None
+    assert len(leased.works) == 7
+
+
+def test_nothing_to_lease_is_asked_for_again_after_a_while_or_when_something_changed(make, ledger) -> None:
+    leasing = make()
+    ledger.lease("j", instance="i", limit=10)
+    ledger.asked.clear()
+
+    for _ in range(3):
+        assert leasing.more(0, None, idle=True) is None
+    assert len(ledger.asked) == 1
+    leasing.soon()
+    assert leasing.more(0, None, idle=True) is None
+    ledger.now += 2
+    assert leasing.more(0, None, idle=True) is None
+    assert len(ledger.asked) == 3
+
+
+def test_the_end_of_the_job_is_heard(make, ledger) -> None:
+    leasing = make()
+    ledger.stop("j", state="canceled", error=None)
+
+    assert leasing.more(0, None, idle=True) is None
+    assert leasing.state == "canceled"
+
+
+def test_what_is_given_back_or_has_failed_is_leased_again(make, ledger) -> None:
+    leasing = make()
+    first = leasing.more(0, None, idle=True)
+    assert first is not None
+    leasing.give_back(first.works[:1])
+    assert leasing.fail(first.works[1], RETRY)
+    assert not leasing.fail(first.works[1], RETRY)
+
+    ledger.now += 1
+    again = [leasing.more(0, None, idle=True) for _ in range(2)]
+    found = {work.number: work.attempt for leased in again if leased for work in leased.works}
+    assert (found[0], found[1]) == (1, 2)
+
+
+def hold_all(ledger: Ledger) -> None:
+    ledger.register("j", instance="slow", info={})
+    assert isinstance(ledger.lease("j", instance="slow", limit=10), Lease)
+    ledger.asked.clear()
+    ledger.now += 5
+
+
+def test_copies_are_asked_for_by_idle_scorers_alone_and_only_where_they_are_wanted(make, ledger) -> None:
+    hold_all(ledger)
+
+    assert make().more(0, None, idle=True) is None
+    assert make(speculate=True).more(1, None, idle=False) is None
+    leased = make(speculate=True).more(1, 0.1, idle=True)
+
+    assert ledger.asked == [None, None, 1.0]
+    assert leased is not None
+    assert numbers(leased.works) == [0]
+    assert leased.works[0].alone
+    assert leased.works[0].label == "0-1-c1"
+
+
+def test_how_long_is_long_follows_the_pace(make, ledger) -> None:
+    hold_all(ledger)
+
+    assert make(speculate=True).more(0, 4.0, idle=True) is None
+
+    assert ledger.asked == [8.0]
+
+
+def test_every_copy_has_files_of_its_own(make, ledger) -> None:
+    hold_all(ledger)
+    leasing = make(speculate=True)
+
+    leased = [leasing.more(0, 0.1, idle=True) for _ in range(2)]
+
+    assert [one.works[0].label for one in leased if one] == ["0-1-c1", "1-1-c2"]
+
+
+def test_after_a_copy_has_failed_there_is_none_for_a_while(make, ledger) -> None:
+    hold_all(ledger)
+    leasing = make(speculate=True)
+    leased = leasing.more(0, 0.1, idle=True)
+    assert leased is not None
+
+    leasing.fail(leased.works[0], RETRY)
+    assert leasing.more(0, 0.1, idle=True) is None
+    ledger.now += 11
+
+    assert leasing.more(0, 0.1, idle=True) is not None
