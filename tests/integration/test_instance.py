@@ -7,6 +7,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,59 @@ def test_rows_that_came_in_files_are_put_together_without_being_read(make, monke
         assert all(len(line) == 12_000_000 for line in lines)
         assert [error["file"] for error in reader.errors(block)] == ["005"]
     assert not [path for path in (work.folder / "job" / "files").rglob("*") if path.is_file()]
+
+
+def test_a_file_that_cannot_be_fetched_takes_no_other_with_it(make) -> None:
+    work = make(
+        QUICK, 8, mini_batch_size=8, isolate_failures=True, retry_settings=RetrySettings(max_retries=2, timeout=60)
+    )
+    remote = open_store("memory://fetched/in")
+    for number in range(8):
+        if number != 5:
+            remote.create(f"{number:03d}", b"x")
+    work.job = replace(work.job, input=Input(uri="memory://fetched/in"))
+
+    work.start("one").join(60)
+
+    (block,) = work.blocks()
+    assert (block.attempt, block.succeeded, block.failed) == (2, 7, 1)
+    ((part, _),) = work.ledger.parts("j")
+    with PartReader(work.store, part) as reader:
+        assert [(error["file"], error["category"]) for error in reader.errors(block)] == [("005", "fetch")]
+        assert len(reader.read(block).splitlines()) == 7
+
+
+def test_an_instance_that_hangs_is_overtaken_by_another_and_leaves_at_once(make, tmp_path) -> None:
+    script = f"""
+        import os, time
+
+        def init():
+            pass
+
+        def run(mini_batch):
+            if mini_batch[0].endswith("003"):
+                try:
+                    os.close(os.open({str(tmp_path / "first")!r}, os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    pass
+                else:
+                    time.sleep(600)
+            return mini_batch
+    """
+    work = make(script, 12, mini_batch_size=1, speculate=True)
+    hanging = work.start("one")
+    while not (tmp_path / "first").exists():
+        assert hanging.is_alive()
+        time.sleep(0.02)
+
+    other = work.start("two", slot=1)
+    work.until("scored")
+    began = time.monotonic()
+    hanging.join(30)
+    other.join(30)
+
+    assert time.monotonic() - began < 4
+    snapshot = work.ledger.snapshot("j")
+    assert (snapshot.fenced, snapshot.losses) == (0, 0)
+    assert snapshot.copies >= 1
+    assert [(block.mini_batch, block.attempt) for block in work.blocks()] == [(number, 1) for number in range(12)]

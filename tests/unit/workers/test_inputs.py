@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,53 @@ def test_a_name_that_can_be_none_here_has_a_place_of_its_own(tmp_path: Path, slo
     assert waiting[0].places is not None
     assert waiting[0].command()["items"] == waiting[0].places
     assert all(len(place) < 256 for place in waiting[0].places)
+
+
+def test_a_copy_stays_while_anyone_needs_it_and_is_fetched_once(tmp_path: Path, slow: Slow) -> None:
+    slow.gate.set()
+    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path, Patience(0))
+    waiting: deque[Work] = deque()
+    whole = work(0, "a", "b")
+    inputs.want([whole, work(1, "c")])
+    wait_for(inputs, waiting)
+    pieces = [replace(whole, items=(item,), piece=(n, n + 1)) for n, item in enumerate("ab")]
+    inputs.want(pieces)
+    wait_for(inputs, waiting)
+
+    assert slow.under_way == 3
+    assert [one.label for one in waiting][-2:] == ["0-1", "1-1"]  # pieces come first
+    inputs.done(pieces[0])
+    assert (tmp_path / "a").exists()
+    inputs.done(whole)
+    assert not (tmp_path / "a").exists()
+    assert (tmp_path / "b").exists()
+    inputs.done(pieces[1])
+    assert not (tmp_path / "b").exists()
+    inputs.close()
+
+
+def test_what_could_not_be_fetched_is_tried_again_for_the_piece_that_has_it_alone(tmp_path: Path, slow: Slow) -> None:
+    slow.gate.set()
+    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path, Patience(0))
+    waiting: deque[Work] = deque()
+    whole = work(0, "a", "missing")
+    inputs.want([whole])
+    wait_for(inputs, waiting)
+    inputs.want(replace(whole, items=(item,), piece=(n, n + 1)) for n, item in enumerate(whole.items))
+
+    (failed,) = wait_for(inputs, waiting)
+
+    assert failed.work.piece == (1, 2)
+    assert [one.piece for one in waiting] == [(0, 1)]
+    assert slow.under_way == 3
+    inputs.close()
+
+
+def test_what_is_not_there_yet_can_be_given_up(tmp_path: Path, slow: Slow) -> None:
+    inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path, Patience(0))
+    inputs.want([work(0, "a"), work(1, "b")])
+
+    assert [one.number for one in inputs.give_up()] == [0, 1]
+    assert inputs.pending == 0
+    slow.gate.set()
+    inputs.close()
