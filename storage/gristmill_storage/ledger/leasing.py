@@ -76,6 +76,9 @@ def _take_double(it: Job, copy_after: float | None, now: int) -> tuple[Held | No
     """Return a copy of what was held for too long; or None, and the ms after which to look again."""
     if copy_after is None or not it.plan_closed or it.returned:
         return None, _IDLE
+    copy_ms = math.ceil(copy_after * 1000)
+    if it.oldest <= now < it.oldest + copy_ms:
+        return None, it.oldest + copy_ms - now
     alone = [
         (held.made, number, held)
         for instance in it.instances.values()
@@ -84,12 +87,12 @@ def _take_double(it: Job, copy_after: float | None, now: int) -> tuple[Held | No
         for number in range(first, last + 1)
         if number not in it.doubles
     ]
-    if not alone:
+    made, number, longest = min(alone, key=lambda found: found[:2], default=(now, 0, None))
+    it.oldest = made
+    if longest is None:
         return None, _IDLE
-    made, number, longest = min(alone, key=lambda found: found[:2])
-    left = made + math.ceil(copy_after * 1000) - now
-    if left > 0:
-        return None, left
+    if now - made < copy_ms:
+        return None, made + copy_ms - now
     return _fresh(number, number, now, attempts=longest.attempts, losses=longest.losses, copy_of=longest), _IDLE
 
 

@@ -86,6 +86,8 @@ class Job:
     size_planned: int = 0
     cursor: int = 0
     tokens: int = 0
+    #: Nothing that may be copied was leased before.
+    oldest: int = 0
     #: Manifest chunks, in order.
     chunks: list[Range] = field(default_factory=list)
     returned: list[Returned] = field(default_factory=list)

@@ -14,6 +14,8 @@ counts once), returned, or done (its bit set).
                       leased, returned, done                                    mini-batches in each place
                       doubled                                                   as many as `doubles` holds: where it is
                                                                                 0, nobody looks there
+                      oldest                                                    nothing that may be copied was leased
+                                                                                before: who asks too early need not look
                       copies, outrun                                            second leases made; refused because
                                                                                 the other lease had won
                       items_done, succeeded, failed, rows, size                 sums over accepted entries

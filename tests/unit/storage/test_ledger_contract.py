@@ -946,8 +946,8 @@ def test_what_was_held_longest_is_copied_first(world: World) -> None:
     take(ledger, "a", 2)
     world.jump(1)
     ledger.give_back(JOB, instance="a", token=late.token, ranges=None)
-    take(ledger, "b", 2)
     take(ledger, "c", 2)
+    take(ledger, "b", 2)
     assert [copy(ledger, "c").first for _ in range(6)] == [2, 3, 0, 1, 4, 5]
 
 
@@ -958,6 +958,45 @@ def test_a_mini_batch_has_one_copy_at_a_time(world: World) -> None:
     assert [copy(ledger, name).first for name in "bcb"] == [0, 1, 2]
     assert ledger.lease(JOB, instance="c", limit=1, copy_after=0.0) == Wait(seconds=1.0), "no copy of a copy"
     assert ledger.snapshot(JOB).copies == 3
+
+
+def test_who_asks_too_early_is_told_when_the_oldest_is_old_enough(world: World) -> None:
+    ledger = world.begin(4)
+    world.join("a", "b")
+    first = take(ledger, "a", 2)
+    world.jump(0.5)
+    take(ledger, "a", 2)
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=1.0) == Wait(seconds=0.5)
+    commit(ledger, "p", whole(first))
+    world.jump(0.5)
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=1.0) == Wait(seconds=0.5), "that is another one now"
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=0.75) == Wait(seconds=0.25)
+    assert copy(ledger, after=0.5).first == 2, "each who asks has an age of its own"
+    world.jump(0.5)
+    assert copy(ledger, after=1.0).first == 3
+
+
+def test_a_clock_set_back_costs_copies_their_time_but_does_not_end_them(world: World) -> None:
+    ledger = world.begin(1)
+    world.join("a", "b")
+    take(ledger)
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=2.0) == Wait(seconds=1.0)
+    world.jump(-60)
+    assert ledger.lease(JOB, instance="b", limit=1, copy_after=2.0) == Wait(seconds=1.0)
+    for _ in range(9):
+        world.jump(7)
+        ledger.renew(JOB, instance="a", info={})
+        ledger.renew(JOB, instance="b", info={})
+    assert copy(ledger, after=2.0).first == 0
+
+
+def test_who_is_late_but_not_given_up_may_still_win(world: World) -> None:
+    ledger, original, second = copied(world)
+    world.jump(3 * LEASE)
+    assert commit(ledger, "p", entry(0, 0, original.token)).accepted == [(0, 0)]
+    assert commit(ledger, "q", whole(second), instance="b").refused == [(0, 0)]
+    found = ledger.snapshot(JOB)
+    assert (found.expiries, found.outrun, places(found)) == (0, 1, (1, 3, 0))
 
 
 def test_an_instance_may_get_a_copy_of_its_own(world: World) -> None:

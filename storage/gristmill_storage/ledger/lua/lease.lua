@@ -3,7 +3,7 @@
 -- ARGV: instance, limit, request, ms after which a mini-batch may be copied ("": none is).
 -- Answers LEASE, token, first, last, attempts, losses, chunk, copy (0 or 1);
 -- WAIT, ms; OVER, state; or FENCED when the instance is not known (any more).
-local job = load('state', 'epoch', 'lease_ms', 'heard', 'cursor', 'planned', 'plan_closed', 'tokens', 'paused')
+local job = load('state', 'epoch', 'lease_ms', 'heard', 'cursor', 'planned', 'plan_closed', 'tokens', 'paused', 'oldest')
 if not job then
   return LOST
 end
@@ -97,26 +97,36 @@ local function find_longest()
     twice[double.number] = true
   end
   for _, holder in ipairs(redis.call('ZRANGE', INSTANCES, 0, -1)) do
-    for _, lease in ipairs(leases_of(holder)) do
-      local once = not (longest and lease.made > longest.made) and first_outside(lease.ranges, twice)
-      if once and (not longest or lease.made < longest.made or once < number) then
-        longest, number = lease, once
+    for token, text in each_lease(holder) do
+      local made = read_made(text)
+      if not longest or made <= longest.made then
+        local lease = read_lease(holder, token, text)
+        local once = first_outside(lease.ranges, twice)
+        if once and (not longest or made < longest.made or once < number) then
+          longest, number = lease, once
+        end
       end
     end
   end
   return longest, number
 end
 
--- Returns the lease to be copied and the mini-batch; or nil, and the ms after which to look again.
+-- Returns the lease to be copied and the mini-batch; or nil, and the ms after which to look again. Where nothing is old
+-- enough, how old the oldest is spares all who ask until then from looking.
 local function take_double()
   if not copy_after or job.plan_closed ~= 1 or redis.call('EXISTS', RETURNED) == 1 then
     return nil
   end
-  local longest, number = find_longest()
-  if longest and now - longest.made < copy_after then
-    return nil, nil, longest.made + copy_after - now
+  local oldest, longest, number = job.oldest, nil, nil
+  if oldest > now or now - oldest >= copy_after then
+    longest, number = find_longest()
+    oldest = longest and longest.made or now
+    redis.call('HSET', JOB, 'oldest', oldest)
+    if not longest or now - oldest >= copy_after then
+      return longest, number
+    end
   end
-  return longest, number
+  return nil, nil, oldest + copy_after - now
 end
 
 -- Returns the ms after which something may be there.

@@ -15,7 +15,7 @@ redis.call(
   'planned', 0, 'items_planned', 0, 'size_planned', 0,
   'cursor', 0, 'tokens', 0, 'leased', 0, 'returned', 0, 'done', 0,
   'items_done', 0, 'succeeded', 0, 'failed', 0, 'rows', 0, 'size', 0,
-  'losses', 0, 'expiries', 0, 'fenced', 0, 'doubled', 0, 'copies', 0, 'outrun', 0, 'paused', 0, 'heard', now, 'committed', now
+  'losses', 0, 'expiries', 0, 'fenced', 0, 'doubled', 0, 'copies', 0, 'outrun', 0, 'paused', 0, 'oldest', 0, 'heard', now, 'committed', now
 )
 keep(JOB)
 return OK

@@ -25,6 +25,11 @@ local function read_lease(instance, token, text)
   }
 end
 
+-- Returns when a lease was made.
+local function read_made(text)
+  return tonumber(string.match(text, '^%d+:%d+:[%d,-]+:(%d+):'))
+end
+
 -- Returns the lease of that token when the instance still has it.
 local function held(instance, token)
   local text = redis.call('HGET', lease_key(instance), 'lease:' .. token)
@@ -48,14 +53,25 @@ local function hold(lease, request)
   end
 end
 
-local function leases_of(instance)
+-- Returns token and text of each lease of an instance, one after the other.
+local function each_lease(instance)
   local flat = redis.call('HGETALL', lease_key(instance))
+  local i = -1
+  return function()
+    repeat
+      i = i + 2
+      local token = flat[i] and string.match(flat[i], '^lease:(.*)$')
+      if token then
+        return token, flat[i + 1]
+      end
+    until not flat[i]
+  end
+end
+
+local function leases_of(instance)
   local leases = {}
-  for i = 1, #flat, 2 do
-    local token = string.match(flat[i], '^lease:(.*)$')
-    if token then
-      leases[#leases + 1] = read_lease(instance, token, flat[i + 1])
-    end
+  for token, text in each_lease(instance) do
+    leases[#leases + 1] = read_lease(instance, token, text)
   end
   return leases
 end
