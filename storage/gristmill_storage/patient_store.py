@@ -219,6 +219,12 @@ class PatientFile:
         self._at += len(data)
         return data
 
+    def readline(self, size: int = -1) -> bytes:
+        """Return the next line with its end, at most so many bytes of it."""
+        data = self._do(lambda file: file.readline(size))
+        self._at += len(data)
+        return data
+
     def seek(self, offset: int, whence: int = 0) -> int:
         """Go to a place in the file; return where that is."""
         self._at = self._do(lambda file: file.seek(offset, whence))
@@ -227,6 +233,11 @@ class PatientFile:
     def tell(self) -> int:
         """Return where in the file the next bytes are read."""
         return self._at
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the lines from here on."""
+        while line := self.readline():
+            yield line
 
     def fileno(self) -> int:
         """Return the descriptor of a file on this machine.

@@ -75,6 +75,10 @@ class Collector:
         """Whether the part is large or old enough to be sealed."""
         return not self.empty and (self._bytes >= PART_BYTES or time.monotonic() - self._begun >= self._keep_seconds)
 
+    def holds(self, mini_batch: int) -> bool:
+        """Whether an outcome of that mini-batch was added since the last `take`."""
+        return any(block.mini_batch == mini_batch for _, block in self._blocks)
+
     def add(self, token: str, block: Block, data: bytes, spool: Path | None, files: Path | None) -> None:
         """Add a mini-batch's outcome; `spool` holds its rows where `data` does not, `files` what its script wrote.
 

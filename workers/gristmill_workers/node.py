@@ -104,7 +104,9 @@ class Node:
         name = f"aggregator-{uuid.uuid4().hex[:8]}"
         info = {"role": "aggregator", "node": self._settings.node_name}
         registration = self._ledger.register(job.name, instance=name, info=info)
-        if registration.state == "closed":
+        if registration.state != ("scored" if message.publish else "canceled" if message.partial else "stopped"):
+            # The message is late: the job has ended since, or lives on after a resume.
+            self._ledger.leave(job.name, instance=name)
             return
         heartbeat = Heartbeat(
             lambda news: self._ledger.renew(job.name, instance=name, info=news),

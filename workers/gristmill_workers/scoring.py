@@ -301,11 +301,12 @@ class Scoring:
 
     def _add(self, work: Work, block: Block, data: bytes, spool: Path | None, files: Path | None) -> None:
         """Put a mini-batch into the part, unless this instance's other attempt at it came first."""
-        if work.number in self._settled:
+        twofold = work.number in self._twofold
+        if work.number in self._settled or (twofold and self._collector.holds(work.number)):
             for left in (spool, files):
                 _remove(left)
             return
-        if work.number in self._twofold:
+        if twofold:
             self._settled.add(work.number)
         self._watchdog.turn(block.size)
         self._collector.add(work.token, block, data, spool, files)
