@@ -15,7 +15,9 @@ Settings that matter, each for a measured reason:
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +28,7 @@ from kombu.exceptions import OperationalError
 
 from gristmill.errors import GristmillError, LedgerFailed
 from gristmill_storage import transport
+from gristmill_storage.intake import Intake
 
 #: Version of a message; a node refuses a greater one.
 MESSAGE_VERSION: Final = 1
@@ -186,6 +189,11 @@ class NodeTasks:
     drain: Callable[[], None]
     #: Called once when the node takes work.
     ready: Callable[[], None]
+    #: Whether one task more may run.
+    free: Callable[[], bool]
+    #: Called when messages wait, `free` is true, and the consumer takes nothing any more. May begin the process anew;
+    #: returns when that would cost work, and then a message is taken past the consumer.
+    stalled: Callable[[], None]
 
 
 def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) -> None:
@@ -198,9 +206,9 @@ def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) ->
     application = _application(url)
     _register(application, RUN_INSTANCE, tasks.run_instance)
     _register(application, AGGREGATE, tasks.aggregate)
-    signals.setup_logging.connect(lambda **_: None, weak=False)  # logging is the process's own business
-    signals.worker_shutting_down.connect(lambda **_: tasks.drain(), weak=False)
-    signals.worker_ready.connect(lambda **_: tasks.ready(), weak=False)
+    passage = _Passage(application, compute)
+    intake = Intake(waiting=passage.length, free=tasks.free, stalled=lambda: _go_on(tasks, passage))
+    _listen(tasks, intake)
     worker = application.Worker(
         pool="threads",
         concurrency=slots,
@@ -211,7 +219,70 @@ def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) ->
         loglevel="WARNING",
         quiet=True,
     )
+    threading.Thread(target=intake.watch, name="intake", daemon=True).start()
     worker.start()
+
+
+def _listen(tasks: NodeTasks, intake: Intake) -> None:
+    """Pass on what Celery tells of itself."""
+    signals.setup_logging.connect(lambda **_: None, weak=False)  # logging is the process's own business
+    for signal in (signals.task_received, signals.task_unknown, signals.task_rejected):
+        signal.connect(lambda **_: intake.took(), weak=False)
+
+    def ready(**_: Any) -> None:
+        intake.ready()
+        tasks.ready()
+
+    def leave(**_: Any) -> None:
+        intake.close()
+        tasks.drain()
+
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutting_down.connect(leave, weak=False)
+
+
+def _go_on(tasks: NodeTasks, passage: _Passage) -> None:
+    tasks.stalled()
+    passage.take()
+
+
+class _Passage:
+    """A way to a compute's queue past the consumer, on a connection of its own."""
+
+    def __init__(self, application: Celery, compute: str) -> None:
+        self._application = application
+        self._queue = queue_name(compute)
+        self._connection: Any = None
+
+    def length(self) -> int:
+        """Return how many messages wait.
+
+        Raises:
+            OSError: the server cannot be reached.
+
+        """
+        return int(self._try(lambda channel: channel.client.llen(self._queue)))
+
+    def take(self) -> None:
+        """Take one message, if there is one, and run its task in a thread of its own."""
+        message = self._try(lambda channel: channel.basic_get(self._queue, no_ack=True))
+        task = self._application.tasks.get(message.headers.get("task")) if message is not None else None
+        if task is not None:
+            _, document, _ = message.payload
+            threading.Thread(target=task, kwargs=document, name=task.name).start()
+
+    def _try(self, act: Callable[[Any], Any]) -> Any:
+        """Do something with the channel; after a fault the next call has a new one."""
+        try:
+            if self._connection is None:
+                self._connection = self._application.connection_for_read()
+            return act(self._connection.default_channel)
+        except Exception as error:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                with contextlib.suppress(Exception):
+                    connection.release()
+            raise OSError(f"the queue cannot be reached: {error}") from error
 
 
 def _register(application: Celery, name: str, work: Callable[[Message], None]) -> None:

@@ -22,6 +22,7 @@ from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patience_of, patient
 from gristmill_storage.queue import Message, NodeTasks, serve
 from gristmill_workers.aggregator import aggregate
+from gristmill_workers.guarding import GUARD
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.instance import Instance
 from gristmill_workers.scoring import Assignment
@@ -43,6 +44,8 @@ class Node:
         self._drain = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
+        # The queue counts slots, too, but loses count when messages were taken past a consumer that comes back.
+        self._places = threading.BoundedSemaphore(slots)
 
     def tasks(self) -> NodeTasks:
         """Return what the queue calls."""
@@ -51,6 +54,8 @@ class Node:
             aggregate=lambda message: self._busy_with(self._aggregate, message),
             drain=self._drain.set,
             ready=lambda: log.info("node %s takes work", self._settings.node_name),
+            free=self._is_free,
+            stalled=self._begin_anew,
         )
 
     def leave_with_owner(self) -> None:
@@ -70,11 +75,25 @@ class Node:
 
         threading.Thread(target=watch, name="owner", daemon=True).start()
 
+    def _is_free(self) -> bool:
+        """Return whether one task more may run. Asked every second: a guardian that was killed is replaced, too."""
+        GUARD.check()
+        return self._running < self._slots and not self._drain.is_set()
+
+    def _begin_anew(self) -> None:
+        """Become a fresh process of the same arguments: the consumer is beyond repair. Not while anything runs here."""
+        with self._idle:
+            if self._running or self._drain.is_set():
+                return
+            log.warning("messages wait and are not taken: the node begins anew")
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 (an argument list, no shell)
+
     def _busy_with(self, task: Callable[[Message], None], message: Message) -> None:
         with self._idle:
             self._running += 1
         try:
-            task(message)
+            with self._places:
+                task(message)
         finally:
             with self._idle:
                 self._running -= 1
