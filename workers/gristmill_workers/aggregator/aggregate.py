@@ -63,6 +63,7 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial
             result = {"status": status, "error": result["error"] or error.to_json()}
     if result["status"] == JobStatus.COMPLETED:
         _tidy(folder)
+    aggregation.sweep()
     ledger.close(job.name, status=result["status"], error=result["error"])
 
 
@@ -141,6 +142,11 @@ class Aggregation:
                 self._folder.replace(job_folder.PARTIAL, b'{"size": 0, "crc": 0}')
             self._publish(merge)
         return self._finish(merge, JobStatus.CANCELED, self._why_ended().to_json())
+
+    def sweep(self) -> None:
+        """Remove what aggregators left half written that were killed."""
+        for store in (self._output, self._folder):
+            store.sweep(recursive=False)
 
     def _merge(self, *, whole: bool) -> Merge:
         own = Published.read(self._folder).own
