@@ -139,8 +139,7 @@ class Coordinator:
                 return
             state = self._open(begin)
             while state != "closed":
-                self._watch()
-                state = self._aggregate()
+                state = self._go_on()
             self._ending.tell(self._ending.result(self._error))
         except GristmillError as error:
             log.info("job %s ended: %s", self.job.name, error)
@@ -189,7 +188,8 @@ class Coordinator:
     def _reopen(self) -> None:
         """Open the ledger with what an earlier run has done; what failed is tried again unless publishing had begun."""
         self.folder.delete(job_folder.RESULT)
-        self.folder.sweep()
+        for place in ("", job_folder.PARTS, job_folder.MANIFEST):
+            self.folder.sweep(place, recursive=False)
         self._wishes.clear()
         fixed = self.folder.exists(job_folder.PUBLISHING)
         if not fixed:
@@ -286,6 +286,18 @@ class Coordinator:
         self._announce()
         self._planner = Planner(self.job, self._storage, self._ledger)
         self._planner.start()
+
+    def _go_on(self) -> str:
+        """See to the job until it is closed, or until something of it is to be scored after all; return its state."""
+        try:
+            self._watch()
+            return self._aggregate()
+        except LedgerLost:
+            # Between two looks: the next one makes the ledger again. The planner may have met the same.
+            self._planner.stop()
+            self._planner = Planner(self.job, self._storage, self._ledger)
+            self._planner.start()
+            return "open"
 
     def _aggregate(self) -> str:
         """Have the parts merged (or, of a job that was stopped, its errors gathered), and wait for the result.

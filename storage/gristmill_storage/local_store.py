@@ -102,11 +102,12 @@ class LocalStore:
         with _reading(old):
             Path(old).stat()
         make_folder(Path(new).parent)
-        if overwrite:
-            with writing(new):
-                Path(old).replace(new)
-        else:
-            name_if_free(old, new)
+        try:
+            _rename(old, new, overwrite=overwrite)
+        except StorageFailed as error:
+            if isinstance(error.__cause__, FileNotFoundError) and not os.path.lexists(old):
+                raise NotFound(f"{shown(old)}: no such file") from error  # another one has moved it just now
+            raise
         sync_folder(Path(new).parent)
 
     def delete(self, path: str) -> None:
@@ -140,6 +141,14 @@ class LocalStore:
 
     def _full(self, path: str) -> str:
         return self._prefix + checked(path)
+
+
+def _rename(old: str, new: str, *, overwrite: bool) -> None:
+    if not overwrite:
+        name_if_free(old, new)
+        return
+    with writing(new):
+        Path(old).replace(new)
 
 
 @contextmanager

@@ -211,7 +211,7 @@ def name_if_free(old: str, new: str) -> None:
                 raise
             _rename_under_lock(old, new)
             return
-        Path(old).unlink()
+        Path(old).unlink(missing_ok=True)
 
 
 def _rename_under_lock(old: str, new: str) -> None:

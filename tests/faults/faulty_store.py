@@ -136,8 +136,14 @@ class FaultyStore:
         self.faults.around("replace", path, lambda: self.inner.replace(path, data))
 
     def writer(self, path: str, *, overwrite: bool = False) -> Writer:
-        make = self.faults.around("writer", path, lambda: self.inner.writer(path, overwrite=overwrite))
-        return FaultyWriter(make, self.faults, path)
+        self.faults.at("writer", path, "before")
+        writer = FaultyWriter(self.inner.writer(path, overwrite=overwrite), self.faults, path)
+        try:
+            self.faults.at("writer", path, "after")
+        except BaseException:
+            writer.close()
+            raise
+        return writer
 
     def download(self, path: str, local: Path) -> None:
         self.faults.around("download", path, lambda: self.inner.download(path, local))
@@ -203,5 +209,5 @@ class FaultyWriter(Writer):
     def _discard(self) -> None:
         if not self._faults.dead:
             self._inner.close()
-        elif hasattr(self._inner, "_fd"):
+        elif not self._inner.closed and hasattr(self._inner, "_fd"):
             os.close(self._inner._fd)  # as the system does for a process that dies: the file stays, its lock goes

@@ -132,6 +132,8 @@ class _Sink(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
+        if self._writer.closed:  # discarded after a failure, of which pyarrow's own file does not know
+            return memoryview(data).nbytes
         return self._writer.write(data)
 
     def tell(self) -> int:

@@ -39,6 +39,7 @@ class Published:
     def note(self, folder: Store, output: Store, name: str, coming: Fingerprint) -> None:
         """Note that other bytes are about to appear as a part of the output."""
         present = fingerprint(output, name) if self.own else None
+        present = None if present == coming else present  # an earlier try's
         before = dict(zip(("size", "crc"), present, strict=True)) if present and present in self.own else None
         document = {"size": coming[0], "crc": coming[1], "before": before}
         folder.replace(job_folder.PARTIAL, json.dumps(document).encode())
