@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from gristmill.errors import AlreadyExists, Corrupt, Mistake, NotFound
-from gristmill.spec import Job, to_json
+from gristmill.spec import Job, OutputAction, to_json
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.manifest import ManifestReader, ManifestWriter, MiniBatch
@@ -75,7 +75,14 @@ def _index(folder: Store) -> IndexReader:
 
 def _check_output(folder: Store, job: Job, index: IndexReader) -> None:
     """Refuse before anything is scored what could not be brought in afterwards."""
-    name = index.header.output
+    settings, name = job.deployment.settings, index.header.output
+    now = settings.output_file_name if settings.output_action is OutputAction.APPEND_ROW else None
+    if (now, settings.output_format) != (name, index.header.format):
+        raise Mistake(
+            f"settings: job {job.name} published {name or 'no rows'} as {index.header.format}, and would give "
+            f"{now or 'no rows'} as {settings.output_format} now; leave output_action, output_file_name and "
+            "output_format as they were"
+        )
     if name is None:
         return
     output = open_store(job.output.folder)

@@ -242,7 +242,7 @@ class IndexReader:
         word, self.mini_batches, self.size, self.crc, sealed = json.loads(tail[cut:])
         if word != "end":
             raise self._damaged("truncated: its last line is not its end")
-        if _crc_of(file, size - len(tail) + tail.rindex(b",") + 1) != sealed:
+        if stream_crc(file, size - len(tail) + tail.rindex(b",") + 1) != sealed:
             raise self._damaged("its bytes are not those that were written")
         file.seek(0)
         first = json.loads(file.readline())
@@ -278,7 +278,8 @@ def _record(line: list[Any]) -> Record:
     )
 
 
-def _crc_of(file: BinaryIO, length: int) -> int:
+def stream_crc(file: BinaryIO, length: int) -> int:
+    """Return the crc32 of a stream's first bytes, with flat memory."""
     file.seek(0)
     crc = 0
     while length and (data := file.read(min(length, BLOCK))):
@@ -292,7 +293,7 @@ def fingerprint(store: Store, path: str) -> tuple[int, int] | None:
     try:
         with store.open(path) as file:
             size = file.seek(0, 2)
-            return size, _crc_of(file, size)
+            return size, stream_crc(file, size)
     except NotFound:
         return None
 

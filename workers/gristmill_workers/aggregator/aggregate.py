@@ -26,6 +26,7 @@ from gristmill_workers.aggregator.merging import Merge, accepted_now, count, fix
 from gristmill_workers.aggregator.ordered import in_order
 from gristmill_workers.aggregator.partial import Published
 from gristmill_workers.aggregator.publishing import publishing
+from gristmill_workers.aggregator.splice import Splice
 from gristmill_workers.aggregator.summary import Tally, summary_document
 
 #: The documented sentence for a job in which nothing succeeded.
@@ -87,7 +88,6 @@ def _tidy(folder: Store) -> None:
     for tree in (job_folder.PARTS, job_folder.FILES):
         folder.delete_tree(tree)
     folder.delete(job_folder.PARTIAL)
-    folder.sweep()
 
 
 class Aggregation:
@@ -108,6 +108,8 @@ class Aggregation:
             GristmillError: the output cannot be published; nothing half-written is left.
 
         """
+        if self._job.retry_of:
+            return Splice(self._job, self._folder, self._ledger).run(self._summary)
         accepted = fix_what_counts(self._folder, self._ledger, self._job.name)
         merge = self._merge(whole=True)
         with ExitStack() as stack:
@@ -126,6 +128,8 @@ class Aggregation:
             GristmillError: there is nothing to publish, or it cannot be.
 
         """
+        if self._job.retry_of:
+            return self.report()
         merge = self._merge(whole=False)
         with ExitStack() as stack:
             indexed = merge.run(accepted_now(self._ledger, self._job.name), stack)
@@ -172,7 +176,6 @@ class Aggregation:
             merge.errors.publish()
         else:
             self._output.delete(job_folder.OUTPUT_ERRORS)
-        self._output.sweep(recursive=False)
 
     def _finish(self, merge: Merge, status: JobStatus, error: dict[str, Any] | None) -> dict[str, Any]:
         """Write the summary; return the result."""
