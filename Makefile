@@ -26,10 +26,16 @@ endif
 PINS := --constraints constraints.txt --build-constraints constraints.txt
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python $(PINS)
 
-.PHONY: help setup demo test lint format wheel pin clean
+# Faults on a cluster of real processes; the short form has smaller jobs.
+CHAOS := PYTHONPATH=tests $(BIN)/python -m chaos
+SHORT := --items 6000 --seconds 8 --minutes 1 --longest 10
+# The oldest Celery that is supported, and what came with it.
+OLD_CELERY := .venv-celery56
+
+.PHONY: help setup demo test chaos chaos-short chaos-old-celery lint format wheel pin clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(DEV_READY) ## Make .venv with everything that builds and tests Gristmill
 
@@ -39,6 +45,15 @@ demo: $(DEMO_READY) $(DEMO)/.trained ## Train a small network on handwritten dig
 
 test: $(DEV_READY) ## Run every test, with coverage (ARGS="-k name" to choose)
 	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
+
+chaos: $(DEV_READY) ## Let random faults fall on a cluster while jobs run (CHAOS_JOBS=n, CHAOS_MINUTES=n, SEED=word)
+	$(CHAOS) --jobs $(or $(CHAOS_JOBS),10) --minutes $(or $(CHAOS_MINUTES),0) --seed "$(SEED)" -o chaos.json
+
+chaos-short: $(DEV_READY) ## The same in about two minutes
+	$(CHAOS) $(SHORT) --seed "$(SEED)" -o chaos.json
+
+chaos-old-celery: $(OLD_CELERY)/.ready ## The short form on Celery 5.6.3
+	PYTHONPATH=tests $(OLD_CELERY)/bin/python -m chaos $(SHORT) --seed "$(SEED)" -o chaos-old-celery.json
 
 lint: $(DEV_READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check
@@ -59,7 +74,7 @@ pin: $(DEV_READY) ## Write constraints.txt from what .venv holds now
 	$(BIN)/python scripts/pin.py
 
 clean: ## Remove what the other targets made, except .venv
-	rm -rf build dist demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist demo chaos.json chaos-old-celery.json $(OLD_CELERY) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/uv:
 	@[[ -n "$(PYTHON)" ]] || { echo "no Python 3.11 or newer with venv and ensurepip on PATH: install one" >&2; exit 1; }
@@ -76,4 +91,11 @@ $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/uv
 
 $(DEMO)/.trained: examples/digits/train.py examples/digits/code/digit_classifier.py | $(DEMO_READY)
 	@$(BIN)/python examples/digits/train.py --folder $(DEMO)
+	@touch $@
+
+$(OLD_CELERY)/.ready: pyproject.toml constraints.txt | $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(OLD_CELERY)
+	grep -vE '^(amqp|billiard|celery|kombu|redis|vine)==' constraints.txt > $(OLD_CELERY)/constraints.txt
+	$(BIN)/uv pip install --quiet --python $(OLD_CELERY)/bin/python --constraints $(OLD_CELERY)/constraints.txt \
+		--build-constraints constraints.txt --editable '.[local,s3]' 'moto[server]' celery==5.6.3 kombu==5.6.2
 	@touch $@

@@ -77,7 +77,7 @@ def _run(world: World, options: argparse.Namespace, seed: str) -> tuple[list[Tri
             name=f"job-{number:03d}",
             on_storage=number % 2 == 0,
             limit=limit,
-            strikes=draws(drawn, world.nodes, kinds, options.lease),
+            strikes=draws(drawn, nodes=world.nodes, kinds=kinds, lease_seconds=options.lease, longest=options.longest),
             seed=drawn,
             aggregator_dies="kill aggregator" in kinds and random.Random(drawn).random() < AGGREGATORS_KILLED,
         )
@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, default=3, help="nodes (default: 3)")
     parser.add_argument("--scorers", type=int, default=2, help="scorers a node (default: 2)")
     parser.add_argument("--lease", type=float, default=3.0, help="seconds of a lease (default: 3)")
+    parser.add_argument("--longest", type=float, default=30.0, help="seconds that a fault lasts at most (default: 30)")
     parser.add_argument(
         "--only", action="append", choices=list(KINDS), help="kinds of faults to draw from (default: all)"
     )

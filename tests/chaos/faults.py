@@ -292,7 +292,7 @@ KINDS: Final[dict[str, Kind]] = {
     "kill aggregator": Kind(act=kill_aggregator, claims=_NODE, weight=0, recovers=False),
     "kill scheduler": Kind(act=kill_scheduler, claims=frozenset({"scheduler"}), recovers=False),
     "restart redis": Kind(act=restart_redis, claims=frozenset({"redis"})),
-    "pause redis": Kind(act=pause_redis, claims=frozenset({"redis"}), leases=(0.5, 3.5)),
+    "pause redis": Kind(act=pause_redis, claims=frozenset({"redis"}), leases=(0.5, 10)),
     "flush redis": Kind(act=flush_redis, claims=frozenset({"redis"})),
     "empty redis": Kind(act=empty_redis, claims=frozenset({"redis"})),
     "lose messages": Kind(act=lose_messages, claims=frozenset({"redis"}), weight=0.5, recovers=False),

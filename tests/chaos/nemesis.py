@@ -32,9 +32,18 @@ class Struck:
 
 
 def draws(
-    seed: str, nodes: Sequence[str], kinds: Sequence[str], lease_seconds: float
+    seed: str, *, nodes: Sequence[str], kinds: Sequence[str], lease_seconds: float, longest: float
 ) -> Iterator[tuple[float, Strike]]:
-    """Yield (seconds to wait, what then strikes), without end; the same for the same arguments."""
+    """Yield (seconds to wait, what then strikes), without end; the same for the same arguments.
+
+    Args:
+        seed: Chooses.
+        nodes: Names of the nodes that can be hit.
+        kinds: Kinds of faults to choose from.
+        lease_seconds: Seconds of a lease, by which faults last.
+        longest: Seconds that none lasts longer than.
+
+    """
     rng = random.Random(seed)
     weights = [KINDS[kind].weight for kind in kinds]
     while True:
@@ -42,7 +51,7 @@ def draws(
         kind = rng.choices(kinds, weights)[0]
         node, pick, share = rng.choice(nodes), rng.random(), rng.random()
         least, most = KINDS[kind].leases
-        seconds = lease_seconds * (least + share * (most - least))
+        seconds = min(longest, lease_seconds * (least + share * (most - least)))
         yield pause, Strike(kind=kind, node=node, seconds=seconds, pick=pick)
 
 
