@@ -94,7 +94,7 @@ class Collector:
             spool.unlink(missing_ok=True)
         else:
             writer.add(block, data)
-        self._blocks.append((token, replace(block, errors=())))
+        self._blocks.append((token, replace(block, errors=()) if block.errors else block))
         self._bytes += block.size
 
     def _begin(self, mini_batch: int) -> PartWriter:

@@ -32,7 +32,7 @@ from gristmill_workers.pool import Pool
 from gristmill_workers.preparation import Launcher
 from gristmill_workers.salvage import Salvage
 from gristmill_workers.verdict import Halve, Outcome, Retry, judge, lost
-from gristmill_workers.watchdog import Watchdog
+from gristmill_workers.watchdog import SLOWEST_BYTES, Watchdog
 from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
 
 #: Items that are fetched ahead of the scorers, where inputs are fetched.
@@ -308,7 +308,8 @@ class Scoring:
             return
         if twofold:
             self._settled.add(work.number)
-        self._watchdog.turn(block.size)
+        if block.size > SLOWEST_BYTES:
+            self._watchdog.turn(block.size)
         self._collector.add(work.token, block, data, spool, files)
 
     def _drop(self, event: Scored | Failed) -> None:

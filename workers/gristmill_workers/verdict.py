@@ -61,19 +61,23 @@ def judge(event: Scored | Failed, *, attempts: int, isolate: bool = False) -> Re
 
     """
     errors = _errors(event)
-    passing = next((error for error in errors if not error.get("final")), None)
+    passing = next((error for error in errors if not error.get("final")), None) if errors else None
     if passing is not None and (event.work.attempt < attempts or event.work.copy is not None):
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (event.work.attempt - 1))
         return Retry(delay=delay, **_words(passing))
-    return settle(event, isolate=isolate)
+    return _settle(event, errors, isolate=isolate)
 
 
 def settle(event: Scored | Failed, *, isolate: bool) -> Halve | Outcome:
     """Return what becomes of an attempt after which none follows; `isolate` as for `judge`."""
-    errors = _errors(event)
-    shared = next((error for error in errors if not error.get("final") and not error.get("alone")), None)
-    if isolate and shared is not None and len(event.work.items) > 1:
-        return Halve(**_words(shared))
+    return _settle(event, _errors(event), isolate=isolate)
+
+
+def _settle(event: Scored | Failed, errors: list[dict[str, Any]], *, isolate: bool) -> Halve | Outcome:
+    if isolate and errors and len(event.work.items) > 1:
+        shared = next((error for error in errors if not error.get("final") and not error.get("alone")), None)
+        if shared is not None:
+            return Halve(**_words(shared))
     if isinstance(event, Scored) and event.result["outcome"] == "done":
         return Outcome(block=_done(event, errors))
     return Outcome(block=_lost(event.work, errors, _seconds(event)))
