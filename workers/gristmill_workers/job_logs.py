@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import uuid
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,40 @@ from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 
 _FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+
+log = logging.getLogger("gristmill.node")
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that drops what its disk does not take, and says so once: a log must never end a job."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the file's path; it is made with the first line."""
+        super().__init__(path, encoding="utf-8", errors="backslashreplace", delay=True)
+        self._warned = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        try:
+            if self.stream is None:
+                Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+            super().emit(record)
+        except OSError as error:
+            self._warn(error)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - logging's own names
+        """Say once what a line was lost for."""
+        self._warn(sys.exc_info()[1])
+
+    def _warn(self, error: BaseException | None) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("%s: lines of this log are dropped: %s", self.baseFilename, error)
+
+    def close(self) -> None:
+        """Close the file; what it still holds may be lost."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class JobLogs:
@@ -28,8 +63,7 @@ class JobLogs:
 
     def _logger(self) -> logging.Logger:
         path = self._path(job_folder.NODE_LOGS) / self.node / "_main.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        self._handler = _LogFile(path)
         self._handler.setFormatter(logging.Formatter(_FORMAT))
         logger = logging.getLogger(f"gristmill.node.{self.node}.{uuid.uuid4().hex[:8]}")
         logger.setLevel(logging.INFO)
@@ -52,9 +86,11 @@ class JobLogs:
     def script_error(self, mini_batch: int, attempt: int, category: str, message: str, traceback: str) -> None:
         """Note an attempt that failed, with its traceback."""
         path = self._path(job_folder.USER_ERRORS) / self.node / "errors.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            log.write(f"mini-batch {mini_batch}, attempt {attempt}: {category}: {message}\n{traceback.rstrip()}\n\n")
+        text = f"mini-batch {mini_batch}, attempt {attempt}: {category}: {message}\n{traceback.rstrip()}\n\n"
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
 
     def close(self) -> None:
         """Close the files; copy them to the job's folder where that is elsewhere."""

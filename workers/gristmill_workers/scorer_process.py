@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from gristmill_workers.guarding import GUARD
 from gristmill_workers.scorer import protocol
@@ -32,6 +33,8 @@ TAIL_BYTES: Final = 8000
 
 #: Bytes asked for at once from a pipe, and the size that the pipes are given where the system allows.
 PIPE_BYTES: Final = 1 << 20
+
+log = logging.getLogger("gristmill.node")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,9 +190,7 @@ def describe_exit(code: int) -> str:
 
 
 def _spawn(launch: Launch, descriptors: tuple[int, int, int], mark: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    for log in (launch.stdout, launch.stderr):
-        log.parent.mkdir(parents=True, exist_ok=True)
-    with launch.stdout.open("ab") as stdout, launch.stderr.open("ab") as stderr:
+    with _log_file(launch.stdout) as stdout, _log_file(launch.stderr) as stderr:
         return subprocess.Popen(
             [str(launch.python), str(CHILD), *map(str, descriptors)],
             stdin=subprocess.DEVNULL,
@@ -200,6 +201,16 @@ def _spawn(launch: Launch, descriptors: tuple[int, int, int], mark: Mapping[str,
             pass_fds=descriptors,
             start_new_session=True,
         )
+
+
+def _log_file(path: Path) -> BinaryIO:
+    """Open a file for what a child prints; where there can be none, that is dropped."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError as error:
+        log.warning("%s: what a scorer prints is dropped: %s", path, error.strerror)
+        return Path(os.devnull).open("ab")
 
 
 def _shared_memory() -> int:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -43,13 +44,22 @@ def entry_script_class(start: Start) -> type:
     return EntryScript
 
 
+class _LogFile(logging.FileHandler):
+    """A log file that drops what its disk does not take, also where it cannot be made."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            super().emit(record)
+
+
 def entry_script_logger(start: Start) -> logging.Logger:
     """Return the entry script's logger; its file is made with the first line."""
     logger = logging.getLogger("EntryScript")
     if not logger.handlers:
         folder = os.path.join(start.log_dir, "entry_script_log", start.node)
-        os.makedirs(folder, exist_ok=True)
-        handler = logging.FileHandler(os.path.join(folder, start.process + ".log.txt"), encoding="utf-8", delay=True)
+        with contextlib.suppress(OSError):
+            os.makedirs(folder, exist_ok=True)
+        handler = _LogFile(os.path.join(folder, start.process + ".log.txt"), encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s|%(levelname)s|%(process)d|%(message)s"))
         logger.addHandler(handler)
         logger.setLevel(start.logging_level.upper())

@@ -11,8 +11,10 @@ streams, install signal handlers, fork. What it sets up on purpose (a stream of 
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import fcntl
+import io
 import logging
 import os
 import select
@@ -35,6 +37,9 @@ _PR_SET_PDEATHSIG = 1
 _OOM_SCORE = 800
 _OOM_FILE = "/proc/self/oom_score_adj"
 
+#: What a disk answers that takes nothing now.
+_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
+
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -48,6 +53,20 @@ class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
     @stream.setter
     def stream(self, _: Any) -> None:
         """Leave it to sys."""
+
+
+class _Log(io.FileIO):
+    """A log that drops what its disk does not take: a script must not fail for what it prints."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno not in _LOST:
+                raise
+            return memoryview(data).nbytes
 
 
 def die_with_parent() -> None:
@@ -99,8 +118,9 @@ class Surroundings:
         for number in range(3):
             self._poll.register(number, 0)
         self._folder = os.getcwd()
-        for stream in (sys.stdout, sys.stderr):
-            _settle(stream)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = _stream(1), _stream(2)
 
     def enter(self, folder: str) -> None:
         """Make the process's own folder the working folder."""
@@ -135,17 +155,14 @@ class Surroundings:
                 stream.flush()
 
 
-def _settle(stream: Any) -> None:
-    """Write lines as they come, and file names that are no UTF-8 without an error."""
-    stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-
-
 def _unusable(stream: Any) -> bool:
     return stream is None or bool(getattr(stream, "closed", False))
 
 
 def _stream(descriptor: int) -> TextIO:
-    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    """Return a stream that writes lines as they come, and file names that are no UTF-8 without an error."""
+    binary = io.BufferedWriter(_Log(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def loaded_versions() -> Any:
