@@ -104,6 +104,7 @@ def _told(trial: Trial) -> Trial:
     word = "ok" if verdict.good else f"WRONG: {verdict.lost} lost, {verdict.twice} twice, {verdict.faults}"
     _say(
         f"{course.name} {place:<5} {trial.seconds:6.1f} s, standstill {trial.standstill:4.1f} s,"
+        f" a node idle {trial.idle:4.1f} s,"
         f" {trial.runs} runs, {trial.fenced} fenced, {word}\n    {faults}"
     )
     return trial

@@ -57,6 +57,8 @@ class Trial:
     #: run() calls that ended; what exceeds the mini-batches was done again.
     runs: int = 0
     fenced: int = 0
+    #: Seconds of the longest time in which a node that was there did nothing while others worked, or nobody did.
+    idle: float = 0.0
     #: How often it had to be led again by hand.
     rescues: int = 0
 
@@ -92,8 +94,9 @@ def run_trial(world: World, workload: Workload, course: Course) -> Trial:
         trial.fenced = watch.fenced()
         watch.close()
     trial.runs = sum(workload.runs(course.name).values())
+    trial.idle = watch.longest_idle
     trial.gaps = [(gap.seconds, _cause(trial.struck, gap.start)) for gap in watch.gaps]
-    trial.verdict = judge(world, result, output, workload.expected)
+    trial.verdict = judge(world, result, output, folder, workload.expected)
     trial.verdict.faults.extend(complaints)
     if not trial.verdict.good:
         dump(world, course.name, folder, trial.verdict.faults)

@@ -27,8 +27,8 @@ class Verdict:
         return not (self.lost or self.twice or self.foreign or self.faults)
 
 
-def judge(world: World, result: dict[str, Any] | None, output: str, expected: Expected) -> Verdict:
-    """Judge a job by its result document and its output folder."""
+def judge(world: World, result: dict[str, Any] | None, output: str, folder: str, expected: Expected) -> Verdict:
+    """Judge a job by its result document, its output folder and its own folder."""
     if result is None:
         return Verdict(faults=["the job did not end"])
     if result["status"] != "Completed":
@@ -37,6 +37,7 @@ def judge(world: World, result: dict[str, Any] | None, output: str, expected: Ex
     _judge_rows(verdict, world.read(f"{output}/predictions.csv"), expected)
     _judge_errors(verdict, world.read(f"{output}/errors.jsonl"), expected)
     _judge_summary(verdict, world.read(f"{output}/summary.json"), expected)
+    verdict.faults.extend(world.prove(folder))
     return verdict
 
 

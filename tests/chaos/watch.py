@@ -17,7 +17,7 @@ from typing import Any, Final
 import redis
 
 from chaos.workload import Workload
-from chaos.world import World
+from chaos.world import REDIS, World
 from gristmill_storage.ledger.scripts import key
 
 #: Seconds between two looks.
@@ -62,6 +62,9 @@ class Watch:
         self.gaps: list[Gap] = []
         #: When each node's scorers last ended a run().
         self.worked: dict[str, float] = {}
+        #: Seconds of the longest time in which a node that was there did nothing.
+        self.longest_idle = 0.0
+        self._idle: dict[str, float] = {}
         #: The most mini-batches that were done at once.
         self.most_done = 0
         #: When the ledger first said that all is scored.
@@ -95,14 +98,23 @@ class Watch:
         now = time.monotonic()
         if not self._world.nothing_can_work:
             self._gap.seconds += now - self._looked
+        for node in self._world.nodes:
+            self._look_at(node, self.sight.runs.get(node, 0) > before.runs.get(node, 0), now)
         self._looked = now
-        for node, runs in self.sight.runs.items():
-            if runs > before.runs.get(node, 0):
-                self.worked[node] = now
         if self.sight.state == "scored" and self.scored_at is None:
             self.scored_at = now
         if self._moves(before):
             self._moved(now)
+
+    def _look_at(self, node: str, works: bool, now: float) -> None:
+        """Note that a node works, or for how long it has not although it could."""
+        away = self._world.away
+        if works:
+            self.worked[node] = now
+            self._idle[node] = 0.0
+        elif self.sight.state == "open" and not (away[node] or away[REDIS]):
+            self._idle[node] = self._idle.get(node, 0.0) + now - self._looked
+            self.longest_idle = max(self.longest_idle, self._idle[node])
 
     def _moves(self, before: Sight) -> bool:
         further = self.sight.done > self.most_done
@@ -123,11 +135,6 @@ class Watch:
         except redis.RedisError:
             return Sight(runs=runs)
         return Sight(runs=runs, state=state or "", done=int(done or 0))
-
-    @property
-    def longest_gap(self) -> Gap:
-        """The longest time in which nothing moved although something could have."""
-        return max(self.gaps, key=lambda gap: gap.seconds)
 
     def fenced(self) -> int:
         """Return how many late commits the ledger has refused."""

@@ -226,6 +226,24 @@ class World:
             return None
         return body
 
+    def prove(self, folder: str) -> list[str]:
+        """Return what Gristmill's own proof from storage finds wrong with a completed job."""
+        command = [sys.executable, "-m", "gristmill_workers.aggregator.verify", "--folder", folder]
+        done = subprocess.run(
+            self.network.command(WATCH, command),
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if done.returncode == 0:
+            return []
+        try:
+            return [f"verify: {fault}" for fault in json.loads(done.stdout)["faults"]]
+        except (ValueError, KeyError):
+            return [f"verify: exit code {done.returncode}: {done.stderr[-500:]}"]
+
     # What is done to it -----------------------------------------------------------------------------------------
 
     def tell_scheduler(self, command: dict[str, Any]) -> bool:
