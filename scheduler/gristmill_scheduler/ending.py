@@ -43,7 +43,8 @@ class Ending:
             document: dict[str, Any] = json.loads(self._folder.read(job_folder.RESULT))
         except StorageFailed as error:
             if known:
-                return {"status": JobStatus.FAILED, "error": dict(known)}
+                canceled = known.get("class") == JobCanceled.__name__
+                return {"status": JobStatus.CANCELED if canceled else JobStatus.FAILED, "error": dict(known)}
             if not isinstance(error, NotFound):
                 raise
             raise JobFailed(f"job {self._job.name} was closed without a result") from error

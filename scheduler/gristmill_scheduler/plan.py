@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 from gristmill.errors import GristmillError, unexpected
 from gristmill.spec import Job
+from gristmill_scheduler.rebuild import extend_plan
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.listing import Item, list_input
-from gristmill_storage.manifest import ChunkInfo, ManifestReader, ManifestWriter, cut
+from gristmill_storage.manifest import ChunkInfo, ManifestReader, ManifestWriter, PlannedElsewhere, cut
 from gristmill_storage.patient_store import patience_of
 
 log = logging.getLogger("gristmill.scheduler")
@@ -55,9 +56,26 @@ class Planner:
             self._error = unexpected("the listing", error)
 
     def _plan(self) -> None:
-        """Write the manifest, whole; each chunk is in storage before the ledger hears of it."""
+        """Write the manifest, whole; where another planner (of a scheduler that slept) does too, go on behind it."""
+        while not self._stopping.is_set():
+            try:
+                self._write()
+            except PlannedElsewhere as error:
+                log.info("job %s: %s", self._job.name, error)
+                self._catch_up()
+            else:
+                return
+
+    def _catch_up(self) -> None:
+        """Tell the ledger what others have planned."""
+        known = self._ledger.snapshot(self._job.name).planned
+        extend_plan(self._job, self._folder, self._ledger, known=known)
+
+    def _write(self) -> None:
+        """Write what is not planned yet; each chunk is in storage before the ledger hears of it."""
         reader = ManifestReader(self._folder)
         if reader.totals() is not None:
+            self._catch_up()
             return
         settings = self._job.deployment.settings
         writer = ManifestWriter(self._folder, resume=reader)
