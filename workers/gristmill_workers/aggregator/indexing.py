@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gristmill.spec import Job, OutputAction, RowFormat
@@ -90,7 +91,8 @@ class IndexedRows:
     def add(self, placed: Placed) -> None:
         """Append one mini-batch."""
         if self._rows is None or self._sink is None:
-            self._index.record(record_of(placed.block, placed.block.pieces, NOTHING))
+            pieces = tuple(replace(piece, size=0) for piece in placed.block.pieces)
+            self._index.record(record_of(placed.block, pieces, NOTHING))
             return
         start = self._rows.tell()
         pieces = self._sink.add(placed)

@@ -113,6 +113,7 @@ class Splice:
 
     def _make(self, accepted: list[Accepted]) -> dict[str, Any]:
         """Make the new output and all that belongs to it, and have it appear; return what was staged."""
+        begun = fingerprint(self._home, job_folder.INDEX)
         index = IndexReader(self._home)
         with ExitStack() as stack:
             rows = None
@@ -120,6 +121,10 @@ class Splice:
                 rows = stack.enter_context(Measured(self._output.writer(self._name, overwrite=True)))
             making = _Making(self, index, accepted, rows, stack)
             making.run()
+            if fingerprint(self._home, job_folder.INDEX) != begun:
+                # Somebody brought in what he scored meanwhile: what was read here may be half before and half after.
+                raise changed(self._name or job_folder.OUTPUT_ERRORS)
+            making.publish()
             staged = making.staged(self._merge_crc)
             self._folder.replace(STAGED, json.dumps(staged).encode())
             with publishing(self._folder):
@@ -244,7 +249,7 @@ class _Making:
         self._categories: Counter[str] = Counter()
 
     def run(self) -> None:
-        """Go through all mini-batches; make errors and index durable."""
+        """Go through all mini-batches."""
         for record in self._index.records():
             again: list[Fresh] = []
             while self._next is not None and self._next.run.mini_batch == record.mini_batch:
@@ -258,6 +263,9 @@ class _Making:
         for file in self.files.describe():
             self.counts["files"] += 1
             self._writer.file(file)
+
+    def publish(self) -> None:
+        """Make errors and index durable in the retry's folder."""
         size, crc = (0, 0) if self._rows is None else self._rows.fingerprint
         self._writer.publish(size=size, crc=crc)
         self._errors.publish()

@@ -360,7 +360,7 @@ def test_memory_does_not_grow_with_the_job(make) -> None:
         bench.planned(*[1] * mini_batches)
         for number in range(mini_batches):
             bench.scored(number, (1, b"x" * 99 + b"\n" if number % 2 else None))
-            if number % 500 == 499:
+            if number % 400 == 399:
                 bench.part()
         bench.aggregate()
         tracemalloc.start()
@@ -369,6 +369,6 @@ def test_memory_does_not_grow_with_the_job(make) -> None:
         tracemalloc.stop()
         return found
 
-    small = peak(make(), 500)
+    small = peak(make(), 400)
     shutil.rmtree(Path(make().output))
-    assert peak(make(), 8000) < small + 3_000_000
+    assert peak(make(), 4000) < small + 1_500_000
