@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from gristmill.errors import LedgerFailed, MissingExtra
+from gristmill_storage.ledger.replies import nonsense
 from gristmill_storage.ledger.scripts import Script
 
 if TYPE_CHECKING:
@@ -26,8 +27,12 @@ _OLDEST: Final = 7
 #: Seconds between two tries: the first, and the longest.
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-#: Answers of a server that will work again: it loads, runs another's script, fails over, or its disk is full for now.
-_PASSING: Final = ("BUSY", "LOADING", "READONLY", "MISCONF", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
+#: Answers of a server that will work again: it loads, runs another's script, fails over, or is full for now.
+_PASSING: Final = tuple("BUSY LOADING OOM READONLY MISCONF TRYAGAIN CLUSTERDOWN MASTERDOWN NOREPLICAS".split())
+
+
+#: What redis-py raises on bytes that are none of the protocol's.
+_NONSENSE: Final = (LookupError, TypeError, ValueError, AttributeError)
 
 
 class Connection:
@@ -61,6 +66,8 @@ class Connection:
             except LedgerFailed:
                 raise
             except Exception as error:
+                if isinstance(error, _NONSENSE):
+                    raise nonsense(self.name, "a command", error) from error
                 if not _is_redis(error):
                     raise
                 if not _passes(error):

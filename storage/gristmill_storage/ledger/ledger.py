@@ -19,7 +19,6 @@ from gristmill_storage.ledger.connection import Connection
 from gristmill_storage.ledger.records import (
     Commit,
     Entry,
-    InstanceInfo,
     Lease,
     Over,
     Range,
@@ -27,6 +26,7 @@ from gristmill_storage.ledger.records import (
     Snapshot,
     Wait,
 )
+from gristmill_storage.ledger.replies import check, mapping, pairs, ranges, reading, snapshot
 from gristmill_storage.ledger.scripts import JOBS, Scripts, key
 
 #: Parts that one step of `parts` asks for.
@@ -142,7 +142,8 @@ class Ledger:
         """
         rows = ((e.token, e.first, e.last, e.items, e.succeeded, e.failed, e.rows, e.size) for e in entries)
         _, state, accepted, refused = self._run("commit", job, instance, part, *itertools.chain.from_iterable(rows))
-        return Commit(accepted=_pairs(accepted), refused=_pairs(refused), state=state)
+        with reading(self._server.name, "commit", (accepted, refused)):
+            return Commit(accepted=pairs(accepted), refused=pairs(refused), state=state)
 
     def fail(self, job: str, *, instance: str, token: str, mini_batch: int, category: str, delay: float) -> bool:
         """Return a mini-batch whose attempt failed, with one attempt more, to be leased in `delay` seconds or later.
@@ -185,7 +186,8 @@ class Ledger:
     def snapshot(self, job: str) -> Snapshot:
         """Return the whole state of a job."""
         _, now, fields, info, parts = self._run("snapshot", job)
-        return _snapshot(now, _flat(fields), _flat(info), parts)
+        with reading(self._server.name, "snapshot", fields):
+            return snapshot(now, mapping(fields), mapping(info), parts)
 
     def parts(self, job: str) -> Iterator[tuple[str, list[Range]]]:
         """Yield each part and the ranges that count from it, joined, in no order."""
@@ -194,10 +196,10 @@ class Ledger:
         cursor, seen = None, set[str]()
         while cursor != 0:
             cursor, found = self._scan(job, cursor or 0)
-            for part, ranges in found.items():
+            for part, held in found.items():
                 if part not in seen:
                     seen.add(part)
-                    yield part, _ranges(ranges)
+                    yield part, held
 
     def wait(self, job: str, seconds: float) -> None:
         """Return when something happened that a coordinator cares about, or the time is over.
@@ -231,14 +233,16 @@ class Ledger:
     def announced(self) -> dict[str, str]:
         """Return the folder of each job that was announced and not closed or forgotten since."""
         found: Any = self._server.call(lambda client: client.hgetall(JOBS))
-        return dict(found)
+        with reading(self._server.name, "HGETALL", found):
+            return dict(found)
 
     def disconnect(self) -> None:
         """Close the connections; the next call makes new ones."""
         self._server.disconnect()
 
     def _run(self, transition: str, job: str, *arguments: Any) -> Any:
-        reply = self._server.run(self._scripts[transition], key(job, "job"), arguments)
+        answer = self._server.run(self._scripts[transition], key(job, "job"), arguments)
+        reply = check(transition, answer, self._server.name)
         if reply[0] == "LOST":
             raise self._lost(job)
         if reply[0] == "FENCED":
@@ -261,46 +265,10 @@ class Ledger:
         time.sleep(max(0.0, min(seconds, 0.2) - (time.monotonic() - started)))
         return False
 
-    def _scan(self, job: str, cursor: int) -> tuple[int, dict[str, str]]:
+    def _scan(self, job: str, cursor: int) -> tuple[int, dict[str, list[Range]]]:
         reply: Any = self._server.call(lambda client: client.hscan(key(job, "parts"), cursor, count=_PARTS_AT_ONCE))
-        return int(reply[0]), dict(reply[1])
+        with reading(self._server.name, "HSCAN", reply):
+            return int(reply[0]), {part: ranges(text) for part, text in dict(reply[1]).items()}
 
     def _lost(self, job: str) -> LedgerLost:
         return LedgerLost(f"the ledger at {self._server.name} knows nothing of job {job}")
-
-
-def _pairs(flat: Sequence[int]) -> list[Range]:
-    return list(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _flat(flat: Sequence[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _ranges(text: str) -> list[Range]:
-    bounds = (piece.partition("-") for piece in text.split(","))
-    return [(int(first), int(last or first)) for first, _, last in bounds]
-
-
-def _snapshot(now: int, fields: Mapping[str, str], info: Mapping[str, str], parts: int) -> Snapshot:
-    numbers = {name: int(value) for name, value in fields.items() if value.lstrip("-").isdigit()}
-    plain = ("planned", "items_planned", "size_planned", "done", "leased", "returned", "cursor", "items_done")
-    sums = ("succeeded", "failed", "rows", "size", "losses", "expiries", "fenced", "copies", "outrun")
-    return Snapshot(
-        state=fields["state"],
-        error=json.loads(fields["error"]) if fields["error"] else None,
-        epoch=fields["epoch"],
-        status=fields["status"],
-        plan_closed=fields["plan_closed"] == "1",
-        paused=fields["paused"] == "1",
-        failures={name[7:]: count for name, count in numbers.items() if name.startswith("failed:")},
-        instances=[_instance(now, name, text) for name, text in sorted(info.items())],
-        parts=parts,
-        seconds_since_commit=max(0, now - numbers["committed"]) / 1000,
-        **{name: numbers[name] for name in plain + sums},
-    )
-
-
-def _instance(now: int, name: str, text: str) -> InstanceInfo:
-    since, _, document = text.partition(":")
-    return InstanceInfo(name=name, info=json.loads(document), alive_seconds=max(0, now - int(since)) / 1000)
