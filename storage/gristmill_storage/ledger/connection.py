@@ -28,7 +28,10 @@ _OLDEST: Final = 7
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 #: Answers of a server that will work again: it loads, runs another's script, fails over, or is full for now.
-_PASSING: Final = tuple("BUSY LOADING OOM READONLY MISCONF TRYAGAIN CLUSTERDOWN MASTERDOWN NOREPLICAS".split())
+_PASSING: Final = (
+    *("BUSY", "LOADING", "OOM", "MISCONF"),
+    *("READONLY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"),
+)
 
 
 #: What redis-py raises on bytes that are none of the protocol's.
