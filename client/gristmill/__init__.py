@@ -32,13 +32,19 @@ from gristmill.errors import (
 from gristmill.states import JobStatus
 
 if TYPE_CHECKING:
-    from gristmill.api import resume, run
+    from gristmill.api import resume, retry_failed, run, verify
     from gristmill.job import Job
 
 __version__ = "0.1.0"
 
 #: What is imported when it is first asked for: a scheduler or a node runs this file too, and starts sooner without.
-_LATER = {"Job": "gristmill.job", "resume": "gristmill.api", "run": "gristmill.api"}
+_LATER = {
+    "Job": "gristmill.job",
+    "resume": "gristmill.api",
+    "retry_failed": "gristmill.api",
+    "run": "gristmill.api",
+    "verify": "gristmill.api",
+}
 
 __all__ = [
     "EnvironmentFailed",
@@ -63,7 +69,9 @@ __all__ = [
     "ThresholdExceeded",
     "__version__",
     "resume",
+    "retry_failed",
     "run",
+    "verify",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The front door of Gristmill in Python: `run` a job, `resume` one."""
+"""The front door of Gristmill in Python: `run` a job, `resume` one, try what failed again, `verify` what came out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gristmill import spec
+from gristmill import asking, spec
 from gristmill.addresses import job_folder
+from gristmill.errors import Mistake
 from gristmill.job import Job
 from gristmill.local.requirements import require_local
 from gristmill.local.session import Plan, Session
 from gristmill.request import DeploymentLike, Request
 from gristmill.settings import ProcessSettings
-from gristmill.unfinished import find_job
+from gristmill.states import JobStatus
+from gristmill.unfinished import find_complete, find_job
 
 
 def run(
@@ -92,6 +94,74 @@ def resume(path: str | Path) -> Job:
     name = job.name if job is not None else folder.rsplit("/", 1)[-1]
     command = {"command": "resume", "folder": folder, "compute": spec.own_compute(name)}
     return _start(name, folder, job, command, process)
+
+
+def salvage(path: str | Path) -> Job:
+    """Publish what is finished of a job that nobody runs; nothing more is scored.
+
+    Args:
+        path: as for `resume`.
+
+    Raises:
+        JobNotFound: there is no unfinished job.
+        Mistake: another process is running it.
+
+    """
+    process = _process()
+    folder, job = find_job(str(path))
+    name = job.name if job is not None else folder.rsplit("/", 1)[-1]
+    compute = spec.own_compute(name)
+    command = {"command": "resume", "folder": folder, "compute": compute, "cancel": {"keep_partial": True}}
+    return _start(name, folder, job, command, process)
+
+
+def retry_failed(path: str | Path) -> Job:
+    """Score the failed items of a completed job again; return the job that does it.
+
+    Its results take their places in the same output, which is replaced at the end, and what fails again stays in
+    errors.jsonl.
+
+    Args:
+        path: the job's output folder (its last job is meant), or the job's own folder below `.gristmill/`.
+
+    Raises:
+        JobNotFound: there is no job.
+        Mistake: the job is not complete, or nothing of it failed.
+
+    """
+    process = _process()
+    folder, job = find_complete(str(path))
+    standing = asking.ask("show", folder)
+    if standing["status"] != JobStatus.COMPLETED:
+        raise Mistake(
+            f"job {standing['name']} is not complete ({standing['status']}); go on with it: gristmill job resume {path}"
+        )
+    if not standing["items"]["failed"]:
+        raise Mistake(f"job {standing['name']}: no item failed; there is nothing to try again")
+    name, begun = standing["retry"]["name"], standing["retry"]["begun"]
+    own = job_folder(folder.rsplit("/", 2)[0], name)
+    compute = spec.own_compute(name)
+    command = {"command": "retry", "folder": folder, "job": name, "compute": compute}
+    if begun:
+        command = {"command": "resume", "folder": own, "compute": compute}
+    return _start(name, own, job, command, process)
+
+
+def verify(path: str | Path) -> dict[str, Any]:
+    """Compare a job's output with its manifest and index, from storage alone.
+
+    Args:
+        path: the job's output folder (its last job is meant), or the job's own folder below `.gristmill/`.
+
+    Returns:
+        "job", "status", "ok", "checked" (counts), and "faults": a sentence for each thing that is wrong.
+
+    Raises:
+        JobNotFound: there is no job.
+
+    """
+    folder, _ = find_complete(str(path))
+    return asking.verify(folder)
 
 
 def _start(name: str, folder: str, job: spec.Job | None, command: Mapping[str, Any], process: ProcessSettings) -> Job:

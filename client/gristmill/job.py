@@ -155,9 +155,22 @@ class Job:
         display.show(self.status, self.detail, self.progress)
         return True
 
-    def cancel(self) -> None:
-        """Ask for the job's end. What was scored is kept, and `gristmill.resume` goes on with it."""
-        self._session.cancel()
+    def cancel(self, *, keep_partial: bool = False) -> None:
+        """Ask for the job's end. What was scored is kept, and `gristmill.resume` goes on with it.
+
+        Args:
+            keep_partial: whether what is finished is published: `output` then holds it, in order.
+
+        """
+        self._session.cancel(keep_partial=keep_partial)
+
+    def pause(self) -> None:
+        """Ask that no mini-batch is begun any more; those that run are finished, and the scorers stay."""
+        self._session.pause(paused=True)
+
+    def unpause(self) -> None:
+        """Let a paused job go on."""
+        self._session.pause(paused=False)
 
     def gone(self, timeout: float) -> bool:
         """Return whether the job's processes have ended, after at most `timeout` seconds; they outlast it a little."""

@@ -1,8 +1,9 @@
-"""Finds the job to go on with, from an output folder or from the job's own."""
+"""Finds the job that is meant, from an output folder or from the job's own."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,31 @@ def find_job(address: str) -> tuple[str, spec.Job | None]:
         JobNotFound: there is none.
 
     """
+    return _find(address, _resumable)
+
+
+def find_running(address: str) -> tuple[str, spec.Job | None]:
+    """Return, as `find_job`, the job that was submitted last of those that have not ended; if all have, of all."""
+    return _find(address, _running)
+
+
+def find_complete(address: str) -> tuple[str, spec.Job | None]:
+    """Return, as `find_job`, the job that was submitted last, jobs that tried another one's failed items again aside.
+
+    Given such a job's own folder, that other one is meant.
+    """
+    folder, job = _find(address, _original)
+    if job is not None and job.retry_of:
+        original = Path(folder).with_name(job.retry_of)
+        return str(original), _read_job(original)
+    return folder, job
+
+
+#: A job that was found, and its folder.
+_Found = tuple[Path, spec.Job]
+
+
+def _find(address: str, candidates: Callable[[Path, list[_Found]], list[_Found]]) -> tuple[str, spec.Job | None]:
     path = local_path(address)
     if path is None:
         return address.rstrip("/"), None
@@ -37,11 +63,27 @@ def find_job(address: str) -> tuple[str, spec.Job | None]:
     folders = sorted(file.parent for file in path.glob(f"{HIDDEN}/*/{SPEC}"))
     if not folders:
         raise JobNotFound(f"{path}: no job was begun there; give a job's output folder, or its folder in {HIDDEN}/")
-    jobs = [(job.submitted, folder, job) for folder in folders if not _completed(folder) for job in [_read_job(folder)]]
-    if not jobs:
-        raise JobNotFound(f"{path}: every job there is complete; there is nothing to resume")
-    _, folder, job = max(jobs, key=lambda found: found[:2])
+    jobs = candidates(path, [(folder, _read_job(folder)) for folder in folders])
+    folder, job = max(jobs, key=lambda found: (found[1].submitted, found[0]))
     return str(folder), job
+
+
+def _resumable(path: Path, jobs: list[_Found]) -> list[_Found]:
+    found = [(folder, job) for folder, job in jobs if _status(folder) != JobStatus.COMPLETED]
+    if not found:
+        raise JobNotFound(f"{path}: every job there is complete; there is nothing to resume")
+    return found
+
+
+def _running(_path: Path, jobs: list[_Found]) -> list[_Found]:
+    return [(folder, job) for folder, job in jobs if not _status(folder)] or jobs
+
+
+def _original(path: Path, jobs: list[_Found]) -> list[_Found]:
+    found = [(folder, job) for folder, job in jobs if not job.retry_of]
+    if not found:
+        raise JobNotFound(f"{path}: of its jobs only those are left that tried failed items again")
+    return found
 
 
 def _read_job(folder: Path) -> spec.Job:
@@ -51,9 +93,10 @@ def _read_job(folder: Path) -> spec.Job:
         raise JobNotFound(f"{folder / SPEC}: cannot be read: {error}") from None
 
 
-def _completed(folder: Path) -> bool:
+def _status(folder: Path) -> str:
+    """Return how a job ended; "" while it has not."""
     try:
         result: Any = json.loads((folder / RESULT).read_bytes())
     except (OSError, ValueError):
-        return False
-    return isinstance(result, dict) and result.get("status") == JobStatus.COMPLETED
+        return ""
+    return str(result.get("status", "")) if isinstance(result, dict) else ""

@@ -165,7 +165,10 @@ class Coordinator:
     def _open(self, begin: Begin) -> str:
         """Open the ledger and let the plan begin; return the ledger's state."""
         if begin is Begin.TAKE:
-            return self._take()
+            try:
+                return self._take()
+            except LedgerLost:
+                return "open"  # lost once more meanwhile: the first look makes it again
         self._say(JobStatus.QUEUED, "waiting for an instance")
         if begin is Begin.RESUME:
             self._reopen()

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TextIO
 
-from gristmill.errors import GristmillError, Mistake
+from gristmill.errors import GristmillError, JobNotFound, Mistake
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Job, from_json
 from gristmill_scheduler.admission import admit, on_compute, read_job, readmit
@@ -115,12 +115,12 @@ class Door:
         if command["command"] == "submit":
             job = from_json(Job, command["job"])
             return job, admit(job, environment=self._settings.environment)
-        if command["command"] == "resume":
-            job, folder = readmit(command["folder"])
-        else:
+        if command["command"] == "take":
             job, folder = read_job(command["folder"])
-        if command["command"] == "retry":
-            job, folder = begin_retry(folder, job, name=command["job"])
+        elif command["command"] == "retry":
+            job, folder = _retry(command["folder"], command["job"])
+        else:
+            job, folder = readmit(command["folder"])
         return on_compute(job, command.get("compute") or job.deployment.compute), folder
 
     @staticmethod
@@ -160,6 +160,19 @@ class Door:
             self._jobs[name] = (coordinator, thread)
             self.tell("submitted", {"job": name, "folder": coordinator.folder.url})
             thread.start()
+
+
+def _retry(url: str, name: str) -> tuple[Job, Store]:
+    """Return the job that scores another one's failed items again; it is there when this command is repeated."""
+    own = f"{url.rstrip('/').rpartition('/')[0]}/{name}"
+    try:
+        job, folder = readmit(own)
+    except JobNotFound:
+        job, folder = read_job(url)
+        return begin_retry(folder, job, name=name)
+    if job.retry_of != url.rstrip("/").rpartition("/")[2]:
+        raise Mistake(f"job name: {name} is taken in {job.output.folder}; give another name")
+    return job, folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,23 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gristmill import api
-from gristmill.cli.follow import follow
-from gristmill.cli.options import command
-
-_EXAMPLE = """\
-  gristmill job resume scores/
-"""
+from gristmill.cli import job_continue, job_look, job_wishes
 
 
 def add(commands: Any) -> None:
     """Add the command and those below it."""
-    parser = commands.add_parser("job", help="go on with a job", description="Go on with a job.")
-    below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    resume = command(below, "resume", summary="go on with a job that was cancelled or failed", example=_EXAMPLE)
-    resume.add_argument("path", metavar="PATH", help="the job's output folder, or its own folder in .gristmill/")
-    resume.set_defaults(command=_resume)
-
-
-def _resume(options: argparse.Namespace) -> int:
-    return follow(lambda: api.resume(options.path), options)
+    text = "Look at a job, hold it up, end it, go on with it."
+    parser = commands.add_parser("job", help="look at a job, hold it up, end it, go on with it", description=text)
+    below: argparse._SubParsersAction[Any] = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (job_look, job_wishes, job_continue):
+        module.add(below)

@@ -28,7 +28,13 @@ EXAMPLES: Final = """\
 examples:
   gristmill run deployment.yml --input images/ --output scores/
   gristmill run --model model/ --input images/ --output scores.csv
+  gristmill job show scores/
+  gristmill job pause scores/
+  gristmill job unpause scores/
+  gristmill job cancel scores/ --keep-partial
   gristmill job resume scores/
+  gristmill job retry-failed scores/
+  gristmill job verify scores/
   GRISTMILL_REDIS_URL=redis://host:6379 gristmill node --compute gpu --slots 2
 """
 

@@ -83,11 +83,17 @@ class Session:
         threading.Thread(target=self._keep, name=f"gristmill {plan.name}", daemon=True).start()
         self._spawned.wait()
 
-    def cancel(self) -> None:
-        """Ask for the job's end; what was scored stays."""
+    def cancel(self, *, keep_partial: bool = False) -> None:
+        """Ask for the job's end; what was scored stays, and with `keep_partial` it is published, too."""
         if not self._over.is_set():
             self.status = JobStatus.CANCEL_REQUESTED
-            self._supervisor.send({"command": "cancel", "job": self.name})
+            keep = {"keep_partial": True} if keep_partial else {}
+            self._supervisor.send({"command": "cancel", "job": self.name, **keep})
+
+    def pause(self, *, paused: bool) -> None:
+        """Ask that nothing new is begun, or that it goes on."""
+        if not self._over.is_set():
+            self._supervisor.send({"command": "pause" if paused else "unpause", "job": self.name})
 
     def wait(self, timeout: float | None = None) -> bool:
         """Return whether there is an outcome, after at most `timeout` seconds."""

@@ -139,7 +139,7 @@ import os, sys
 from gristmill.cli import main as door
 def resume(path):
     raise BrokenPipeError
-door.job.api.resume = resume
+door.job.job_continue.api.resume = resume
 sys.exit(door.main(["job", "resume", "x"]))
 """
     found = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
