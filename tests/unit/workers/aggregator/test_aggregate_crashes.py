@@ -12,6 +12,7 @@ import json
 import random
 import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from faulty_store import Faults, FaultyStore, Killed
+from quick import quick_folder
 
 from gristmill.spec import Deployment, Input, Job, Output, OutputAction, RowFormat, Settings
 from gristmill_storage import job_folder
@@ -212,6 +214,12 @@ RICH = [
 ]
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    with quick_folder(tmp_path) as made:
+        yield made
+
+
 def place(kind: str, folder: Path) -> str:
     """Return the address of an empty place."""
     unique = uuid.uuid4().hex
@@ -237,12 +245,12 @@ def moments_of(scene: Scene, url: str) -> tuple[dict[str, Any], int]:
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
-def test_killed_at_any_step_and_run_again_it_leaves_the_same(kind: str, name: str, tmp_path: Path) -> None:
-    expected, moments = moments_of(SCENES[name], place(kind, tmp_path))
+def test_killed_at_any_step_and_run_again_it_leaves_the_same(kind: str, name: str, folder: Path) -> None:
+    expected, moments = moments_of(SCENES[name], place(kind, folder))
     assert expected["state"] == "closed"
 
     for moment in range(moments):
-        stage = Stage(SCENES[name], place(kind, tmp_path))
+        stage = Stage(SCENES[name], place(kind, folder))
         with pytest.raises(Killed):
             stage.aggregate(kill_at(moment))
         stage.aggregate()
@@ -251,13 +259,13 @@ def test_killed_at_any_step_and_run_again_it_leaves_the_same(kind: str, name: st
 
 
 @pytest.mark.parametrize(("kind", "name"), RICH)
-def test_killed_twice_and_run_again_it_leaves_the_same(kind: str, name: str, tmp_path: Path) -> None:
-    expected, moments = moments_of(SCENES[name], place(kind, tmp_path))
+def test_killed_twice_and_run_again_it_leaves_the_same(kind: str, name: str, folder: Path) -> None:
+    expected, moments = moments_of(SCENES[name], place(kind, folder))
     chance = random.Random(3)
 
     for _ in range(30):
         kills = [chance.randrange(moments) for _ in range(2)]
-        stage = Stage(SCENES[name], place(kind, tmp_path))
+        stage = Stage(SCENES[name], place(kind, folder))
         for kill in kills:
             faults = kill_at(kill)
             try:
@@ -270,11 +278,11 @@ def test_killed_twice_and_run_again_it_leaves_the_same(kind: str, name: str, tmp
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
-def test_two_at_once_leave_one_output_complete(kind: str, name: str, tmp_path: Path) -> None:
-    expected, _ = moments_of(SCENES[name], place(kind, tmp_path))
+def test_two_at_once_leave_one_output_complete(kind: str, name: str, folder: Path) -> None:
+    expected, _ = moments_of(SCENES[name], place(kind, folder))
 
     for _ in range(10):
-        stage, errors = Stage(SCENES[name], place(kind, tmp_path)), []
+        stage, errors = Stage(SCENES[name], place(kind, folder)), []
         start = threading.Barrier(2)
 
         def run(stage: Stage = stage, errors: list[BaseException] = errors, start: Any = start) -> None:
