@@ -42,6 +42,10 @@ _DECODE: Final = json.JSONDecoder().raw_decode
 _KEPT_CHUNKS: Final = 4
 
 
+class PlannedElsewhere(Corrupt):
+    """Another planner of the same job was here first, and cut its chunks elsewhere: go on behind them."""
+
+
 class ManifestWriter:
     """Writes mini-batches into chunks: small ones first, so that scoring starts at once, then large ones.
 
@@ -94,7 +98,7 @@ class ManifestWriter:
         """Write the mini-batches not written yet as a chunk; None when there are none.
 
         Raises:
-            Corrupt: another plan's chunk is in the way.
+            PlannedElsewhere: another plan's chunk is in the way.
 
         """
         if not self._lines:
@@ -131,7 +135,7 @@ class ManifestWriter:
         """Refuse to write beside a chunk that another planner cut elsewhere: the two would hold items twice."""
         for first, last in _spans(self._store):
             if first <= chunk.last and last >= chunk.first and (first, last) != (chunk.first, chunk.last):
-                raise Corrupt(
+                raise PlannedElsewhere(
                     f"{self._store.url}/{chunk_path(first, last)}: another plan of this job is there already;"
                     f" resume it instead of planning mini-batch {chunk.first} again"
                 )
