@@ -18,7 +18,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -137,9 +138,24 @@ def _application(url: str) -> Celery:
 class Queue:
     """The sending side."""
 
-    def __init__(self, url: str) -> None:
-        """Take the server's URL; nothing is connected before the first call."""
+    def __init__(self, url: str, *, timeout: float = 5.0) -> None:
+        """Take the server's URL, and the seconds that one answer may take; nothing is connected before the first call.
+
+        Each call raises `LedgerFailed` within a few seconds of a server that is away.
+        """
         self._application = _application(url)
+        self._application.conf.broker_transport_options = {
+            **_SETTINGS["broker_transport_options"],
+            "socket_timeout": timeout,
+        }
+        connection = self._application.connection_for_write()
+        #: What the broker's library raises as it is; kombu words only a part of it.
+        self._faults: tuple[type[Exception], ...] = (
+            OperationalError,
+            OSError,
+            *connection.connection_errors,
+            *connection.channel_errors,
+        )
 
     def send_instance(self, compute: str, message: Message) -> None:
         """Ask for one instance of a job on a compute."""
@@ -150,29 +166,35 @@ class Queue:
         self._send(AGGREGATE, compute, message)
 
     def _send(self, task: str, compute: str, message: Message) -> None:
-        try:
+        with self._wording(f"the queue of compute {compute} cannot be reached"):
             self._application.send_task(task, kwargs=message.to_json(), queue=queue_name(compute), ignore_result=True)
-        except OperationalError as error:
-            raise LedgerFailed(f"the queue of compute {compute} cannot be reached: {error}") from error
 
     def length(self, compute: str) -> int:
         """Return how many messages of a compute nobody has taken."""
-        try:
-            with self._application.connection_for_write() as connection:
-                return int(connection.default_channel.client.llen(queue_name(compute)))
-        except (OperationalError, OSError) as error:
-            raise LedgerFailed(f"the queue of compute {compute} cannot be reached: {error}") from error
+        with (
+            self._wording(f"the queue of compute {compute} cannot be reached"),
+            self._application.connection_for_write() as connection,
+        ):
+            return int(connection.default_channel.client.llen(queue_name(compute)))
 
     def remove(self, compute: str) -> None:
         """Delete a compute's queue and what Celery noted about it: for computes that live as long as one job."""
         queue = queue_name(compute)
+        with (
+            self._wording(f"the queue of compute {compute} cannot be removed"),
+            self._application.connection_for_write() as connection,
+        ):
+            channel = connection.default_channel
+            channel.queue_delete(queue)
+            channel.client.delete(queue, f"_kombu.binding.{queue}", f"_kombu.binding_permanent.{queue}")
+
+    @contextmanager
+    def _wording(self, what: str) -> Iterator[None]:
+        """Turn what a broker that is away, slow or starting makes of a call into `LedgerFailed`."""
         try:
-            with self._application.connection_for_write() as connection:
-                channel = connection.default_channel
-                channel.queue_delete(queue)
-                channel.client.delete(f"_kombu.binding.{queue}", f"_kombu.binding_permanent.{queue}")
-        except (OperationalError, OSError) as error:
-            raise LedgerFailed(f"the queue of compute {compute} cannot be removed: {error}") from error
+            yield
+        except self._faults as error:
+            raise LedgerFailed(f"{what}: {error}") from error
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from gristmill.errors import LedgerFailed
+from gristmill_storage.queue import MESSAGE_VERSION, Message, Queue
+
+CALLS: dict[str, Callable[[Queue], object]] = {
+    "length": lambda queue: queue.length("c"),
+    "send_instance": lambda queue: queue.send_instance("c", Message(job="j", folder="/f")),
+    "send_aggregate": lambda queue: queue.send_aggregate("c", Message(job="j", folder="/f")),
+    "remove": lambda queue: queue.remove("c"),
+}
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Address of a server that takes connections and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+
+
+@pytest.fixture
+def closed() -> str:
+    """Address where nobody listens."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_server_that_never_answers_is_a_ledger_that_failed(silent: str, call: str) -> None:
+    queue = Queue(silent, timeout=0.2)
+    began = time.monotonic()
+
+    with pytest.raises(LedgerFailed, match="the queue of compute c cannot be"):
+        CALLS[call](queue)
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_server_that_is_gone_is_a_ledger_that_failed(closed: str, call: str) -> None:
+    with pytest.raises(LedgerFailed, match="the queue of compute c cannot be"):
+        CALLS[call](Queue(closed, timeout=0.2))
+
+
+def test_messages_wait_until_the_queue_is_removed(redis_url: str) -> None:
+    queue = Queue(redis_url)
+    queue.send_instance("c", Message(job="j", folder="/f"))
+    assert queue.length("c") == 1
+
+    queue.remove("c")
+
+    assert queue.length("c") == 0
+    queue.close()
+
+
+def test_a_message_comes_out_as_it_went_in() -> None:
+    message = Message(job="j", folder="/f", slot=3, publish=False, partial=True)
+
+    assert Message.from_json(message.to_json()) == message
+
+
+def test_what_an_older_scheduler_sends_is_whole() -> None:
+    document = {"version": MESSAGE_VERSION, "job": "j", "folder": "/f"}
+
+    assert Message.from_json(document) == Message(job="j", folder="/f", slot=0, publish=True, partial=False)
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"version": "1", "job": "j", "folder": "/f"}, {"version": 99, "job": "j", "folder": "/f"}]
+)
+def test_what_is_no_message_is_refused(document: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="a message"):
+        Message.from_json(document)
