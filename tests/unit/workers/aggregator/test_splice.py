@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import random
 from dataclasses import replace
 
 import pyarrow as pa
@@ -272,3 +274,93 @@ def test_a_retry_that_was_stopped_leaves_the_output_as_it_is(bench) -> None:
     assert bench.read() == b"a1\na3\nb1\nb2\nd2\n"
     assert verify(bench.folder.url)["faults"] == []
     assert verify(again.folder.url)["faults"] == []
+
+
+class Chance:
+    """Outcomes drawn from a seed: rows of each item, and which items fail how often."""
+
+    def __init__(self, seed: int, form: RowFormat, as_arrow) -> None:
+        self.draw = random.Random(seed)
+        self.form = form
+        self._as_arrow = as_arrow
+        self.sizes = [self.draw.randint(1, 6) for _ in range(self.draw.randint(1, 8))]
+
+    def rows(self, item: str) -> list[dict[str, str]]:
+        """What an item gives, always the same."""
+        own = random.Random(item)
+        names = ["x"] if self.form is RowFormat.TEXT else own.sample(["a", "b", "c"], own.randint(1, 3))
+        return [{name: f"{item}{name}{row}" for name in names} for row in range(own.randint(0, 2))]
+
+    def encoded(self, rows: list[dict[str, str]]) -> bytes:
+        if self.form is RowFormat.PARQUET:
+            return self._as_arrow(pa.Table.from_pylist(rows)) if rows else b""
+        return "".join(",".join(row.values()) + "\n" for row in rows).encode()
+
+    def score(self, bench, number: int, fails) -> None:
+        """Score a mini-batch in pieces, as isolation leaves them."""
+        pieces, data, errors = [], b"", []
+        items = list(bench.plan[number])
+        while items:
+            item = items.pop(0)
+            names = [item]
+            rows = None if fails(item) else self.rows(item)
+            while items and self._alike(rows, items[0], fails) and self.draw.random() < 0.7:
+                names.append(items.pop(0))
+                if rows is not None:
+                    rows = rows + self.rows(names[-1])
+            made = self.encoded(rows or [])
+            facts = {"columns": tuple(rows[0]) if rows and self.form is not RowFormat.TEXT else None}
+            piece = bench.piece(len(names), None if rows is None else made)
+            pieces.append(replace(piece, rows=len(rows or ()), **facts))
+            data += made
+            if rows is None:
+                errors += [bench.error(number, name) for name in names]
+        encoding = {RowFormat.PARQUET: "arrow"}.get(self.form, str(self.form))
+        columns = pieces[0].columns if len(pieces) == 1 else None
+        bench.put(number, data, tuple(pieces), errors, encoding=encoding, columns=columns)
+
+    def _alike(self, rows: list[dict[str, str]] | None, other: str, fails) -> bool:
+        """Whether an item can stand in one piece with others: failed as they are, or with rows of the same columns."""
+        if rows is None or fails(other):
+            return rows is None and fails(other)
+        return {tuple(row) for row in (*rows, *self.rows(other))} <= {tuple(row) for row in rows[:1]}
+
+    def found(self, data: bytes) -> list[dict[str, str]]:
+        if self.form is RowFormat.PARQUET:
+            rows = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+        elif self.form is RowFormat.TEXT:
+            rows = [{"x": line} for line in data.decode().splitlines()]
+        else:
+            rows = list(csv.DictReader(io.StringIO(data.decode())))
+        return [{name: value for name, value in row.items() if value} for row in rows]
+
+
+@pytest.mark.parametrize("form", [RowFormat.TEXT, RowFormat.CSV, RowFormat.PARQUET])
+@pytest.mark.parametrize("seed", range(6))
+def test_retries_come_to_the_output_of_a_run_in_which_nothing_failed(make, as_arrow, form, seed) -> None:
+    chance = Chance(seed, form, as_arrow)
+    bench = make(output_format=form, header=form is RowFormat.CSV, delimiter=",")
+    bench.planned(*chance.sizes)
+    names = [name for items in bench.plan for name in items]
+    times = {name: chance.draw.choice([0, 0, 1, 2]) for name in names}
+    times[names[0]] = 0
+    for number in range(len(bench.plan)):
+        chance.score(bench, number, lambda item: times[item] > 0)
+        if chance.draw.random() < 0.3:
+            bench.part()
+    if bench._blocks:
+        bench.part()
+    assert bench.aggregate()["error"] is None
+    assert verify(bench.folder.url)["faults"] == []
+
+    for attempt in (1, 2):
+        if max(times.values()) < attempt:
+            break
+        again = retry(bench, f"j-retry-{attempt}")
+        for number in range(len(again.plan)):
+            chance.score(again, number, lambda item, attempt=attempt: times[item] > attempt)
+        again.part()
+        finish(bench, again)
+        expected = [row for name in names if times[name] <= attempt for row in chance.rows(name)]
+        assert chance.found(bench.read()) == expected
+        assert bench.summary()["items"]["failed"] == sum(times[name] > attempt for name in names)
