@@ -699,6 +699,17 @@ def test_a_closed_job_takes_nothing_more(world: World) -> None:
     assert (found.done, found.planned, found.instances) == (10, 20, [])
 
 
+def test_a_close_may_say_why_and_the_first_one_stays(world: World) -> None:
+    ledger = world.begin(10)
+    ledger.stop(JOB, state="stopped", error={"class": "InitFailed", "message": "x"})
+    ledger.close(JOB, status="Failed")
+    ledger.close(JOB, status="Failed", error={"class": "StorageFailed", "message": "late"})
+    assert ledger.snapshot(JOB).error == {"class": "InitFailed", "message": "x"}
+    ledger.open(JOB, epoch="e2", lease_seconds=LEASE, error_threshold=-1)
+    ledger.close(JOB, status="Failed", error={"class": "StorageFailed", "message": "disk full"})
+    assert ledger.snapshot(JOB).error == {"class": "StorageFailed", "message": "disk full"}
+
+
 CALLS: dict[str, Callable[[Ledger], Any]] = {
     "extend": lambda it: it.extend(JOB, first=0, count=1, items=1, size=1, closed=False),
     "adopt": lambda it: it.adopt(JOB, part="p", entries=[]),
