@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TextIO
 
 from gristmill.errors import GristmillError, JobNotFound, Mistake
+from gristmill.local.owner import allow
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Job, from_json
 from gristmill_scheduler.admission import admit, on_compute, read_job, readmit
@@ -183,7 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="lead jobs of the cluster that nobody leads, too; leave them to others at the end of stdin or on SIGTERM",
     )
+    parser.add_argument("--owned", action="store_true", help="end for certain, and soon, when stdin ends")
     options = parser.parse_args(arguments)
+    allow(ORPHAN_SECONDS + 0.5)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = ProcessSettings.read()

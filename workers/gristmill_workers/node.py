@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gristmill.errors import GristmillError, Mistake
+from gristmill.local.owner import allow
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Job, from_json
 from gristmill_storage import job_folder
@@ -28,7 +29,7 @@ from gristmill_workers.instance import Instance
 from gristmill_workers.scoring import Assignment
 
 #: Seconds that tasks are given to end when the owner is gone.
-ORPHAN_SECONDS: Final = 3.0
+ORPHAN_SECONDS: Final = 2.0
 
 log = logging.getLogger("gristmill.node")
 
@@ -63,6 +64,7 @@ class Node:
 
         An idle node leaves at once, past Celery's own way of leaving, which takes a second: its queue is its owner's.
         """
+        allow(ORPHAN_SECONDS + 0.5)
 
         def watch() -> None:
             while os.read(0, 4096):

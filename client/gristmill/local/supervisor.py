@@ -163,7 +163,7 @@ class Supervisor:
                 case "node":
                     self._node = self._child(name, (*NODE, *self._node_arguments), keep=locks)
                 case "scheduler":
-                    self._scheduler = self._child(name, SCHEDULER, piped=True)
+                    self._scheduler = self._child(name, (*SCHEDULER, "--owned"), piped=True)
                 case _:
                     self._server = self._child(name, (*SERVER, *self._server_arguments()), keep=locks)
         except OSError as error:
