@@ -197,7 +197,10 @@ def emptied(broker: Server) -> None:
 LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: set LONG_TESTS=1")
 
 
-@pytest.mark.parametrize("happens", [killed, emptied, pytest.param(stopped, marks=LONG), pytest.param(cut, marks=LONG)])
+@pytest.mark.parametrize(
+    "happens",
+    [killed, pytest.param(emptied, marks=LONG), pytest.param(stopped, marks=LONG), pytest.param(cut, marks=LONG)],
+)
 def test_a_node_takes_work_after_something_happened_to_its_server(cluster, broker, happens) -> None:
     broker.start()
     node = cluster.node()
@@ -243,7 +246,10 @@ def test_a_node_whose_consumer_is_deaf_takes_work_all_the_same(cluster, broker, 
     assert node.poll() is None
 
 
-@pytest.mark.parametrize("signals", [pytest.param([signal.SIGTERM], marks=LONG), [signal.SIGTERM] * 2, [signal.SIGINT]])
+@pytest.mark.parametrize(
+    "signals",
+    [pytest.param([signal.SIGTERM], marks=LONG), [signal.SIGTERM] * 2, pytest.param([signal.SIGINT], marks=LONG)],
+)
 def test_a_node_that_is_told_to_leave_once_or_twice_loses_nothing(cluster, broker, signals) -> None:
     broker.start()
     node = cluster.node()
