@@ -7,16 +7,17 @@ import pytest
 
 from gristmill import spec, unfinished
 from gristmill.errors import JobNotFound
-from gristmill.unfinished import find_job
+from gristmill.unfinished import find_complete, find_job, find_running
 
 
-def begin(output: Path, name: str, submitted: float, status: str = "") -> Path:
+def begin(output: Path, name: str, submitted: float, status: str = "", retry_of: str = "") -> Path:
     job = spec.Job(
         name=name,
         deployment=spec.Deployment(),
         input=spec.Input(uri="/in"),
         output=spec.Output(folder=str(output)),
         submitted=submitted,
+        retry_of=retry_of,
     )
     folder = output / ".gristmill" / name
     folder.mkdir(parents=True)
@@ -57,6 +58,32 @@ def test_complete_jobs_are_not_resumed(tmp_path: Path) -> None:
 
     with pytest.raises(JobNotFound, match="nothing to resume"):
         find_job(str(tmp_path))
+
+
+def test_of_an_output_folder_the_job_that_runs_is_meant(tmp_path: Path) -> None:
+    begin(tmp_path, "runs", 1)
+    begin(tmp_path, "done", 2, "Completed")
+
+    assert find_running(str(tmp_path))[0] == str(tmp_path / ".gristmill" / "runs")
+
+
+def test_where_none_runs_the_last_one_is_meant(tmp_path: Path) -> None:
+    begin(tmp_path, "failed", 1, "Failed")
+    begin(tmp_path, "done", 2, "Completed")
+
+    assert find_running(str(tmp_path))[0] == str(tmp_path / ".gristmill" / "done")
+
+
+def test_jobs_that_tried_failed_items_again_stand_for_the_other_one(tmp_path: Path) -> None:
+    first = begin(tmp_path, "j", 1, "Completed")
+    retry = begin(tmp_path, "j-retry-1", 2, "Failed", retry_of="j")
+
+    for path in (tmp_path, first, retry):
+        address, job = find_complete(str(path))
+        assert address == str(first)
+        assert job is not None
+        assert job.name == "j"
+    assert find_job(str(tmp_path))[0] == str(retry)
 
 
 def test_a_damaged_job_is_named(tmp_path: Path) -> None:
