@@ -17,8 +17,13 @@ _PAUSED: Final = 500
 def lease(it: Job, name: str, *, limit: int, request: str, copy_after: float | None, now: int) -> Lease | Wait:
     """Lease something to the instance of that name, or say when to ask again."""
     holder = it.instances[name]
+    late = Wait(seconds=_patience(it, now) / 1000)
+    if _is_late(it, name, request, same=False):
+        return late
     found = _repeated(it, holder, request, now)
     if found is None:
+        if _is_late(it, name, request, same=True):
+            return late
         if it.paused:
             return Wait(seconds=_PAUSED / 1000)
         found = _take_returned(it, limit, now) or _take_next(it, limit, now)
@@ -38,6 +43,18 @@ def lease(it: Job, name: str, *, limit: int, request: str, copy_after: float | N
         chunk=it.chunk_of(first)[0],
         copy=found.copy_of is not None,
     )
+
+
+def _is_late(it: Job, name: str, request: str, *, same: bool) -> bool:
+    """Return whether the instance asked for something later already; `same`: or for just this, which else is noted."""
+    caller, _, number = request.rpartition("-")
+    if not caller or not number.isdigit():
+        return False
+    before, _, last = it.asked.get(name, "").rpartition("-")
+    ahead = int(last) - int(number) if before == caller else -1
+    if same and ahead < 0:
+        it.asked[name] = request
+    return ahead > 0 or (same and ahead == 0)
 
 
 def _repeated(it: Job, holder: Instance, request: str, now: int) -> Held | None:

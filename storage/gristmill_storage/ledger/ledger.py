@@ -114,7 +114,8 @@ class Ledger:
             instance: who asks
             limit: the most mini-batches; what was lost twice before is leased one by one
             request: names the call, so that repeating it gives the same lease again; default: each call is another one
-                (its repetitions after a lost connection, made here, are the same)
+                (its repetitions after a lost connection, made here, are the same). Where names are "<caller>-<number>",
+                as here, one that the network kept until a later one was answered leases nothing
             copy_after: when nothing else is left of a closed plan, lease a copy of one mini-batch that some lease has
                 held for that many seconds, the longest held first; None: never. Both may commit it, and the first wins.
                 Who has others copy its work commits one entry a mini-batch: one that was outrun spoils its entry.

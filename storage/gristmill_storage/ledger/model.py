@@ -98,6 +98,8 @@ class Job:
     #: What a lease, by token, lost because the other one won.
     outrun: dict[str, set[int]] = field(default_factory=dict)
     parts: dict[str, list[Range]] = field(default_factory=dict)
+    #: The latest request for a lease, by instance.
+    asked: dict[str, str] = field(default_factory=dict)
     #: Sums over accepted entries, and what went wrong.
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -140,11 +142,13 @@ class Job:
         for lease in sorted(leases.values(), key=lambda lease: -lease.serial):
             size += self.release(lease, lease.ranges, now, losses=lease.losses + losses)
         del self.instances[name]
+        self.asked.pop(name, None)
         self.bell = True
         return size
 
     def drop(self, name: str) -> None:
         """Strike an instance out of a closed job, to which nothing is returned."""
+        self.asked.pop(name, None)
         for lease in self.instances.pop(name).leases.values():
             for first, last in lease.ranges:
                 self.unpair(lease, first, last)

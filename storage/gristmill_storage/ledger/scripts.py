@@ -24,6 +24,8 @@ counts once), returned, or done (its bit set).
                                                                                 tells an instance that died from a
                                                                                 server that was away itself
                       committed                                                 when a part was last accepted
+                      asked:<instance>                                          its latest request for a lease: one that
+                                                                                comes later and is older leases nothing
     chunks            "<first>-<last>", by first                                a lease never crosses a chunk;
       zset                                                                      one a chunk
     returned          "<first>-<last>:<attempts>:<losses>", by the ms when due  leased before anything new, 0 is at

@@ -424,6 +424,35 @@ def test_a_request_is_forgotten_with_its_lease(world: World) -> None:
     assert take(ledger, request="r1").first == 10
 
 
+def test_a_request_that_comes_late_leases_nothing(world: World) -> None:
+    ledger = world.begin(100)
+    world.join("a", "b")
+    first = take(ledger, request="me-9")
+    commit(ledger, "p", whole(first))
+
+    assert isinstance(ledger.lease(JOB, instance="a", limit=10, request="me-9"), Wait), "its answer was heard long ago"
+    assert isinstance(ledger.lease(JOB, instance="a", limit=10, request="me-8"), Wait)
+    later = take(ledger, request="me-10")
+    assert later.first == 10
+    assert isinstance(ledger.lease(JOB, instance="a", limit=10, request="me-9"), Wait)
+    assert take(ledger, request="me-10") == later
+    assert take(ledger, "b", request="me-1").first == 20, "each instance counts by itself"
+    assert take(ledger, request="other-1").first == 30, "and each caller"
+    assert ledger.snapshot(JOB).leased == 30
+
+
+def test_a_late_request_tears_nothing_away(world: World) -> None:
+    ledger = world.begin(100)
+    world.join("a")
+    lease = take(ledger, request="me-1")
+    take(ledger, request="me-2")
+    ledger.fail(JOB, instance="a", token=lease.token, mini_batch=5, category="crash", delay=1)
+
+    ledger.lease(JOB, instance="a", limit=10, request="me-1")
+
+    assert commit(ledger, "p", entry(0, 4, lease.token), entry(6, 9, lease.token)).refused == []
+
+
 def test_two_calls_without_a_request_are_two_leases(world: World) -> None:
     ledger = world.begin()
     world.join("a")

@@ -44,6 +44,21 @@ local function repeated()
   return lease
 end
 
+-- Whether the instance asked for something later already: then nobody waits for this answer, and what it leased would be
+-- held by somebody who does not know. `same`: this very request counts as answered, too; if not, it is noted.
+local function is_late(same)
+  local caller, number = string.match(request, '^(.*)%-(%d+)$')
+  if not caller then
+    return false
+  end
+  local before, last = string.match(redis.call('HGET', JOB, 'asked:' .. instance) or '', '^(.*)%-(%d+)$')
+  local ahead = before == caller and last - number or -1
+  if same and ahead < 0 then
+    redis.call('HSET', JOB, 'asked:' .. instance, request)
+  end
+  return ahead > 0 or (same and ahead == 0)
+end
+
 -- Returns a range (with its attempts and losses) that was returned and is due.
 local function take_returned()
   local found = redis.call('ZRANGEBYSCORE', RETURNED, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
@@ -154,9 +169,15 @@ local function make(range, attempts, losses, copy)
   return lease
 end
 
+if is_late(false) then
+  return { 'WAIT', patience() }
+end
 local before = repeated()
 if before then
   return answer(before)
+end
+if is_late(true) then
+  return { 'WAIT', patience() }
 end
 if job.paused == 1 then
   return { 'WAIT', PAUSED }

@@ -15,6 +15,7 @@ if redis.call('ZSCORE', INSTANCES, ARGV[1]) then
     end
     redis.call('DEL', lease_key(ARGV[1]))
     redis.call('HDEL', INFO, ARGV[1])
+    redis.call('HDEL', JOB, 'asked:' .. ARGV[1])
     redis.call('ZREM', INSTANCES, ARGV[1])
   else
     bury(ARGV[1], 0)

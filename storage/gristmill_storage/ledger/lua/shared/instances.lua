@@ -16,6 +16,7 @@ local function bury(instance, losses)
   end
   redis.call('DEL', lease_key(instance))
   redis.call('HDEL', INFO, instance)
+  redis.call('HDEL', JOB, 'asked:' .. instance)
   redis.call('ZREM', INSTANCES, instance)
   ring()
   return size
