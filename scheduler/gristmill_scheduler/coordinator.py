@@ -269,6 +269,8 @@ class Coordinator:
         try:
             snapshot = self._ledger.snapshot(self.job.name)
         except LedgerLost:
+            if self.folder.exists(job_folder.RESULT):
+                raise  # it has ended, and nobody saw that before the ledger forgot it
             log.warning("job %s: the ledger lost its memory; rebuilding it from storage", self.job.name)
             self._rebuild()
             snapshot = self._ledger.snapshot(self.job.name)
@@ -296,6 +298,8 @@ class Coordinator:
             self._watch()
             return self._aggregate()
         except LedgerLost:
+            if self.folder.exists(job_folder.RESULT):
+                return "closed"
             # Between two looks: the next one makes the ledger again. The planner may have met the same.
             self._planner.stop()
             self._planner = Planner(self.job, self._storage, self._ledger)

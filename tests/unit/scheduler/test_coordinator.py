@@ -174,6 +174,22 @@ def test_a_cancelled_job_is_resumed_and_nothing_is_scored_twice(make_job, queue)
     assert sorted(first.nodes.scored + second.nodes.scored) == list(range(20))
 
 
+def test_a_job_that_ended_just_before_the_ledger_lost_its_memory_is_not_scored_again(make_job, queue) -> None:
+    run = Run(make_job(count=50), queue)
+    close = run.ledger.close
+
+    def close_and_forget(job: str, *, status: str) -> None:
+        close(job, status=status)
+        run.ledger.forget(job)
+
+    run.ledger.close = close_and_forget
+    finished = run.live()
+
+    assert finished["status"] == "Completed"
+    assert sorted(run.nodes.scored) == [0, 1, 2, 3, 4]
+    assert len(run.nodes.aggregated) == 1
+
+
 def test_a_ledger_that_lost_its_memory_is_rebuilt(make_job, queue) -> None:
     run = Run(make_job(count=200), queue)
     lost = []
