@@ -91,6 +91,11 @@ def _check_merge(folder: Store, findings: Findings) -> None:
     """Check that the parts are there that a merge, once begun, counts on."""
     if not folder.exists(job_folder.PUBLISHING):
         return
-    for part, ranges in json.loads(folder.read(job_folder.MERGE)):
+    try:
+        merge = [(str(part), ranges) for part, ranges in json.loads(folder.read(job_folder.MERGE))]
+    except (NotFound, ValueError, TypeError) as error:
+        findings.fault(f"{job_folder.MERGE}: a merge was begun, and what it counts on cannot be read ({error})")
+        return
+    for part, ranges in merge:
         if ranges and not folder.exists(job_folder.part_path(part)):
             findings.fault(f"{job_folder.part_path(part)}: is gone, and the merge that was begun counts on it")

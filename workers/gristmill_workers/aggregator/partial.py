@@ -31,10 +31,10 @@ class Published:
         """Return what a job's folder says of it."""
         try:
             document = json.loads(folder.read(job_folder.PARTIAL))
-        except NotFound:
-            return Published()
-        both = (document, document.get("before"))
-        return Published(own=tuple((one["size"], one["crc"]) for one in both if one))
+            both = (document, document.get("before"))
+            return Published(own=tuple((one["size"], one["crc"]) for one in both if one))
+        except (NotFound, ValueError, TypeError, KeyError, AttributeError):
+            return Published()  # what nobody can read proves nothing: what is there is somebody else's
 
     def note(self, folder: Store, output: Store, name: str, coming: Fingerprint) -> None:
         """Note that other bytes are about to appear as a part of the output."""

@@ -74,11 +74,8 @@ class Splice:
 
     def _appeared(self) -> dict[str, Any] | None:
         """Return what was staged if it has appeared."""
-        try:
-            staged: dict[str, Any] = json.loads(self._folder.read(STAGED))
-        except NotFound:
-            return None
-        if staged["merge"] != self._merge_crc:
+        staged = _document(self._folder, STAGED)
+        if staged.get("merge") != self._merge_crc:
             return None
         if self._name is None or staged["output"] == staged["before"]:
             present, wanted = fingerprint(self._home, job_folder.INDEX), staged["index"]
@@ -140,8 +137,10 @@ class Splice:
         document = self._mended_summary(staged, errors)
         self._output.replace(job_folder.OUTPUT_SUMMARY, document)
         self._home.replace(job_folder.SUMMARY, document)
-        before = json.loads(self._home.read(job_folder.RESULT))
-        self._home.replace(job_folder.RESULT, json.dumps({**before, "errors": errors}).encode())
+        before = _document(self._home, job_folder.RESULT)
+        self._home.replace(
+            job_folder.RESULT, json.dumps({"status": JobStatus.COMPLETED, **before, "errors": errors}).encode()
+        )
         tally = Tally()
         for placed in in_order(self._folder, accepted, whole=True):
             tally.add(placed.block, placed.reader.errors(placed.block))
@@ -150,10 +149,11 @@ class Splice:
 
     def _mended_summary(self, staged: dict[str, Any], errors: str | None) -> bytes:
         """Return the retried job's summary with the numbers of now."""
-        document = json.loads(self._home.read(job_folder.SUMMARY))
+        document = _document(self._home, job_folder.SUMMARY)
         document["items"] = {"total": staged["items"], "succeeded": staged["succeeded"], "failed": staged["failed"]}
         document["rows"] = staged["rows"]
-        document["mini_batches"]["failed"] = staged["mini_batches_failed"]
+        counted = {"total": staged["mini_batches"], "failed": staged["mini_batches_failed"]}
+        document["mini_batches"] = {**document.get("mini_batches", {}), **counted}
         document["errors_by_category"] = staged["categories"]
         document["errors"] = errors
         document["output_bytes"] = None if staged["output"] is None else staged["output"][0]
@@ -165,3 +165,12 @@ class Splice:
 
     def _address(self, name: str) -> str:
         return f"{self._output.url}/{name}"
+
+
+def _document(store: Store, path: str) -> dict[str, Any]:
+    """Return a JSON document of the retried job; an empty one where somebody spoiled it: the output is what counts."""
+    try:
+        document = json.loads(store.read(path))
+    except (NotFound, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -280,8 +280,14 @@ class _OldErrors:
         except NotFound:
             return
         with file:
-            for line in file:
-                yield json.loads(line)
+            for number, line in enumerate(file, 1):
+                try:
+                    document = json.loads(line)
+                    int(document["mini_batch"])
+                except (ValueError, TypeError, KeyError) as error:
+                    where = f"{output.url}/{job_folder.OUTPUT_ERRORS}"
+                    raise Corrupt(f"{where}: line {number} is no error that was written ({error})") from None
+                yield document
 
     def take(self, mini_batch: int) -> list[dict[str, Any]]:
         """Return a mini-batch's errors."""
