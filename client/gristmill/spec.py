@@ -252,8 +252,9 @@ def from_json(kind: type[T], document: Any) -> T:
         ValueError: the document is of a greater version, or lacks what the class needs.
 
     """
-    if kind is Job and document.get("spec_version", SPEC_VERSION) > SPEC_VERSION:
-        message = f"job document of version {document['spec_version']}: this Gristmill reads up to {SPEC_VERSION}"
+    version = document.get("spec_version", SPEC_VERSION) if isinstance(document, dict) else SPEC_VERSION
+    if kind is Job and not (isinstance(version, int) and version <= SPEC_VERSION):
+        message = f"job document of version {version!r}: this Gristmill reads up to {SPEC_VERSION}"
         raise ValueError(message)
     try:
         return typing.cast("T", _decode(kind, document))

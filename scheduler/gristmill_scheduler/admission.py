@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gristmill.errors import JobNotFound, Mistake, ModelNotFound, NotFound, OutputExists
+from gristmill.errors import Corrupt, JobNotFound, Mistake, ModelNotFound, NotFound, OutputExists
 from gristmill.spec import Job, OutputAction, from_json, to_json
 from gristmill_storage import job_folder
+from gristmill_storage.documents import read_document
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.listing import check_input
 
@@ -76,14 +77,10 @@ def read_job(url: str) -> tuple[Job, Store]:
     """
     folder = open_store(url)
     try:
-        document = json.loads(folder.read(job_folder.SPEC))
+        return from_json(Job, read_document(folder, job_folder.SPEC)), folder
     except NotFound as error:
         raise JobNotFound(f"{url}: no job was begun there ({job_folder.SPEC} is missing)") from error
-    except ValueError as error:
-        raise JobNotFound(f"{url}: {job_folder.SPEC} cannot be read: {error}") from error
-    try:
-        return from_json(Job, document), folder
-    except ValueError as error:
+    except (Corrupt, ValueError) as error:
         raise JobNotFound(f"{url}: {job_folder.SPEC} cannot be read: {error}") from error
 
 
@@ -107,10 +104,9 @@ def readmit(url: str) -> tuple[Job, Store]:
 
 def _completed(folder: Store) -> bool:
     try:
-        result = json.loads(folder.read(job_folder.RESULT))
-    except NotFound:
+        return bool(read_document(folder, job_folder.RESULT).get("status") == "Completed")
+    except (NotFound, Corrupt):
         return False
-    return bool(result.get("status") == "Completed")
 
 
 def on_compute(job: Job, compute: str) -> Job:

@@ -11,6 +11,7 @@ from gristmill.errors import GristmillError, JobCanceled, JobFailed, NotFound, S
 from gristmill.spec import Job, own_compute
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
+from gristmill_storage.documents import read_document
 from gristmill_storage.files import Store
 from gristmill_storage.queue import Queue
 
@@ -40,7 +41,7 @@ class Ending:
 
         """
         try:
-            document: dict[str, Any] = json.loads(self._folder.read(job_folder.RESULT))
+            document = read_document(self._folder, job_folder.RESULT)
         except StorageFailed as error:
             if known:
                 canceled = known.get("class") == JobCanceled.__name__
@@ -88,8 +89,7 @@ class Ending:
 
     def _summary(self) -> dict[str, Any] | None:
         try:
-            document: dict[str, Any] = json.loads(self._folder.read(job_folder.SUMMARY))
-        except (GristmillError, ValueError) as error:
+            return read_document(self._folder, job_folder.SUMMARY)
+        except GristmillError as error:
             log.warning("job %s: its summary cannot be read: %s", self._job.name, error)
             return None
-        return document

@@ -43,6 +43,9 @@ def rebuild(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float, re
         lease_seconds: Seconds without a sign of life after which an instance's work goes to others.
         retry_failed: Whether mini-batches with failed items are to be scored again.
 
+    Raises:
+        Corrupt: chunks of the manifest are missing; what the parts hold is then nobody knows what of.
+
     """
     ledger.forget(job.name)
     ledger.open(
@@ -54,6 +57,8 @@ def rebuild(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float, re
     planned = extend_plan(job, folder, ledger)
     whole = bytearray(planned)
     for _, blocks in _parts(job, folder):
+        if blocks and blocks[-1].mini_batch >= planned:
+            raise _short(folder, f"a part holds mini-batch {blocks[-1].mini_batch}", planned)
         for block in blocks:
             whole[block.mini_batch] |= not block.failed
     for name, blocks in _parts(job, folder):
@@ -74,9 +79,17 @@ def extend_plan(job: Job, folder: Store, ledger: Ledger, *, known: int = 0) -> i
         if last >= known:
             chunk = manifest.chunk(first).info()
             ledger.extend(job.name, first=first, count=chunk.count, items=chunk.items, size=chunk.size, closed=False)
-    if manifest.totals() is not None:
+    totals = manifest.totals()
+    if totals is not None:
+        if totals.mini_batches != planned:
+            raise _short(folder, f"its end says {totals.mini_batches} mini-batches", planned)
         ledger.extend(job.name, first=planned, count=0, items=0, size=0, closed=True)
     return planned
+
+
+def _short(folder: Store, sign: str, planned: int) -> Corrupt:
+    message = f"{folder.url}/{job_folder.MANIFEST}: holds {planned} mini-batches, but {sign}; run the job anew"
+    return Corrupt(message)
 
 
 def _parts(job: Job, folder: Store) -> Iterator[tuple[str, list[Block]]]:

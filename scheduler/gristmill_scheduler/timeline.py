@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gristmill.errors import NotFound, StorageFailed
 from gristmill_storage import job_folder
+from gristmill_storage.documents import read_document
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import InstanceInfo, Snapshot
 
@@ -71,7 +72,7 @@ class Timeline:
     def restore(self, folder: Store) -> None:
         """Go on from what another coordinator of the job wrote down; where that cannot be read, from now."""
         try:
-            document = json.loads(folder.read(job_folder.TIMELINE))
+            document = read_document(folder, job_folder.TIMELINE)
             moments, before = dict(document["moments"]), Counter(document.get("counts", {}))
             nodes, epoch = dict(document["instances"]), str(document.get("epoch", ""))
         except NotFound:

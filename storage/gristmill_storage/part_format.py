@@ -22,10 +22,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 #: How a block's rows are written; "none": it has no rows' bytes.
 Encoding: TypeAlias = Literal["text", "csv", "jsonl", "arrow", "none"]
+
+#: All of them.
+ENCODINGS: Final = frozenset(get_args(Encoding))
 
 #: Version of the format that is written; a reader refuses any other.
 VERSION: Final = 2
@@ -171,7 +174,15 @@ def runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def block_of(line: list[Any], columns: list[tuple[str, ...]]) -> Block:
-    """Return the block of a line of the index."""
+    """Return the block of a line of the index.
+
+    Raises:
+        LookupError, TypeError, ValueError: the line is of no block.
+
+    """
+    mini_batch, _, items, succeeded, failed, rows, _, encoding, *_ = line
+    if min(mini_batch, items, succeeded, failed, rows, *line[9:15]) < 0 or encoding not in ENCODINGS:
+        raise ValueError(f"mini-batch {mini_batch}: counts or places below 0, or an unknown encoding")
     return Block(
         mini_batch=line[0],
         attempt=line[1],

@@ -272,11 +272,14 @@ class PartReader:
         self._parse(self._bytes(errors_end, length, crc, "the bytes of the index"))
 
     def _parse(self, index: bytes) -> None:
-        document = json.loads(index)
-        columns = [tuple(names) for names in document["columns"]]
-        lines = sorted(document["blocks"])
-        self._blocks = [block_of(line, columns) for line in lines]
-        self._lines = {line[0]: line for line in lines}
+        try:
+            document = json.loads(index)
+            columns = [tuple(names) for names in document["columns"]]
+            lines = sorted(document["blocks"])
+            self._blocks = [block_of(line, columns) for line in lines]
+            self._lines = {line[0]: line for line in lines}
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._damaged(f"the index says what cannot be: {type(error).__name__}: {error}") from error
 
     def _place(self, mini_batch: int) -> Place:
         return Place(*self._lines[mini_batch][9:15])

@@ -45,6 +45,8 @@ def full() -> spec.Job:
                 rows_per_predict=10,
                 predict_per=spec.PredictPer.MINI_BATCH,
                 init_timeout=99,
+                isolate_failures=True,
+                speculate=True,
             ),
         ),
         input=spec.Input(uri="/in", type=spec.InputType.URI_FILE),

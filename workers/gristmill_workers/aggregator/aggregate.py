@@ -17,6 +17,7 @@ from gristmill.errors import Corrupt, GristmillError, JobCanceled, NotFound, Not
 from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
+from gristmill_storage.documents import read_document
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.output_index import settle
@@ -71,8 +72,8 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial
 def _completed(folder: Store) -> dict[str, Any] | None:
     """Return the result of an earlier try, or of another aggregator, that came to the job's good end."""
     try:
-        result: dict[str, Any] = json.loads(folder.read(job_folder.RESULT))
-    except NotFound:
+        result = read_document(folder, job_folder.RESULT)
+    except (NotFound, Corrupt):
         return None
     return result if result.get("status") == JobStatus.COMPLETED else None
 
@@ -232,8 +233,9 @@ class Aggregation:
 
     def _summary(self, result: dict[str, Any], tally: Tally, **more: object) -> bytes:
         try:
-            timeline = json.loads(self._folder.read(job_folder.TIMELINE))
-        except NotFound:
+            timeline = read_document(self._folder, job_folder.TIMELINE)
+        except (NotFound, Corrupt) as error:
+            log.warning("job %s: the times of its summary are not known: %s", self._job.name, error)
             timeline = {}
         document = summary_document(self._job, result, tally, timeline, aggregate_began=self._began)
         return (json.dumps({**document, **more}, indent=2) + "\n").encode()
