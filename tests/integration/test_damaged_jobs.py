@@ -1,9 +1,8 @@
-"""Job folders that were damaged by hand: going on with one gives the right output, scores again, or says what is wrong."""
+"""Job folders damaged by hand: going on with one gives the right output, scores again, or says what is wrong."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 import zlib
@@ -67,7 +66,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def the(place: Path, pattern: str) -> Path:
-    return sorted(place.glob(pattern))[-1]
+    return max(place.glob(pattern))
 
 
 def document(name: str, change: Callable[[dict], object]) -> Callable[[Path], None]:
@@ -190,7 +189,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a part has a flipped index": bytes_of(PART, flip(-200)),
     "a part has a flipped trailer": bytes_of(PART, flip(-40)),
     "a part has a flipped magic": bytes_of(PART, flip(-1)),
-    "a part is another's": lambda place: shutil.copy(sorted(place.glob(PART))[0], sorted(place.glob(PART))[1]),
+    "a part is another's": lambda place: shutil.copy(min(place.glob(PART)), max(place.glob(PART))),
     "a part twice under two names": lambda place: shutil.copy(
         the(place, PART), place / job_folder.part_path(part_name("2", 3, "other", 7))
     ),
@@ -261,8 +260,7 @@ def test_a_damaged_job_is_right_scored_again_or_refused(place: Path, damage: str
     try:
         end = go_on(place)
     except GristmillError as error:
-        assert error.message.strip()
-        end = "refused"
+        end = "refused" if error.message.strip() else "refused without a word"
 
     output = place.parent.parent / "predictions.csv"
     if end == "Completed":
@@ -271,7 +269,7 @@ def test_a_damaged_job_is_right_scored_again_or_refused(place: Path, damage: str
         assert not output.exists()
     assert around(place) == before
     assert not Path("/tmp/gristmill-escaped.csv").exists()
-    assert os.getcwd() != str(place)
+    assert end in ("Completed", "Failed", "to be scored", "refused")
 
 
 def test_the_undamaged_job_is_completed(place: Path) -> None:
