@@ -40,6 +40,9 @@ NEXT: Final = f"{INDEX}.next"
 #: What `json.dumps` does, without its overhead a call.
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
+#: And what `json.loads` does.
+_DECODE: Final = json.JSONDecoder().decode
+
 #: Lines that are written at once.
 _BATCH: Final = 512
 
@@ -210,27 +213,28 @@ class IndexReader:
 
     def records(self) -> Iterator[Record]:
         """Yield what the output holds of each mini-batch, in order."""
-        for line in self._lines():
-            if isinstance(line[0], int):
-                yield _record(line)
+        for line in self._lines(named=False):
+            yield _record(line)
 
     def segments(self) -> Iterator[Segment]:
         """Yield the runs of a Parquet file's bytes, in order."""
-        for line in self._lines():
+        for line in self._lines(named=True):
             if line[0] == "segment":
                 yield Segment(first=line[1], last=line[2], size=line[3], crc=line[4])
 
     def files(self) -> Iterator[WrittenFile]:
         """Yield the files that scripts wrote."""
-        for line in self._lines():
+        for line in self._lines(named=True):
             if line[0] == "file":
                 yield WrittenFile(name=line[1], crc=line[2], sources=tuple((n, size) for n, size in line[3]))
 
-    def _lines(self) -> Iterator[list[Any]]:
+    def _lines(self, *, named: bool) -> Iterator[list[Any]]:
+        """Yield the lines that begin with a word, or those that begin with a number; the others are not parsed."""
         with self._store.open(self._path) as file:
             file.readline()
             for line in file:
-                yield json.loads(line)
+                if line.startswith(b'["') is named:
+                    yield _DECODE(line.decode("ascii"))
 
     def _check(self, file: BinaryIO) -> None:
         size = file.seek(0, 2)
