@@ -55,10 +55,11 @@ chaos-short: $(DEV_READY) ## The same in about two minutes
 chaos-old-celery: $(OLD_CELERY)/.ready ## The short form on Celery 5.6.3
 	PYTHONPATH=tests $(OLD_CELERY)/bin/python -m chaos $(SHORT) --seed "$(SEED)" -o chaos-old-celery.json
 
-# SEEDS=100 so many; SEED=7 that one alone, TRACE=1 with every event; PROFILE=storm under these faults; BUG=name planted.
+# SEEDS=100 so many; SEED=7 that one alone, TRACE=1 with every event; PROFILE=storm under these faults; BUG=name planted;
+# REAL=<address of a server to be emptied> with the scripts themselves.
 simulate: $(DEV_READY) ## Live 10,000 simulated jobs whose machines fail (SEEDS=, SEED=, PROFILE=, TRACE=1)
 	@PYTHONPATH=tests/simulation $(BIN)/python -m simulator $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(PROFILE),--profile $(PROFILE)) $(if $(BUG),--bug $(BUG)) $(if $(TRACE),--trace)
+		$(if $(PROFILE),--profile $(PROFILE)) $(if $(BUG),--bug $(BUG)) $(if $(REAL),--real $(REAL)) $(if $(TRACE),--trace)
 
 lint: $(DEV_READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check

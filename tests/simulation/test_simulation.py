@@ -15,6 +15,9 @@ from simulator.bugs import BUGS
 #: Seeds that `make test` lives, in so many tests, which run side by side.
 SEEDS, TESTS = 300, 12
 
+#: Seeds with the real scripts.
+REAL_SEEDS = 12
+
 #: Seeds in which each planted bug must be found.
 ENOUGH = 60
 
@@ -36,6 +39,14 @@ def test_every_promise_is_kept(part: int) -> None:
     for seed in range(part, SEEDS, TESTS):
         outcome = simulator.live(seed, profile="", bug="")
         assert outcome.violation is None, simulator.report(outcome)
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_the_real_scripts_on_a_real_server_keep_every_promise(part: int, redis_url: str) -> None:
+    for seed in range(part, REAL_SEEDS, 3):
+        outcome = simulator.live(seed, profile="", bug="", server=redis_url)
+        assert outcome.violation is None, simulator.report(outcome)
+        assert outcome.trace == simulator.live(seed, profile="", bug="").trace, "the ledger in memory does as they do"
 
 
 def digest(seed: int) -> str:

@@ -22,10 +22,10 @@ def profile_of(seed: int) -> str:
     return "storm" if seed % 2 else PROFILES[seed // 2 % len(PROFILES)]
 
 
-def live(seed: int, *, profile: str, bug: str, whole_trace: bool = False) -> Outcome:
+def live(seed: int, *, profile: str, bug: str, whole_trace: bool = False, server: str = "") -> Outcome:
     """Live one seed."""
     planted = BUGS[bug][0] if bug else None
-    return world.run(seed, profile or profile_of(seed), bug=planted, whole_trace=whole_trace)
+    return world.run(seed, profile or profile_of(seed), bug=planted, whole_trace=whole_trace, server=server)
 
 
 def report(outcome: Outcome) -> str:
@@ -52,9 +52,13 @@ def outcomes(options: argparse.Namespace) -> Iterator[Outcome]:
     """Live the seeds that are asked for; yield how each ended, in order."""
     if options.seed is not None:
         _pin(multiprocessing.Value("i", 0))
-        yield live(options.seed, profile=options.profile, bug=options.bug, whole_trace=options.trace)
+        one = partial(live, profile=options.profile, bug=options.bug, whole_trace=options.trace, server=options.real)
+        yield one(options.seed)
         return
     seeds = range(options.first, options.first + options.seeds)
+    if options.real:
+        yield from map(partial(live, profile=options.profile, bug=options.bug, server=options.real), seeds)
+        return
     counter = multiprocessing.Value("i", 0)
     with multiprocessing.get_context("spawn").Pool(options.jobs, _pin, (counter,)) as pool:
         yield from pool.imap(partial(live, profile=options.profile, bug=options.bug), seeds, chunksize=20)
@@ -91,6 +95,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="this one alone")
     parser.add_argument("--profile", default="", choices=["", *PROFILES], help="what goes wrong (default: by seed)")
     parser.add_argument("--bug", default="", choices=["", *BUGS], help="plant a bug")
+    parser.add_argument("--real", default="", help="address of a server to be emptied and used, with the real scripts")
     parser.add_argument("--trace", action="store_true", help="print every event")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("--most", type=int, default=5, help="stop after so many failures")

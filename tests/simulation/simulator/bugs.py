@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gristmill.errors import LedgerLost
 from gristmill_scheduler import rebuild as rebuild_module
 from gristmill_storage.ledger import Commit
+from gristmill_storage.ledger import leasing as leasing_module
 from gristmill_workers import collector as collector_module
 from gristmill_workers import node as node_module
 
@@ -108,6 +109,11 @@ def lease_not_repeated(world: World) -> Patches:
     return [(ledger, "lease", lambda job, **named: real(job, **{**named, "request": f"call {next(calls)}"}))]
 
 
+def late_request(_world: World) -> Patches:
+    """A lease request that the network kept until nobody waits for it gets a lease all the same."""
+    return [(leasing_module, "_is_late", lambda *_, **__: False)]
+
+
 def late_aggregator(_world: World) -> Patches:
     """An aggregator does what its message says, whatever became of the job since."""
     shipped = node_module.Node._aggregate
@@ -160,7 +166,8 @@ BUGS: Final[dict[str, tuple[Callable[[World], Patches], str]]] = {
     "no-delay": (no_delay, "calm"),
     "counted-twice": (counted_twice, "replies"),
     "expired-is-lost": (expired_is_lost, "crashes"),
-    "last-part-wins": (last_part_wins, "storm"),
+    "last-part-wins": (last_part_wins, "flush"),
     "lease-not-repeated": (lease_not_repeated, "replies"),
+    "late-request": (late_request, "replies"),
     "late-aggregator": (late_aggregator, "storm"),
 }

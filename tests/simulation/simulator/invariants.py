@@ -39,12 +39,12 @@ class Checker:
 
     def before(self, job: str, name: str, named: dict[str, Any]) -> None:
         """Look before a transition."""
-        view = self._world.view(job)
+        view = self._world.look.view(job)
         self._epoch = view.epoch if view else None
 
     def after(self, job: str, name: str, named: dict[str, Any], answer: Any, error: Any) -> None:
         """Look after a transition."""
-        view = self._world.view(job) if job == self._world.job.name else None
+        view = self._world.look.view(job) if job == self._world.job.name else None
         if view is None:
             return
         if view.epoch != self._epoch:
@@ -73,7 +73,7 @@ class Checker:
 
     def _after_fail(self, named: dict[str, Any], held: bool) -> None:
         number = named["mini_batch"]
-        view = self._world.view(self._world.job.name)
+        view = self._world.look.view(self._world.job.name)
         if held and view is not None and number in view.returned:  # else its other attempt goes on and decides
             self._attempts[number] += 1
             self._due[number] = self._world.now_ms() + math.ceil(named["delay"] * 1000)
@@ -147,6 +147,7 @@ class Checker:
     def check_end(self) -> None:
         """Compare what was published with what an undisturbed run gives."""
         world = self._world
+        self._expect(not world.look.unkept(), f"keys without a time to live: {world.look.unkept()}")
         rows, errors = expected(world)
         output = world.output.read(world.job.deployment.settings.output_file_name) if rows else b""
         self._expect(output == rows, f"the output differs: {_difference(output, rows)}")

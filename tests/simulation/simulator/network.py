@@ -36,6 +36,7 @@ class Server:
         """Do one transition; return its answer, or what it raised."""
         world = self._world
         job = args[0] if args else ""
+        world.look.before()
         world.checker.before(job, name, named)
         try:
             answer, error = getattr(self.ledger, name)(*args, **named), None
@@ -79,7 +80,7 @@ class Link:
         deadline = loop.now + seconds
         while (left := deadline - loop.now) > 1e-9:
             self._me().wait(min(left, 0.05))
-            if self._reaches() and self._world.rang(job):
+            if self._reaches() and self._world.look.rang(job):
                 return
 
     def disconnect(self) -> None:

@@ -23,6 +23,7 @@ from simulator.cluster import Cluster
 from simulator.faults import Faults
 from simulator.fibers import Loop, Process, Violation
 from simulator.invariants import Checker
+from simulator.looks import Look, MemoryLook, RealLook
 from simulator.network import Link, Server
 from simulator.storage import SimStore
 
@@ -32,7 +33,7 @@ from gristmill_scheduler import door as door_module
 from gristmill_scheduler import plan as plan_module
 from gristmill_storage import job_folder, manifest, memory_store
 from gristmill_storage.files import open_store
-from gristmill_storage.ledger import Ledger, MemoryLedger
+from gristmill_storage.ledger import Ledger
 from gristmill_storage.listing import Item
 from gristmill_storage.manifest import ManifestWriter
 from gristmill_storage.memory_store import MemoryStore
@@ -43,20 +44,6 @@ from gristmill_workers import scoring as scoring_module
 
 #: Virtual seconds in which things go wrong, at most.
 FAULT_SECONDS: Final = 12.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """Where the ledger has each mini-batch."""
-
-    state: str
-    epoch: str
-    planned: int
-    cursor: int
-    leased: list[int]
-    returned: list[int]
-    done: set[int]
-    sums: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +65,9 @@ class Outcome:
 class World:
     """Everything that a seed is made of."""
 
-    def __init__(self, seed: int, profile: str, *, bug: Any = None, whole_trace: bool = False) -> None:
+    def __init__(
+        self, seed: int, profile: str, *, bug: Any = None, whole_trace: bool = False, server: str = ""
+    ) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.loop = Loop()
@@ -86,8 +75,8 @@ class World:
         self.bug = bug
         self._lines: deque[tuple[float, str, str]] = deque(maxlen=None if whole_trace else 60)
         self._draw()
-        ledger = MemoryLedger(clock=self.server_clock)
-        self.server = Server(self, ledger)
+        self.look: Look = RealLook(server, self.server_clock) if server else MemoryLook(self.server_clock)
+        self.server = Server(self, self.look.ledger)
         self.deaths: Counter[int] = Counter()
         url = f"memory://sim-{seed}/out"
         self.output = MemoryStore(url)
@@ -260,31 +249,6 @@ class World:
         """Return the server's time in ms, as its transitions read it."""
         return int(self.server_clock() * 1000)
 
-    def rang(self, job: str) -> bool:
-        """Return whether the job's bell rang, and quieten it."""
-        found = self.server.ledger._jobs.get(job)
-        rang = found is not None and found.bell
-        if rang:
-            found.bell = False
-        return rang
-
-    def view(self, job: str) -> View | None:
-        """Look into the ledger."""
-        found = self.server.ledger._jobs.get(job)
-        if found is None:
-            return None
-        leases = [lease for instance in found.instances.values() for lease in instance.leases.values()]
-        return View(
-            state=found.state,
-            epoch=found.epoch,
-            planned=found.planned,
-            cursor=found.cursor,
-            leased=_once(_numbers(pair for lease in leases for pair in lease.ranges), found.doubles),
-            returned=_numbers((entry.first, entry.last) for entry in found.returned),
-            done=found.done,
-            sums=found.counts,
-        )
-
     def note(self, who: str, what: str, named: dict[str, Any], outcome: Any) -> None:
         """Add to the trace."""
         self._lines.append((self.loop.now, who, _Line(what, named, outcome)))  # type: ignore[arg-type]
@@ -319,10 +283,6 @@ class _Listener(logging.Handler):
             self._world.note("", "", {}, logging.Formatter().formatException(record.exc_info)[-1500:])
 
 
-def _numbers(ranges: Any) -> list[int]:
-    return [number for first, last in ranges for number in range(first, last + 1)]
-
-
 def _put(stack: ExitStack, place: Any, name: str, thing: Any) -> None:
     """Put a thing in another's place until the stack ends."""
     if name in vars(place):
@@ -332,13 +292,13 @@ def _put(stack: ExitStack, place: Any, name: str, thing: Any) -> None:
     setattr(place, name, thing)
 
 
-def _once(numbers: list[int], doubles: Any) -> list[int]:
-    """Take away one of each that a lease and its copy hold."""
-    for number in doubles:
-        numbers.remove(number)
-    return numbers
-
-
-def run(seed: int, profile: str, *, bug: Callable[[World], Any] | None = None, whole_trace: bool = False) -> Outcome:
-    """Live one seed."""
-    return World(seed, profile, bug=bug, whole_trace=whole_trace).run()
+def run(
+    seed: int,
+    profile: str,
+    *,
+    bug: Callable[[World], Any] | None = None,
+    whole_trace: bool = False,
+    server: str = "",
+) -> Outcome:
+    """Live one seed; with the real scripts on the real server at an address, where one is given."""
+    return World(seed, profile, bug=bug, whole_trace=whole_trace, server=server).run()
