@@ -11,9 +11,11 @@
     publishing.json                             the aggregator is publishing: an output that is there may be its own
     result.json, summary.json, errors.jsonl     how the job ended
     index                                       which bytes of the published output are whose (see `output_index.py`)
+    index.next                                  the same of an output that is about to appear
     partial.json                                a part of the output was published when the job was cancelled
     wishes/cancel.json, wishes/pause.json       what the user wants of a job that runs; read by its coordinator
     retry.jsonl                                 of a job that scores another's failed items again: which those are
+    splice.json, errors.jsonl.next              of such a job: what is about to take the place of the other's results
 
 Paths are relative to the job's folder, as its store takes them. Every other module takes its names from here.
 """
@@ -37,6 +39,8 @@ ERRORS: Final = "errors.jsonl"
 RESULT: Final = "result.json"
 #: Which bytes of the published output are which mini-batch's.
 INDEX: Final = "index"
+#: The index of an output that is about to appear.
+INDEX_NEXT: Final = f"{INDEX}.next"
 #: What was published of a job that was cancelled.
 PARTIAL: Final = "partial.json"
 #: What the user wants of a job that runs: a file a wish, which the coordinator sees.
@@ -44,6 +48,9 @@ WISH_CANCEL: Final = "wishes/cancel.json"
 WISH_PAUSE: Final = "wishes/pause.json"
 #: Of a job with `retry_of`: the other job's mini-batch and items, a line for each mini-batch of this one.
 RETRY: Final = "retry.jsonl"
+#: Of such a job: what is about to take the place of the other's output, and of its errors.
+SPLICE: Final = "splice.json"
+SPLICE_ERRORS: Final = "errors.jsonl.next"
 MANIFEST: Final = "manifest"
 MANIFEST_END: Final = "manifest/end.json"
 PARTS: Final = "parts"

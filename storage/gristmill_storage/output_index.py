@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Self
 
 from gristmill.errors import Corrupt, NotFound
-from gristmill_storage.job_folder import INDEX
+from gristmill_storage.job_folder import INDEX, INDEX_NEXT
 from gristmill_storage.part_format import Piece
 from gristmill_storage.store import BLOCK, Store
 
@@ -35,7 +35,7 @@ from gristmill_storage.store import BLOCK, Store
 VERSION: Final = 1
 
 #: Where the index of an output lies that is about to appear.
-NEXT: Final = f"{INDEX}.next"
+NEXT: Final = INDEX_NEXT
 
 #: What `json.dumps` does, without its overhead a call.
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any
 
 from gristmill.errors import GristmillError, NotFound
 from gristmill.spec import Job
@@ -27,12 +27,9 @@ from gristmill_workers.aggregator.measured import Measured
 from gristmill_workers.aggregator.merging import fix_what_counts
 from gristmill_workers.aggregator.ordered import Accepted, in_order
 from gristmill_workers.aggregator.publishing import publishing
-from gristmill_workers.aggregator.splice_pass import STAGED_ERRORS, Places, Retried, SplicePass
+from gristmill_workers.aggregator.splice_pass import Places, Retried, SplicePass
 from gristmill_workers.aggregator.splice_rows import changed
 from gristmill_workers.aggregator.summary import Tally
-
-#: What is about to appear, in the retry's folder.
-STAGED: Final = "splice.json"
 
 
 class Splice:
@@ -74,7 +71,7 @@ class Splice:
 
     def _appeared(self) -> dict[str, Any] | None:
         """Return what was staged if it has appeared."""
-        staged = _document(self._folder, STAGED)
+        staged = _document(self._folder, job_folder.SPLICE)
         if staged.get("merge") != self._merge_crc:
             return None
         if self._name is None or staged["output"] == staged["before"]:
@@ -100,7 +97,7 @@ class Splice:
                 raise changed(self._name or job_folder.OUTPUT_ERRORS)
             making.publish()
             staged = making.staged(self._merge_crc)
-            self._folder.replace(STAGED, json.dumps(staged).encode())
+            self._folder.replace(job_folder.SPLICE, json.dumps(staged).encode())
             with publishing(self._folder):
                 making.files.publish()
                 if rows is not None:
@@ -123,7 +120,7 @@ class Splice:
         """Put what belongs to the new output in its place; return the retry's result."""
         copy(self._folder, NEXT, self._home, job_folder.INDEX)
         if staged["failed"]:
-            copy(self._folder, STAGED_ERRORS, self._output, job_folder.OUTPUT_ERRORS)
+            copy(self._folder, job_folder.SPLICE_ERRORS, self._output, job_folder.OUTPUT_ERRORS)
         else:
             self._output.delete(job_folder.OUTPUT_ERRORS)
         errors = self._address(job_folder.OUTPUT_ERRORS) if staged["failed"] else None

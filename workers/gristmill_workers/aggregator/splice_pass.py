@@ -26,10 +26,7 @@ from gristmill_workers.aggregator.splice_files import SplicedFiles
 from gristmill_workers.aggregator.splice_rows import RowSplice, splice_of
 from gristmill_workers.aggregator.written import known_files
 
-#: The errors of the output to come, there too.
-STAGED_ERRORS: Final = f"{job_folder.ERRORS}.next"
-
-#: Counts of the output that stand in `STAGED`.
+#: Counts of the output that stand in `splice.json`.
 _COUNTED: Final = ("mini_batches", "mini_batches_failed", "items", "succeeded", "failed", "rows", "files")
 
 
@@ -114,7 +111,7 @@ class SplicePass:
         self._sink: RowSplice = splice_of(settings, old, index, rows, retried.blocks())
         self._planned = Planned(places.home)
         self._old_errors = _OldErrors(output)
-        self._errors = stack.enter_context(folder.writer(STAGED_ERRORS, overwrite=True))
+        self._errors = stack.enter_context(folder.writer(job_folder.SPLICE_ERRORS, overwrite=True))
         self._folder = folder
         earlier = known_files(folder)
         #: The files of the output to come.
@@ -236,7 +233,7 @@ class SplicePass:
             self._writer.segment(segment)
 
     def staged(self, merge: int) -> dict[str, Any]:
-        """Return what `STAGED` says."""
+        """Return what `splice.json` says."""
         return {
             "merge": merge,
             "before": None if self._rows is None else (self._index.size, self._index.crc),

@@ -323,6 +323,16 @@ def test_a_part_that_was_copied_under_another_name_is_named(make, first) -> None
     assert any(copy in fault and "copy" in fault for fault in faults(bench))
 
 
+def test_a_part_that_a_late_writer_left_is_told_and_no_fault(bench) -> None:
+    bench.scored(1, (2, b"b1\nb2\n"))
+    bench.part(adopt=False)
+
+    document = verify(bench.folder.url)
+
+    assert document["ok"]
+    assert document["checked"]["parts_left"] == 1
+
+
 def test_a_part_of_another_plan_is_named(make) -> None:
     bench = unfinished(make())
     bench.plan.append(("a", "b", "c"))
