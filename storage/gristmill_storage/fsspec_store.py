@@ -41,6 +41,9 @@ READ_AHEAD: Final = 8 << 20
 #: How often a put is tried again that met another writer's.
 CONFLICT_TRIES: Final = 5
 
+#: What an overloaded server answers, which its driver calls by the same name as a conflict.
+_BUSY: Final = frozenset({429, 503})
+
 #: Objects that are deleted at once.
 _DELETERS: Final = 8
 
@@ -318,7 +321,7 @@ def _again_on_conflict(action: Any) -> None:
         try:
             action()
         except OSError as error:
-            if error.errno != errno.EBUSY:
+            if error.errno != errno.EBUSY or _answer(error) in _BUSY:
                 raise
         else:
             return
@@ -329,8 +332,13 @@ def _is_refusal(error: OSError) -> bool:
     """Return whether an error says that a condition was not met; drivers do not know each store's wording."""
     if isinstance(error, FileExistsError):
         return True
+    return _answer(error) == 412  # noqa: PLR2004
+
+
+def _answer(error: OSError) -> int | None:
+    """Return the status of S3's answer that its driver made an error of."""
     response = getattr(error.__cause__, "response", None)
-    return isinstance(response, dict) and response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 412  # noqa: PLR2004
+    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
 
 
 def _options(scheme: str) -> dict[str, Any]:

@@ -75,6 +75,8 @@ def may_pass(error: BaseException, *, writing: bool) -> bool:
         if hopeless or not isinstance(error, StorageFailed) or error.waited:
             return False
     causes = list(_causes(error))
+    if any(kind.__name__ in _BROKEN for cause in causes for kind in type(cause).__mro__):
+        return True  # whatever status the library gives what it has not got whole
     statuses = [status for status in map(_status, causes) if status is not None]
     if statuses:  # what the server said is surer than what its driver made of it
         return any(status in _PASSING_STATUS or (writing and status in _PASSING_WRITE_STATUS) for status in statuses)
@@ -105,9 +107,8 @@ def _is_passing(error: BaseException, *, writing: bool) -> bool:
     if isinstance(error, OSError):
         if error.errno in _PASSING or isinstance(error, (TimeoutError, ConnectionError)):
             return True
-        if error.errno in _PASSING_WRITES or isinstance(error, PermissionError):
-            return writing
-    return any(kind.__name__ in _BROKEN for kind in type(error).__mro__)
+        return writing and (error.errno in _PASSING_WRITES or isinstance(error, PermissionError))
+    return False
 
 
 class Patience:
