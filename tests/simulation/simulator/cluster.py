@@ -353,7 +353,7 @@ class Cluster:
     _restart = _away
 
     def _flush(self) -> None:
-        self._world.look.flush(self._world.job.name)
+        self._world.look.flush()
         self.broker.waiting.clear()
 
     def _cut(self, *what: str) -> None:

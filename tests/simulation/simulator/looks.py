@@ -47,7 +47,7 @@ class Look(Protocol):
     def rang(self, job: str) -> bool:
         """Return whether a job's bell rang, and quieten it."""
 
-    def flush(self, job: str) -> None:
+    def flush(self) -> None:
         """Lose all memory."""
 
     def unkept(self) -> list[str]:
@@ -58,6 +58,7 @@ class MemoryLook:
     """A ledger in memory."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self.ledger: Any = MemoryLedger(clock=clock)
 
     def before(self) -> None:
@@ -86,8 +87,8 @@ class MemoryLook:
             found.bell = False
         return bool(rang)
 
-    def flush(self, job: str) -> None:
-        self.ledger.forget(job)
+    def flush(self) -> None:
+        MemoryLedger.__init__(self.ledger, clock=self._clock)
 
     def unkept(self) -> list[str]:
         return []
@@ -139,7 +140,7 @@ class RealLook:
     def rang(self, job: str) -> bool:
         return self._client.rpop(key(job, "bell")) is not None
 
-    def flush(self, job: str) -> None:
+    def flush(self) -> None:
         self._client.flushall()
 
     def unkept(self) -> list[str]:

@@ -150,6 +150,7 @@ class World:
     def installed(self) -> Iterator[None]:
         """Have the shipped code live in this world."""
         fake = shims.make_all(self.loop, lambda: f"{self.rng.getrandbits(128):032x}")
+        fake[random] = random.Random(-1 - self.seed)
         fake[open_store] = self.open_store
         fake[Ledger] = self.link
         clock = next(value for key, value in fake.items() if getattr(key, "__name__", "") == "time").monotonic
