@@ -14,6 +14,7 @@ from typing import Final
 
 from gristmill.errors import StorageFailed
 from gristmill_storage.local_store import TEMPORARY
+from gristmill_storage.patient_store import patience_of
 from gristmill_storage.store import Store, checked, shown
 
 #: Bytes that a file system allows a name, with room for what a temporary name adds.
@@ -46,7 +47,10 @@ def fetch(store: Store, name: str, folder: Path) -> Path:
         StorageFailed: it cannot be read, or this machine's disk does not take it.
 
     """
-    target = contained(folder, name)
+    return patience_of(store).call(lambda: _fetch(store, name, contained(folder, name)), of=str(folder))
+
+
+def _fetch(store: Store, name: str, target: Path) -> Path:
     temporary = target.parent / f"{TEMPORARY}{os.urandom(12).hex()}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
