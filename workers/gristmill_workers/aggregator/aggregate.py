@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Final
 
-from gristmill.errors import Corrupt, GristmillError, JobCanceled, NotFound, NothingSucceeded, unexpected
+from gristmill.errors import Corrupt, GristmillError, JobCanceled, LedgerFailed, NotFound, NothingSucceeded, unexpected
 from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
@@ -44,12 +44,19 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial
 
     With `partial`, what is finished of a job that was cancelled is published, and its parts stay for a resume.
     The result, good or bad, is written to the job's folder and the job is closed in the ledger.
+
+    Raises:
+        LedgerFailed: the ledger is away, or lost its memory; nothing of the job has ended.
+
     """
     aggregation = Aggregation(job, folder, ledger)
     result = _completed(folder)
     if result is None:
         try:
             result = _end(aggregation, publish=publish, partial=partial)
+        except LedgerFailed:
+            # No fault of the job's: its coordinator makes the ledger again, and asks for an aggregator then.
+            raise
         except GristmillError as error:
             result = _completed(folder) or aggregation.report(error)
         except Exception as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from gristmill.errors import AlreadyExists, NotFound
+from gristmill.errors import AlreadyExists, LedgerLost, NotFound
 from gristmill.spec import Job
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store, Writer
@@ -27,11 +27,20 @@ def accepted_now(ledger: Ledger, job: str) -> list[Accepted]:
 
 
 def fix_what_counts(folder: Store, ledger: Ledger, job: str) -> list[Accepted]:
-    """Write down which mini-batches count from which part, unless an earlier try did; return it."""
+    """Write down which mini-batches count from which part, unless an earlier try did; return it.
+
+    Raises:
+        LedgerLost: the ledger lost its memory, and was not made again whole while this looked.
+
+    """
     try:
         document = json.loads(folder.read(job_folder.MERGE))
     except NotFound:
+        epoch = ledger.snapshot(job).epoch
         document = sorted(ledger.parts(job))
+        after = ledger.snapshot(job)
+        if after.epoch != epoch or after.state == "open":
+            raise LedgerLost(f"job {job}: the ledger was made again while its parts were counted") from None
         try:
             folder.create(job_folder.MERGE, json.dumps(document).encode())
         except AlreadyExists:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from gristmill.errors import LedgerLost
 from gristmill.spec import Deployment, Input, Job, Output, OutputAction, RowFormat, Settings
 from gristmill_storage import job_folder
 from gristmill_storage.files import open_store
@@ -78,6 +79,9 @@ class Bench:
         self._blocks = []
 
     def aggregate(self, *, publish: bool = True) -> dict[str, Any]:
+        snapshot = self.ledger.snapshot("j")
+        if not snapshot.plan_closed:
+            self.ledger.extend("j", first=snapshot.planned, count=0, items=0, size=0, closed=True)
         aggregate(self.job, self.folder, self.ledger, publish=publish)
         return json.loads(self.folder.read(job_folder.RESULT))
 
@@ -205,11 +209,36 @@ def test_a_missing_mini_batch_is_never_published(bench) -> None:
     bench.scored(0, b"a\n")
     bench.scored(2, b"c\n")
     bench.part()
+    ((part, _),) = bench.ledger.parts("j")
+    bench.folder.create(job_folder.MERGE, json.dumps([[part, [[0, 0], [2, 2]]]]).encode())
 
     result = bench.aggregate()
 
     assert result["error"]["class"] == "Corrupt"
     assert not bench.files()
+
+
+def test_a_ledger_that_is_being_made_again_ends_nothing(bench) -> None:
+    bench.scored(0, b"a\n")
+    bench.scored(2, b"c\n")
+    bench.part()
+
+    with pytest.raises(LedgerLost):
+        bench.aggregate()
+
+    assert not bench.folder.exists(job_folder.MERGE)
+    assert not bench.folder.exists(job_folder.RESULT)
+
+
+def test_a_ledger_that_lost_its_memory_ends_nothing(bench) -> None:
+    bench.scored(0, b"a\n")
+    bench.part()
+    bench.ledger.forget("j")
+
+    with pytest.raises(LedgerLost):
+        aggregate(bench.job, bench.folder, bench.ledger, publish=True)
+
+    assert not bench.folder.exists(job_folder.RESULT)
 
 
 def test_a_flipped_byte_is_never_published(bench) -> None:
