@@ -33,3 +33,16 @@ def test_logs_are_copied_to_a_folder_elsewhere(tmp_path: Path) -> None:
 
     assert b"hello" in folder.read("logs/sys/node/n-1/_main.txt")
     assert folder.read("logs/user/stderr/n-1/process000.stderr.txt") == b"\xff printed"
+
+
+def test_a_log_that_cannot_be_written_is_dropped_with_one_warning(tmp_path: Path, caplog) -> None:
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job/logs").write_text("in the way of the folder")
+    logs = JobLogs(open_store(str(tmp_path / "job")), node="n", slot=0, scratch=tmp_path / "scratch")
+
+    for _ in range(3):
+        logs.system.info("hello")
+        logs.script_error(3, 2, "exception", "no", "Traceback\n")
+    logs.close()
+
+    assert [record.levelname for record in caplog.records if "dropped" in record.message] == ["WARNING"]

@@ -6,6 +6,7 @@ which no further step is carried out; hidden files stay as a killed process leav
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
@@ -27,7 +28,7 @@ from gristmill_storage import job_folder
 from gristmill_storage.files import is_local, open_store
 from gristmill_storage.ledger import Entry
 from gristmill_storage.ledger.memory import MemoryLedger
-from gristmill_storage.parts import Block, PartWriter, part_name
+from gristmill_storage.parts import Block, PartReader, PartWriter, list_parts, part_name
 from gristmill_workers.aggregator import aggregate
 
 aggregate_module = importlib.import_module("gristmill_workers.aggregator.aggregate")
@@ -300,3 +301,35 @@ def test_two_at_once_leave_one_output_complete(kind: str, name: str, folder: Pat
 
         assert errors == []
         assert stage.outcome() == expected
+
+
+@pytest.mark.parametrize("kind", ["writer", "writer.publish", "replace", "create"])
+def test_a_disk_that_takes_nothing_ends_the_job_with_its_words_in_the_ledger_and_parts_kept(kind: str) -> None:
+    expected, _ = moments_of(SCENES["text"], place("memory", Path()))
+    stage, faults = Stage(SCENES["text"], place("memory", Path())), Faults()
+    rule = faults.add(kind, error=errno.ENOSPC, times=10**6)
+    faults.add("replace", error=errno.ENOSPC, times=10**6)
+
+    stage.aggregate(faults)
+
+    ended = stage.ledger.snapshot("j")
+    assert (ended.state, ended.status) == ("closed", "Failed")
+    assert "No space left on device" in str((ended.error or {})["message"])
+    assert not stage.output.exists("predictions.csv")
+    assert rule.seen
+
+    stage.ledger = reopened(stage)
+    stage.aggregate()
+    assert stage.outcome()["predictions.csv"] == expected["predictions.csv"]
+
+
+def reopened(stage: Stage) -> MemoryLedger:
+    """Return a ledger that knows what the job's parts hold, as a resume makes it."""
+    ledger = MemoryLedger()
+    ledger.open("j", epoch="0000000000002", lease_seconds=30, error_threshold=-1)
+    numbers = [number for part in stage.scene.parts for number in part]
+    ledger.extend("j", first=0, count=len(numbers), items=2 * len(numbers), size=0, closed=True)
+    for name in list_parts(stage.folder):
+        with PartReader(stage.folder, name) as part:
+            ledger.adopt("j", part=name, entries=[Entry.of(block) for block in part.blocks()])
+    return ledger
