@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gristmill_scheduler.rebuild import rebuild
+from gristmill_scheduler.rebuild import new_epoch, rebuild
 from gristmill_storage import job_folder
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger.memory import MemoryLedger
@@ -87,3 +87,16 @@ def test_a_job_whose_parts_hold_everything_is_scored(make_job, folder) -> None:
     job = make_job()
 
     assert rebuilt(job, folder).snapshot(job.name).state == "scored"
+
+
+def test_an_epoch_follows_all_of_the_parts_even_when_the_clock_went_back(make_job, folder) -> None:
+    part(folder, "9999999999998", {0: 0})
+    job = make_job()
+
+    assert rebuilt(job, folder).snapshot(job.name).epoch == "9999999999999"
+
+
+def test_epochs_that_are_no_moments_do_not_count(folder) -> None:
+    part(folder, "later", {0: 0})
+
+    assert new_epoch(folder).isdecimal()

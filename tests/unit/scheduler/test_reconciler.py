@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gristmill.errors import LedgerFailed
 from gristmill_scheduler import reconciler as reconciler_module
 from gristmill_scheduler.reconciler import ARRIVAL_SECONDS, Reconciler
 from gristmill_storage.ledger.memory import MemoryLedger
@@ -94,3 +95,43 @@ def test_an_aggregator_at_work_is_left_alone(reconciler, queue, ledger, clock) -
     reconciler.want_aggregate(ledger.snapshot("j"), publish=True)
 
     assert queue.sent == []
+
+
+def test_who_takes_a_job_over_does_not_ask_again_for_what_the_other_one_has_just_asked(
+    reconciler, queue, ledger, clock
+) -> None:
+    reconciler.assume_sent(ledger.snapshot("j"))
+    reconciler.want_instances(ledger.snapshot("j"))
+    assert queue.sent == []
+
+    clock[0] += ARRIVAL_SECONDS
+    reconciler.want_instances(ledger.snapshot("j"))
+
+    assert slots(queue) == [0, 1]
+
+
+def test_nor_for_the_aggregator(reconciler, queue, ledger, clock) -> None:
+    ledger.stop("j", state="stopped", error=None)
+    reconciler.assume_sent(ledger.snapshot("j"))
+    reconciler.want_aggregate(ledger.snapshot("j"), publish=False)
+    assert queue.sent == []
+
+    clock[0] += ARRIVAL_SECONDS
+    reconciler.want_aggregate(ledger.snapshot("j"), publish=False, partial=True)
+
+    assert [(kind, message.partial) for kind, message in queue.sent] == [("aggregate", True)]
+
+
+def test_a_queue_that_is_away_is_asked_later(reconciler, queue, ledger, clock, monkeypatch) -> None:
+    def away(_compute: str, _message: object) -> None:
+        raise LedgerFailed("the queue of compute c cannot be reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "send_instance", away)
+        patch.setattr(queue, "send_aggregate", away)
+        reconciler.want_instances(ledger.snapshot("j"))
+        reconciler.want_aggregate(ledger.snapshot("j"), publish=True)
+    clock[0] += ARRIVAL_SECONDS
+    reconciler.want_instances(ledger.snapshot("j"))
+
+    assert 0 in slots(queue)
