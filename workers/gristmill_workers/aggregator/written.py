@@ -61,7 +61,8 @@ class WrittenFiles:
         self._reserved = frozenset(reserved)
         self._overwrite = overwrite
         self._keep = keep
-        self._known = known or {}
+        self._known: Mapping[str, list[WrittenFile]] = known or {}
+        self._looked_again = False
         self._sources: dict[str, list[tuple[int, str]]] = {}
         self._described: dict[str, WrittenFile] = {}
 
@@ -112,14 +113,22 @@ class WrittenFiles:
         return WrittenFile(name=name, crc=crc, sources=tuple(sizes))
 
     def _published_before(self, name: str, sources: list[tuple[int, str]]) -> WrittenFile:
-        """Return what an earlier try, which moved the file away, said of it."""
+        """Return what an earlier try, or another aggregator, which moved the file away, said of it before."""
+        file = self._said(name, sources)
+        if file is None and not self._looked_again:
+            # Its index was durable before it moved the first file.
+            self._known, self._looked_again = known_files(self._folder), True
+            file = self._said(name, sources)
+        if file is not None:
+            return file
         present = fingerprint(self._output, name)
-        for file in self._known.get(name, ()):
-            if [number for number, _ in file.sources] == [number for number, _ in sources]:
-                return file
         if present is None:
             raise NotFound(f"{self._folder.url}/{sources[0][1]}: what the script wrote is gone")
         return WrittenFile(name=name, crc=present[1], sources=((sources[0][0], present[0]),))
+
+    def _said(self, name: str, sources: list[tuple[int, str]]) -> WrittenFile | None:
+        wanted = [number for number, _ in sources]
+        return next((f for f in self._known.get(name, ()) if [number for number, _ in f.sources] == wanted), None)
 
     def publish(self) -> None:
         """Put every file into the output folder; going over it again after an interruption is fine.
