@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gristmill.errors import GristmillError, JobCanceled, JobFailed, NotFound, StorageFailed
+from gristmill.errors import AlreadyExists, GristmillError, JobCanceled, JobFailed, NotFound, StorageFailed
 from gristmill.spec import Job, own_compute
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
@@ -52,13 +52,25 @@ class Ending:
         return document
 
     def write(self, error: GristmillError) -> dict[str, Any]:
-        """Write down that an error ended the job; return its result."""
+        """Write down that an error ended the job; return its result, which is a good one where that came first."""
         status = JobStatus.CANCELED if isinstance(error, JobCanceled) else JobStatus.FAILED
         result = {"status": status, "error": error.to_json()}
         try:
-            self._folder.replace(job_folder.RESULT, json.dumps(result).encode())
+            return self._note(result)
         except GristmillError as second:
             log.warning("job %s: its result could not be written: %s", self._job.name, second)
+        return result
+
+    def _note(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Write down a bad end, unless the aggregator has come to a good one meanwhile; return what stands there."""
+        data = json.dumps(result).encode()
+        try:
+            self._folder.create(job_folder.RESULT, data)
+        except AlreadyExists:
+            known: dict[str, Any] = json.loads(self._folder.read(job_folder.RESULT))
+            if known.get("status") == JobStatus.COMPLETED:
+                return known
+            self._folder.replace(job_folder.RESULT, data)
         return result
 
     def tell(self, result: dict[str, Any]) -> None:
