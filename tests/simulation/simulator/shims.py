@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Self
 
-from simulator.fibers import Fiber, Loop
+from simulator.fibers import TIMEOUT, Fiber, Loop
 
 #: When virtual time begins, in seconds since 1970.
 EPOCH = 1_795_000_000.0
@@ -72,15 +72,12 @@ class Event:
         self._set = False
 
     def wait(self, timeout: float | None = None) -> bool:
-        deadline = None if timeout is None else self._loop.now + timeout
-        while not self._set:
-            left = None if deadline is None else deadline - self._loop.now
-            if left is not None and left <= 0:
-                break
+        if not self._set:
             me = _me(self._loop)
             self._waiters.append(me)
-            me.wait(left)
-        return self._set
+            # Whoever is woken was told, even where somebody has cleared it since.
+            return me.wait(timeout) is not TIMEOUT or self._set
+        return True
 
 
 class Lock:
