@@ -255,3 +255,73 @@ def test_an_instance_that_hangs_is_overtaken_by_another_and_leaves_at_once(make,
     assert (snapshot.fenced, snapshot.losses) == (0, 0)
     assert snapshot.copies >= 1
     assert [(block.mini_batch, block.attempt) for block in work.blocks()] == [(number, 1) for number in range(12)]
+
+
+SLOW_AFTER_A_QUICK_ERROR = """
+    import os, time
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        if mini_batch[0].endswith("000"):
+            raise ValueError("at once")
+        time.sleep(0.05)
+        return mini_batch
+"""
+
+
+class CountingLedger(MemoryLedger):
+    """Notes how many mini-batches are asked for at once."""
+
+    most = 0
+
+    def lease(self, job: str, *, limit: int, **more: Any) -> Any:
+        self.most = max(self.most, limit)
+        return super().lease(job, limit=limit, **more)
+
+
+def test_a_mini_batch_that_fails_at_once_does_not_have_its_instance_take_all_the_others(make) -> None:
+    ledger = CountingLedger()
+    work = make(
+        SLOW_AFTER_A_QUICK_ERROR,
+        60,
+        ledger=ledger,
+        mini_batch_size=1,
+        max_concurrency_per_instance=1,
+        retry_settings=RetrySettings(max_retries=2),
+    )
+
+    work.start("one").join(60)
+
+    assert [block.failed for block in work.blocks()] == [1] + 59 * [0]
+    assert ledger.most <= 10
+
+
+SLOWER_AND_SLOWER = """
+    import time
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        if int(mini_batch[0].rpartition("/")[2]) >= 1000:
+            time.sleep(0.02)
+        return mini_batch
+"""
+
+
+def test_what_is_leased_and_turns_out_to_be_slow_is_given_to_another_instance(make) -> None:
+    work = make(SLOWER_AND_SLOWER, 1600, mini_batch_size=1, max_concurrency_per_instance=1)
+
+    threads = [work.start(name, slot) for slot, name in enumerate(("one", "two"))]
+    for thread in threads:
+        thread.join(60)
+
+    assert [block.succeeded for block in work.blocks()] == 1600 * [1]
+    shares = [
+        sum(last - max(first, 1000) + 1 for _, ranges in parts for first, last in ranges if last >= 1000)
+        for parts in ([found for found in work.ledger.parts("j") if name in found[0]] for name in ("-one-", "-two-"))
+    ]
+    assert sum(shares) == 600
+    assert min(shares) >= 60

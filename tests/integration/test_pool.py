@@ -318,3 +318,48 @@ def test_at_the_end_idle_scorers_may_shut_down_and_others_are_killed_at_once(mak
 
     assert time.monotonic() - began < 30
     assert len(list(tmp_path.glob("shut-*"))) == 1
+
+
+SLOW_AFTER_A_QUICK_ERROR = """
+    import time
+
+    def init(): pass
+
+    def run(mini_batch):
+        if mini_batch[0].endswith("/0.txt"):
+            raise ValueError("at once")
+        time.sleep(0.05)
+        return mini_batch
+"""
+
+
+def test_the_pace_is_that_of_what_was_scored_not_of_what_failed_at_once(make_pool) -> None:
+    pool, _ = make_pool(SLOW_AFTER_A_QUICK_ERROR)
+
+    first = score(pool, works(1), 1)
+    assert isinstance(first[-1], Scored)
+    assert first[-1].result["outcome"] == "failed"
+    assert pool.pace is None
+    score(pool, deque(list(works(3))[1:]), 2)
+
+    assert pool.pace is not None
+    assert pool.pace > 0.04
+
+
+def test_a_long_mini_batch_slows_the_pace_before_it_ends_where_all_scorers_are_at_such(make_pool) -> None:
+    pool, _ = make_pool("""
+        import time
+
+        def init(): pass
+
+        def run(mini_batch):
+            if mini_batch[0].endswith("/9.txt"):
+                time.sleep(20)
+            return mini_batch
+    """)
+    score(pool, works(9), 9)
+    assert pool.pace is not None
+    assert pool.pace < 0.02
+
+    pool.dispatch(deque(list(works(10))[9:]))
+    until(pool, lambda _events: (pool.pace or 0.0) > 0.1)

@@ -23,6 +23,10 @@ LEASE_SECONDS: Final = 0.5
 #: Mini-batches that an instance holds leased at most.
 LEASE_LIMIT: Final = 8192
 
+#: How many times as many mini-batches as the last time may be leased; and how many times too many are given back.
+GROWTH: Final = 2
+SURPLUS: Final = 2
+
 #: Seconds that a mini-batch must have been held at least for a copy of it to be made, and how many times its pace.
 COPY_SECONDS: Final = 1.0
 COPY_FACTOR: Final = 2.0
@@ -65,6 +69,8 @@ class Leasing:
         self._scorers = scorers
         self._ahead = ahead
         self._speculate = speculate
+        #: How many mini-batches may be held for their pace: a few quick ones say little of those that follow.
+        self._allowed = scorers
         self._copies = 0
         self._no_copy_before = 0.0
         self._ask_again = 0.0
@@ -87,7 +93,7 @@ class Leasing:
         now = time.monotonic()
         if now < self._ask_again:
             return None
-        target = self._target(pace)
+        target = self._target(pace, self._allowed)
         copying = idle and self._speculate and now >= self._no_copy_before
         if held > target // 2 and held >= self._scorers and not copying:
             return None
@@ -98,6 +104,7 @@ class Leasing:
             copy_after=max(COPY_SECONDS, COPY_FACTOR * (pace or 0.0)) if copying else None,
         )
         if isinstance(answer, Lease):
+            self._allowed = min(LEASE_LIMIT, max(self._scorers, GROWTH * target))
             return Leased(works=self._works(answer), losses=answer.losses)
         if isinstance(answer, Wait):
             self._ask_again = now + answer.seconds
@@ -105,9 +112,15 @@ class Leasing:
             self.state = answer.state
         return None
 
-    def _target(self, pace: float | None) -> int:
+    def surplus(self, held: int, pace: float | None) -> int:
+        """Return how many mini-batches others should have: they were leased when the pace seemed to be another."""
+        target = self._target(pace, LEASE_LIMIT)
+        return held - target if held > SURPLUS * target else 0
+
+    def _target(self, pace: float | None, allowed: int) -> int:
         """Return how many mini-batches are to be held: half a second of work, and what is to be fetched ahead."""
-        target = self._scorers if pace is None else max(self._scorers, int(self._scorers * LEASE_SECONDS / pace))
+        wanted = self._scorers if pace is None else int(self._scorers * LEASE_SECONDS / pace)
+        target = max(self._scorers, min(wanted, allowed))
         if self._ahead is not None:
             target = max(target, 2 * self._scorers + self._ahead)
         return min(LEASE_LIMIT, target)
@@ -144,7 +157,11 @@ class Leasing:
     def give_back(self, works: Iterable[Work]) -> None:
         """Return mini-batches as they were leased."""
         by_token: dict[str, list[tuple[int, int]]] = {}
-        for work in works:
-            by_token.setdefault(work.token, []).append((work.number, work.number))
+        for work in sorted(works, key=lambda work: work.number):
+            ranges = by_token.setdefault(work.token, [])
+            if ranges and ranges[-1][1] + 1 == work.number:
+                ranges[-1] = (ranges[-1][0], work.number)
+            else:
+                ranges.append((work.number, work.number))
         for token, ranges in by_token.items():
             self._ledger.give_back(self._job, instance=self._instance, token=token, ranges=ranges)

@@ -79,8 +79,9 @@ class Pool:
         self.returned: deque[Work] = deque()
         #: Scorers in a row that died while they were in no mini-batch.
         self.idle_deaths = 0
-        #: Seconds that a mini-batch takes, lately; None before the first.
-        self.pace: float | None = None
+        self._pace: float | None = None
+        #: Seconds that every scorer has been in its present mini-batch for at least, when that was last looked at.
+        self._slowness = 0.0
 
     def start(self) -> None:
         """Start every scorer."""
@@ -107,13 +108,24 @@ class Pool:
         """How many scorers have nothing to do."""
         return sum(place.ready and not place.held for place in self._places)
 
+    @property
+    def pace(self) -> float | None:
+        """Seconds that a mini-batch takes, lately: one that was scored, since many fail at once. None before the first.
+
+        Where all scorers are at longer ones now, these count as if they ended now.
+        """
+        if self._pace is None:
+            return None
+        return self._pace + PACE_WEIGHT * max(0.0, self._slowness - self._pace)
+
     def dispatch(self, waiting: deque[Work]) -> None:
         """Give the scorers what they can take of `waiting`, from its left.
 
         What is to be alone goes to a free scorer, and nothing is queued behind it.
         """
         frame = self._frame_size(len(waiting))
-        depth = 1 if self.pace is None or self.pace > ALONE_SECONDS else 2
+        pace = self.pace
+        depth = 1 if pace is None or pace > ALONE_SECONDS else 2
         for _ in range(depth):
             for place in sorted(self._places, key=lambda place: len(place.held)):
                 if not waiting:
@@ -122,10 +134,11 @@ class Pool:
                     self._give(place, list(_frame(waiting, frame)))
 
     def _frame_size(self, waiting: int) -> int:
-        if self.pace is None:
+        pace = self.pace
+        if pace is None:
             return 1
         share = -(-waiting // (2 * self._wanted))
-        return max(1, min(FRAME_LIMIT, share, int(FRAME_SECONDS / self.pace)))
+        return max(1, min(FRAME_LIMIT, share, int(FRAME_SECONDS / pace)))
 
     def _give(self, place: _Place, works: list[Work]) -> None:
         place.held.extend(works)
@@ -146,6 +159,7 @@ class Pool:
                 events.extend(self._read(place))
         if time.monotonic() - self._watched >= WATCH_SECONDS:
             self._watched = time.monotonic()
+            self._slowness = self._least_time()
             for place in list(self._places):
                 events.extend(self._watch(place))
         return events
@@ -189,14 +203,20 @@ class Pool:
             length = 0 if "spool" in result else result["bytes"]
             events.append(Scored(work=work, result=result, data=payload[start : start + length]))
             start += length
-            if work.piece is None:
+            if work.piece is None and result["outcome"] == "done":
                 self._measure(result["seconds"])
             self.idle_deaths = 0
         return events
 
     def _measure(self, seconds: float) -> None:
         seconds = max(seconds, 1e-5)
-        self.pace = seconds if self.pace is None else self.pace + PACE_WEIGHT * (seconds - self.pace)
+        self._slowness = 0.0
+        self._pace = seconds if self._pace is None else self._pace + PACE_WEIGHT * (seconds - self._pace)
+
+    def _least_time(self) -> float:
+        """Return the seconds that every scorer has been in its present mini-batch for at least; 0 where one is not."""
+        running = [place.process.running() for place in self._places if place.ready]
+        return min((0.0 if number is None else seconds for number, seconds in running), default=0.0)
 
     def _watch(self, place: _Place) -> list[Event]:
         if not place.ready:

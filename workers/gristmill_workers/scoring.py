@@ -159,6 +159,7 @@ class Scoring:
         self._watchdog.turn()
         self._check()
         self._lease()
+        self._give_back_surplus()
         for failed in self._inputs.ready(self._waiting):
             self._judge(failed)
         self._pool.dispatch(self._waiting)
@@ -341,6 +342,19 @@ class Scoring:
         self._waiting.clear()
         if works := [*waiting, *self._salvage.give_up()]:
             self._log.info("%d mini-batches are given back", len(works))
+            self._leasing.give_back(works)
+
+    def _give_back_surplus(self) -> None:
+        """Return what is leased and should not wait here: mini-batches have become slower than they seemed to be."""
+        coming = len(self._waiting) + self._inputs.pending + self._pool.held
+        surplus = min(len(self._waiting), self._leasing.surplus(coming, self._pool.pace))
+        works = [self._waiting.pop() for _ in range(surplus)]
+        kept = [work for work in works if work.alone]
+        self._waiting.extend(reversed(kept))
+        if works := [work for work in works if not work.alone]:
+            self._log.info("%d mini-batches are given back: others have them sooner", len(works))
+            for work in works:
+                self._inputs.done(work)
             self._leasing.give_back(works)
 
     def _end(self, *, gently: bool) -> None:

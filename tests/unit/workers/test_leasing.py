@@ -65,10 +65,57 @@ def test_as_many_are_leased_as_the_pace_asks_for(make) -> None:
     assert first is not None
     assert (numbers(first.works), first.losses) == ([0, 1], 0)
     assert (first.works[0].items, first.works[0].attempt, first.works[0].alone) == (("000", "001"), 1, False)
-    more = leasing.more(2, 0.2, idle=False)
+    more = leasing.more(1, 0.2, idle=False)
     assert more is not None
     assert numbers(more.works) == [2, 3, 4]
-    assert leasing.more(5, 0.2, idle=False) is None
+    assert leasing.more(4, 0.2, idle=False) is None
+
+
+def test_a_lease_is_at_most_twice_the_one_before_however_quick_the_first_mini_batches_were(make) -> None:
+    leasing, held, leased = make(), 0, []
+
+    while held < 10:
+        found = leasing.more(held, 1e-5 if held else None, idle=False)
+        assert found is not None
+        held += len(found.works)
+        leased.append(held)
+
+    assert leased == [2, 4, 8, 10]
+
+
+def test_thousands_are_leased_after_a_few_calls(make, ledger) -> None:
+    leasing = make()
+    limits = []
+    lease = ledger.lease
+
+    def count(job: str, *, limit: int, **more: Any) -> Any:
+        limits.append(limit)
+        return lease(job, limit=1, **more)
+
+    ledger.lease = count
+    while len(limits) < 10:
+        assert leasing.more(0, 5e-5, idle=False) is not None
+        leasing.soon()
+    assert limits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+
+
+def test_what_is_too_much_by_the_pace_now_known_is_named_and_goes_back_as_one_range(make, ledger) -> None:
+    leasing = make()
+    leasing.more(0, None, idle=True)
+    more = leasing.more(2, 1e-5, idle=False)
+    most = leasing.more(4, 1e-5, idle=False)
+    assert more is not None
+    assert most is not None
+
+    assert leasing.surplus(8, 0.25) == 0
+    assert leasing.surplus(9, 0.25) == 5
+    assert leasing.surplus(8, None) == 6
+    leasing.give_back(reversed(most.works))
+
+    assert ledger.snapshot("j").returned == len(most.works) == 4
+    ledger.register("j", instance="other", info={})
+    taken = ledger.lease("j", instance="other", limit=10)
+    assert (taken.first, taken.last) == (4, 7)
 
 
 def test_more_are_leased_where_items_are_fetched_ahead(make) -> None:
