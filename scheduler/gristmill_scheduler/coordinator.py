@@ -259,7 +259,10 @@ class Coordinator:
                 self._wishes.cancel(keep_partial=wish.keep_partial, by=wish.by)
             except StorageFailed as error:
                 log.warning("job %s: the wish to cancel could not be noted: %s", self.job.name, error)
-        self._ledger.stop(self.job.name, state="canceled", error=None)
+        self._ledger.stop(self.job.name, state="canceled", error=self._canceled(wish).to_json())
+
+    def _canceled(self, wish: Wish) -> JobCanceled:
+        return JobCanceled(f"job {self.job.name} was cancelled" + (f" by {wish.by}" if wish.by else ""))
 
     def _look(self) -> Snapshot:
         """Read the ledger, tell what is new, and mend a ledger that lost its memory."""
@@ -334,7 +337,7 @@ class Coordinator:
             return
         if snapshot.error:
             raise GristmillError.from_json(dict(snapshot.error))
-        raise JobCanceled(f"job {self.job.name} was cancelled" + (f" by {wish.by}" if wish.by else ""))
+        raise self._canceled(wish)
 
     def _wait_for_leavers(self) -> None:
         """Wait until no instance works for the job any more, or the time for leaving is over."""

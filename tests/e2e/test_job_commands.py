@@ -143,7 +143,8 @@ def test_a_job_is_cancelled_from_another_terminal(running: Running) -> None:
 
 def test_what_is_finished_of_a_cancelled_job_is_kept_and_the_rest_can_follow(running: Running) -> None:
     found = running.ask("cancel", "--keep-partial")
-    running.process.communicate(timeout=30)
+    _, stderr = running.process.communicate(timeout=30)
+    assert "`gristmill job cancel`" in stderr
     kept = running.rows()
 
     assert found["status"] == "Canceled"
