@@ -86,11 +86,13 @@ class Timeline:
         self._before = Counter(document.get("counts_before", {}))
 
     def _see_instance(self, instance: InstanceInfo) -> None:
-        """Note what an instance says of itself; its first scorer's moment is by its own node's clock."""
+        """Note what an instance says of itself; when it was ready to score counts once, by this machine's clock."""
+        known = self._nodes.get(instance.name, {})
         self._nodes[instance.name] = dict(instance.info)
-        ready = instance.info.get("ready_at")
-        if ready is not None:
-            self._moments["ready"] = min(float(ready), self._moments.get("ready", float("inf")))
+        after = instance.info.get("ready_after")
+        if after is not None and known.get("ready_after") is None:
+            ready = time.time() - max(0.0, instance.alive_seconds - float(after))
+            self._moments["ready"] = min(ready, self._moments.get("ready", float("inf")))
 
     def _count(self, snapshot: Snapshot) -> None:
         """Note the counts; those of a life of the ledger that is over are added to what came before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -35,6 +36,7 @@ class Instance:
         self._ledger = assignment.ledger
         self._name = f"{_plain(assignment.settings.node_name)}-{assignment.slot}-{uuid.uuid4().hex[:8]}"
         self._heartbeat: Heartbeat | None = None
+        self._registered = 0.0
         #: Storage that fails may be waited for.
         self._watchdog = Watchdog(STUCK_SECONDS + assignment.settings.storage_patience)
 
@@ -46,6 +48,7 @@ class Instance:
         """
         info = {"role": "instance", "slot": self._assignment.slot, "node": self._assignment.settings.node_name}
         registration = self._ledger.register(self._job.name, instance=self._name, info=info)
+        self._registered = time.monotonic()
         try:
             if registration.state == "open" and not self._is_double():
                 self._work(registration, info)
@@ -122,6 +125,7 @@ class Instance:
             self._assignment,
             instance=self._name,
             epoch=registration.epoch,
+            registered=self._registered,
             launcher=launcher,
             inputs=inputs,
             heartbeat=heartbeat,

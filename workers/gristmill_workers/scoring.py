@@ -78,18 +78,23 @@ class Scoring:
         *,
         instance: str,
         epoch: str,
+        registered: float,
         launcher: Launcher,
         inputs: Inputs,
         heartbeat: Heartbeat,
         watchdog: Watchdog,
         logs: JobLogs,
     ) -> None:
-        """Take the assignment, who works under which epoch of the ledger, and what it works with."""
+        """Take the assignment, who works under which epoch of the ledger, and what it works with.
+
+        `registered` is when it joined, by the clock that never jumps.
+        """
         settings = assignment.job.deployment.settings
         self._assignment = assignment
         self._job = assignment.job.name
         self._ledger = assignment.ledger
         self._instance = instance
+        self._registered = registered
         self._inputs = inputs
         self._heartbeat = heartbeat
         self._watchdog = watchdog
@@ -121,7 +126,7 @@ class Scoring:
         self._twofold: set[int] = set()
         self._settled: set[int] = set()
         self._init_failures = 0
-        self._ready_at: float | None = None
+        self._ready_after: float | None = None
         self._leaving: float | None = None
 
     def run(self) -> None:
@@ -217,10 +222,10 @@ class Scoring:
     def _react(self, event: Event) -> None:
         if isinstance(event, Ready):
             self._init_failures = 0
-            self._ready_at = self._ready_at or time.time()
+            self._ready_after = self._ready_after or time.monotonic() - self._registered
             self._heartbeat.say(
                 doing="",
-                ready_at=self._ready_at,
+                ready_after=self._ready_after,
                 init_seconds=event.report.get("init_seconds"),
                 versions=event.report.get("versions", {}),
             )

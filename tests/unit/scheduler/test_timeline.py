@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -34,19 +35,31 @@ def kept(timeline: Timeline, folder: Any, snapshot: Snapshot) -> dict[str, Any]:
 
 def test_another_coordinator_goes_on_with_what_the_first_one_saw(folder, snapshot) -> None:
     first = Timeline(1.0)
-    worker = InstanceInfo(name="a", info={"role": "instance", "ready_at": 5.0}, alive_seconds=1)
+    worker = InstanceInfo(name="a", info={"role": "instance", "ready_after": 5.0}, alive_seconds=8)
     first.see(replace(snapshot, done=1, plan_closed=True, instances=[worker]))
     before = kept(first, folder, snapshot)
 
     second = Timeline(1.0)
     second.restore(folder)
-    other = InstanceInfo(name="b", info={"role": "instance", "ready_at": 7.0}, alive_seconds=1)
+    other = InstanceInfo(name="b", info={"role": "instance", "ready_after": 7.0}, alive_seconds=8)
     second.see(replace(snapshot, done=2, plan_closed=True, instances=[other]))
     after = kept(second, folder, snapshot)
 
     assert after["moments"] == before["moments"]
-    assert after["moments"]["ready"] == 5.0
+    assert after["moments"]["ready"] == pytest.approx(time.time() - 3.0, abs=2)
     assert set(after["instances"]) == {"a", "b"}
+
+
+def test_when_an_instance_was_ready_is_told_by_no_clock_of_its_own_and_counts_once(folder, snapshot) -> None:
+    timeline = Timeline(1.0)
+    told = {"role": "instance", "ready_at": 1.0, "ready_after": 4.0}
+    timeline.see(replace(snapshot, instances=[InstanceInfo(name="a", info=told, alive_seconds=5)]))
+    first = kept(timeline, folder, snapshot)["moments"]["ready"]
+    # The server's clock was set forward by an hour.
+    timeline.see(replace(snapshot, instances=[InstanceInfo(name="a", info=told, alive_seconds=3605)]))
+
+    assert first == pytest.approx(time.time() - 1.0, abs=2)
+    assert kept(timeline, folder, snapshot)["moments"]["ready"] == first
 
 
 def test_counts_of_a_ledger_that_lost_its_memory_are_added_up(folder, snapshot) -> None:
