@@ -70,6 +70,7 @@ class Watch:
         #: When the ledger first said that all is scored.
         self.scored_at: float | None = None
         self._state = ""
+        self._begun = False
         self._gap = Gap(start=self.began)
         self._looked = self.began
         self._stopping = threading.Event()
@@ -124,16 +125,20 @@ class Watch:
         return further or changed or sum(self.sight.runs.values()) > sum(before.runs.values())
 
     def _moved(self, now: float) -> None:
+        """End a gap; what comes before the first run() is the job's start, and no standing still."""
         self._gap.end = now
-        self.gaps.append(self._gap)
+        if self._begun:
+            self.gaps.append(self._gap)
+        self._begun = bool(self.worked)
         self._gap = Gap(start=now)
 
     def _see(self) -> Sight:
         runs = self._workload.runs(self._job)
         try:
-            state, done = self._client.hmget(key(self._job, "job"), ["state", "done"])  # type: ignore[misc]
+            fields: Any = self._client.hmget(key(self._job, "job"), ["state", "done"])
         except redis.RedisError:
             return Sight(runs=runs)
+        state, done = fields
         return Sight(runs=runs, state=state or "", done=int(done or 0))
 
     def fenced(self) -> int:
