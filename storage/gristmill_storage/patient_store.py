@@ -221,7 +221,8 @@ class PatientFile:
 
     def readline(self, size: int = -1) -> bytes:
         """Return the next line with its end, at most so many bytes of it."""
-        data = self._do(lambda file: file.readline(size))
+        # fsspec's files take no size.
+        data = self._do(lambda file: file.readline(size) if size >= 0 else file.readline())
         self._at += len(data)
         return data
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -163,3 +165,57 @@ def test_items_are_fetched_while_those_before_them_are_scored(project, succeed, 
 
     asked = [ASKED[f"/in/{n:02d}.txt"] for n in range(12)]
     assert all(asked[n + 1] < ended[n] for n in range(11))
+
+
+MOODY = """
+    import os
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        names = [os.path.basename(path) for path in mini_batch]
+        if "00007.txt" in names and not os.path.exists({mended!r}):
+            raise ValueError("not yet")
+        return names
+"""
+
+
+def test_a_job_on_an_object_store_is_verified_and_its_failed_items_are_retried(project, s3, tmp_path) -> None:
+    environment, client = s3
+    project.files(20)
+    project.script(MOODY.format(mended=str(tmp_path / "mended")))
+    project.deployment(mini_batch_size=3, isolate_failures=True)
+
+    def lines() -> list[str]:
+        body = client.get_object(Bucket="box", Key="moody/predictions.csv")["Body"].read()
+        return body.decode().splitlines()
+
+    def command(*words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            project.command("job", *words),
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    ran = project.run("--job-name", "moody", output="s3://box/moody", env=environment)
+    assert ran.returncode == 0, ran.stderr
+    folder = "s3://box/moody/.gristmill/moody"
+    everything = [f"{n:05d}.txt" for n in range(20)]
+    assert lines() == [name for name in everything if name != "00007.txt"]
+    assert command("verify", folder)[0] == 0
+
+    (tmp_path / "mended").touch()
+    code, said = command("retry-failed", folder)
+
+    assert code == 0, said
+    assert lines() == everything
+    assert command("verify", folder)[0] == 0
+    client.put_object(Bucket="box", Key="moody/predictions.csv", Body="\n".join(everything[1:]).encode())
+    code, said = command("verify", folder)
+    assert code == 1
+    assert "predictions.csv" in said
