@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from simulator import __main__ as simulator
+from simulator import campaign as simulator
 from simulator.bugs import BUGS
 from simulator.world import Outcome
 
