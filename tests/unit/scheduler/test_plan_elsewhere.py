@@ -1,4 +1,4 @@
-"""Two planners of one job, as when a scheduler slept and another took over: the later one goes on behind the earlier."""
+"""Two planners of one job, as when a scheduler slept and another took over: the later goes on behind the earlier."""
 
 from __future__ import annotations
 
