@@ -219,7 +219,6 @@ class Cluster:
     def _again(self) -> None:
         """Go on with the job."""
         self.last_wish = self.heard_at = self._world.loop.now
-        self._canceled = False
         if not self.schedulers:
             return
         scheduler = self._world.rng.choice(self.schedulers)
@@ -271,7 +270,10 @@ class Cluster:
         self._world.loop.at(self._world.rng.uniform(0.1, 3), self._again)
 
     def _check_end(self, event: dict[str, Any]) -> None:
-        """A job may end badly while things go wrong, by cancelling or for want of the store or of the ledger."""
+        """A job may end badly while things go wrong, by cancelling or for want of the store or of the ledger.
+
+        A cancelled job's end is told once more where the scheduler dies that was to go on with it.
+        """
         if event["status"] == JobStatus.CANCELED and self._canceled:
             return
         error = event["error"] or {}
@@ -280,7 +282,7 @@ class Cluster:
     def _allow(self, kind: str | None, what: str) -> None:
         outages = (LedgerFailed.__name__, StorageFailed.__name__)
         reached = kind == LedgerFailed.__name__ and "cannot be" not in what
-        if kind not in outages or reached or self._world.faults.last <= 0:
+        if kind not in outages or reached or not self._world.faults.found:
             self._blame(f"the job ended {what}")
 
     def _blame(self, what: str) -> None:

@@ -41,10 +41,10 @@ def fate_of(world: World, number: int) -> Fate:
     allowed = world.attempts
     failures = allowed if kind < 0.05 else 1 + count % max(1, allowed - 1) if kind < 0.2 and allowed > 1 else 0
     return Fate(
-        failures=failures,
+        failures=failures if number else 0,  # something succeeds in every job
         kills_scorer=killer < 100,
         kills_node=1 + count % 2 if 0.2 < kind < 0.22 and world.faults.profile in ("crashes", "storm") else 0,
-        partial=0.9 < kind < 0.95,
+        partial=0.9 < kind < 0.95 and number > 0,
         seconds=0.005 + world.pace * (pace / 256) ** 2,
     )
 
