@@ -106,6 +106,11 @@ class Coordinator:
         )
         self._planner = Planner(job, self._storage, ledger)
 
+    @property
+    def leader(self) -> str:
+        """Name under which it leads."""
+        return self._lead.leader
+
     def cancel(self, *, keep_partial: bool = False) -> None:
         """Ask for the job's end; `run` returns soon after. With `keep_partial` what is finished is published first."""
         self._asked = Wish(cancel=True, keep_partial=keep_partial)

@@ -99,7 +99,7 @@ class Door:
         kind = command["command"]
         if kind in ("submit", "resume", "take", "retry"):
             job, folder = self._admitted(command)
-            coordinator = self._coordinator(job, folder, self._lead(job.name))
+            coordinator = self._coordinator(job, folder, self._lead(job.name, dead=str(command.get("displace") or "")))
             if "cancel" in command:
                 coordinator.cancel(keep_partial=bool(command["cancel"].get("keep_partial")))
             begin = {"submit": Begin.NEW, "take": Begin.TAKE}.get(kind, Begin.RESUME)
@@ -131,8 +131,8 @@ class Door:
         else:
             coordinator.pause(paused=kind == "pause")
 
-    def _lead(self, job: str) -> Leadership:
-        return Leadership(job, self._ledger, seconds=lead_seconds(self._settings.lease_seconds))
+    def _lead(self, job: str, *, dead: str = "") -> Leadership:
+        return Leadership(job, self._ledger, seconds=lead_seconds(self._settings.lease_seconds), dead=dead)
 
     def _begin(self, job: Job, folder: Store, lead: Leadership) -> None:
         """Lead a job that nobody leads; the lead is taken already."""
@@ -159,7 +159,7 @@ class Door:
             running = self.led()
             self._jobs = {known: entry for known, entry in self._jobs.items() if known in running}
             self._jobs[name] = (coordinator, thread)
-            self.tell("submitted", {"job": name, "folder": coordinator.folder.url})
+            self.tell("submitted", {"job": name, "folder": coordinator.folder.url, "leader": coordinator.leader})
             thread.start()
 
 

@@ -46,10 +46,14 @@ def lead_seconds(lease_seconds: float) -> float:
 class Leadership:
     """One coordinator's lead of one job."""
 
-    def __init__(self, job: str, ledger: Ledger, *, seconds: float) -> None:
-        """Take the job's name, the ledger, and how long a lead lasts in seconds."""
+    def __init__(self, job: str, ledger: Ledger, *, seconds: float, dead: str = "") -> None:
+        """Take the job's name, the ledger, how long a lead lasts in seconds, and the name of a leader known to be dead.
+
+        Its lead is not waited for. Should it live all the same, it finds at its next step that another leads.
+        """
         self._job = job
         self._ledger = ledger
+        self._dead = dead
         #: How long a lead lasts that is not renewed.
         self.seconds = seconds
         self.leader = uuid.uuid4().hex
@@ -61,6 +65,8 @@ class Leadership:
     def take(self, *, patience: float = 0.0) -> bool:
         """Take the lead and keep it from now on; False when another still leads after `patience` seconds."""
         deadline = time.monotonic() + patience
+        if self._dead:
+            self._ledger.unlead(self._job, leader=self._dead)
         while not self._renew():
             if time.monotonic() >= deadline:
                 return False

@@ -17,6 +17,7 @@ class Orders:
         self._compute = compute
         self._told: list[Mapping[str, Any]] = []
         self._folder: str | None = None
+        self._leader = ""
 
     def told(self, command: Mapping[str, Any]) -> None:
         """Note what the scheduler is told."""
@@ -25,11 +26,14 @@ class Orders:
     def heard(self, event: Mapping[str, Any]) -> None:
         """Note what the scheduler says."""
         if event.get("event") == "submitted":
-            self._folder = event["folder"]
+            self._folder, self._leader = event["folder"], event.get("leader", "")
 
     def again(self) -> list[Mapping[str, Any]]:
-        """Return what its successor is to be told: all of it, or to take the job on where there is one by now."""
+        """Return what the successor of a dead one is to be told: all of it, or to take on the job that came to be.
+
+        The lead of who is dead need not run out.
+        """
         if self._folder is None:
             return list(self._told)
-        take = {"command": "take", "folder": self._folder, "compute": self._compute}
+        take = {"command": "take", "folder": self._folder, "compute": self._compute, "displace": self._leader}
         return [take, *(command for command in self._told if command["command"] not in _BEGINNINGS)]

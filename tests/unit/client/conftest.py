@@ -97,7 +97,8 @@ class Fakes:
     def note(self, name: str) -> str:
         """Return what a process noted, as soon as it has."""
         path = self.notes / name
-        wait_until(path.exists)
+        # One with a suffix has a content, which comes a moment after the file.
+        wait_until(lambda: path.exists() and (not path.suffix or path.stat().st_size))
         return path.read_text()
 
     def alive(self) -> list[str]:

@@ -176,12 +176,13 @@ def test_a_scheduler_that_is_started_again_takes_the_job_on(
     fakes.note("running")
     wait_until(lambda: session.progress.done)
     (fakes.notes / "running").unlink()
-    os.kill(int(fakes.note("scheduler.pid")), signal.SIGKILL)
+    os.kill(pid := int(fakes.note("scheduler.pid")), signal.SIGKILL)
     wait_until(lambda: session.notes)
     fakes.note("running")
 
     command = json.loads(fakes.note("command.json"))
-    assert command == {"command": "take", "folder": session.folder, "compute": "local-job-1"}
+    displace = f"leader of {pid}"
+    assert command == {"command": "take", "folder": session.folder, "compute": "local-job-1", "displace": displace}
     assert session.status is not JobStatus.NOT_STARTED
     wait_until(lambda: session.progress.elapsed == 1.0)  # its predecessor's half a second, and its own
     session.cancel()

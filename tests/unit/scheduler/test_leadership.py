@@ -46,6 +46,30 @@ def test_who_stops_lets_another_lead_at_once(ledger, first) -> None:
     second.stop()
 
 
+def test_the_lead_of_one_known_to_be_dead_is_not_waited_for(ledger) -> None:
+    assert ledger.lead("j", leader="dead", seconds=30)
+    second = Leadership("j", ledger, seconds=30, dead="dead")
+
+    assert second.take()
+    second.stop()
+
+
+def test_only_the_dead_one_is_displaced(ledger, first) -> None:
+    second = Leadership("j", ledger, seconds=30, dead="another")
+
+    assert not second.take()
+    first.check()
+
+
+def test_one_that_was_displaced_and_lives_finds_out(ledger, first) -> None:
+    second = Leadership("j", ledger, seconds=30, dead=first.leader)
+    assert second.take()
+
+    with pytest.raises(TakenOver):
+        first.confirm()
+    second.stop()
+
+
 def test_a_lead_that_runs_out_is_waited_for(ledger) -> None:
     assert ledger.lead("j", leader="dead", seconds=0.3)
     second = Leadership("j", ledger, seconds=30)

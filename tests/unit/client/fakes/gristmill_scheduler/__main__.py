@@ -72,7 +72,7 @@ def submitted(command: dict) -> tuple[str, Path, Path]:
         folder = Path(document["output"]["folder"]) / ".gristmill" / document["name"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "job.json").write_text(json.dumps(document))
-    tell("submitted", job=document["name"], folder=str(folder))
+    tell("submitted", job=document["name"], folder=str(folder), leader=f"leader of {os.getpid()}")
     return document["name"], folder, Path(document["output"]["folder"])
 
 
