@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-from gristmill.errors import Corrupt
+from gristmill.errors import Corrupt, LedgerLost, StorageFailed
 from gristmill.spec import Job
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
@@ -45,8 +45,20 @@ def rebuild(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float, re
 
     Raises:
         Corrupt: chunks of the manifest are missing; what the parts hold is then nobody knows what of.
+        LedgerLost: an aggregator that was still at work ended the job meanwhile, and took the parts; nothing is open.
 
     """
+    try:
+        _make_again(job, folder, ledger, lease_seconds=lease_seconds, retry_failed=retry_failed)
+    except StorageFailed:
+        if not folder.exists(job_folder.RESULT):
+            raise
+    if folder.exists(job_folder.RESULT):
+        ledger.forget(job.name)
+        raise LedgerLost(f"job {job.name}: it ended while its ledger was made again")
+
+
+def _make_again(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float, retry_failed: bool) -> None:
     ledger.forget(job.name)
     ledger.open(
         job.name,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gristmill.errors import LedgerLost, StorageFailed
 from gristmill_scheduler.rebuild import new_epoch, rebuild
 from gristmill_storage import job_folder
 from gristmill_storage.files import open_store
@@ -100,3 +101,25 @@ def test_epochs_that_are_no_moments_do_not_count(folder) -> None:
     part(folder, "later", {0: 0})
 
     assert new_epoch(folder).isdecimal()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_job_that_an_aggregator_ended_meanwhile_is_not_opened(make_job, folder, monkeypatch, taken) -> None:
+    name = part(folder, "1", {0: 0})
+    job, ledger = make_job(), MemoryLedger()
+    adopt = ledger.adopt
+
+    def end(*arguments, **options) -> None:
+        adopt(*arguments, **options)
+        folder.replace(job_folder.RESULT, b"{}")
+        if taken:
+            folder.delete(job_folder.part_path(name))
+            raise StorageFailed("a part is gone")
+
+    monkeypatch.setattr(ledger, "adopt", end)
+
+    with pytest.raises(LedgerLost):
+        rebuild(job, folder, ledger, lease_seconds=30)
+
+    with pytest.raises(LedgerLost):
+        ledger.snapshot(job.name)
