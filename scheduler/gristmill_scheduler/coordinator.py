@@ -1,7 +1,8 @@
 """One job's life: admitted, planned, watched, aggregated, ended.
 
 `Coordinator.run` is that life in order. Everything it knows is read from the ledger and from the job's folder, so that
-it can be ended at any moment and begun again by another process.
+it can be ended at any moment and begun again by another process. `keeper.py` has the ledger opened and planned, and
+made again where it lost its memory; `news.py` tells the owner.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from gristmill.errors import GristmillError, JobCanceled, LedgerFailed, LedgerLost, Mistake, StorageFailed, unexpected
-from gristmill.spec import Job, own_compute
+from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_scheduler.admission import readmit
 from gristmill_scheduler.ending import Ending, Tell
+from gristmill_scheduler.keeper import Keeper
 from gristmill_scheduler.leadership import Leadership, TakenOver
-from gristmill_scheduler.plan import Planner
-from gristmill_scheduler.progress import Progress
-from gristmill_scheduler.rebuild import extend_plan, new_epoch, rebuild
-from gristmill_scheduler.reconciler import AGGREGATOR, Reconciler
+from gristmill_scheduler.news import News
+from gristmill_scheduler.reconciler import Reconciler
 from gristmill_scheduler.timeline import Timeline
 from gristmill_scheduler.wishes import Wish, Wishes
 from gristmill_storage import job_folder
@@ -77,22 +77,19 @@ class Coordinator:
         """
         self.job = job
         self.folder = folder
-        self._storage = patient(folder, Patience(storage_patience))
-        self._storage.patience.tell = self._say_waiting
-        self._storage.patience.pointless = lambda: bool(self._asked)
         self._ledger = ledger
         self._lead = lead
-        self._lease_seconds = lease_seconds
         self._tell = tell
-        self._progress = Progress()
+        self._news = News(job.name, tell)
+        storage = patient(folder, Patience(storage_patience))
+        storage.patience.tell = self._news.waiting
+        storage.patience.pointless = lambda: bool(self._asked)
+        self._keeper = Keeper(job, storage, ledger, lead=lead, lease_seconds=lease_seconds)
         self._timeline = Timeline(job.submitted)
         self._wishes = Wishes(folder)
         self._asked: Wish | None = None
         self._pausing: bool | None = None
         self._leaving = threading.Event()
-        self._status: tuple[JobStatus, str] | None = None
-        #: Why this process waits for storage; "" while it does not.
-        self._waiting = ""
         #: Why the job ended, as the ledger has it.
         self._error: Mapping[str, Any] | None = None
         deployment = job.deployment
@@ -104,7 +101,6 @@ class Coordinator:
             folder=folder.url,
             instances=deployment.instance_count,
         )
-        self._planner = Planner(job, self._storage, ledger)
 
     @property
     def leader(self) -> str:
@@ -132,7 +128,7 @@ class Coordinator:
             log.info("job %s: %s", self.job.name, event.replace("_", " "))
             self._tell(event, {"job": self.job.name, "folder": self.folder.url})
         finally:
-            self._planner.stop()
+            self._keeper.stop_plan()
             self._lead.stop()
 
     def _live(self, begin: Begin) -> None:
@@ -174,24 +170,12 @@ class Coordinator:
                 return self._take()
             except LedgerLost:
                 return "open"  # lost once more meanwhile: the first look makes it again
-        self._say(JobStatus.QUEUED, "waiting for an instance")
+        self._news.status(JobStatus.QUEUED, "waiting for an instance")
         if begin is Begin.RESUME:
             self._reopen()
         else:
-            self._announce()
-            self._ledger.open(
-                self.job.name,
-                epoch=new_epoch(self.folder),
-                lease_seconds=self._lease_seconds,
-                error_threshold=self.job.deployment.settings.error_threshold,
-            )
-        self._planner.start()
+            self._keeper.open()
         return "open"
-
-    def _announce(self) -> None:
-        """Let other schedulers know of the job, unless its nodes are one process's own and end with that."""
-        if self.job.deployment.compute != own_compute(self.job.name):
-            self._ledger.announce(self.job.name, folder=self.folder.url)
 
     def _reopen(self) -> None:
         """Open the ledger with what an earlier run has done; what failed is tried again unless publishing had begun."""
@@ -203,37 +187,30 @@ class Coordinator:
         if not fixed:
             self.folder.delete(job_folder.MERGE)
         # A job that is to end at once keeps what it has.
-        again = not fixed and self._asked is None
-        rebuild(self.job, self._storage, self._ledger, lease_seconds=self._lease_seconds, retry_failed=again)
-        self._announce()
+        self._keeper.reopen(retry_failed=not fixed and self._asked is None)
 
     def _take(self) -> str:
         """Go on where the former coordinator was, with what the ledger knows, or else with what the folder holds."""
         self._timeline.restore(self.folder)
-        try:
-            snapshot = self._ledger.snapshot(self.job.name)
-        except LedgerLost:
+        found = self._keeper.find()
+        if found is None:
             if self.folder.exists(job_folder.RESULT):
                 self._ledger.forget(self.job.name)
                 return "closed"
-            self._rebuild()
+            self._keeper.make_again()
             return "open"
-        if snapshot.state in ("open", "scored"):
+        if found.state in ("open", "scored"):
             # Whoever wrote that the job had ended could not reach the ledger.
             self.folder.delete(job_folder.RESULT)
-        if snapshot.state == "open":
-            extend_plan(self.job, self.folder, self._ledger, known=snapshot.planned)
-            self._planner.start()
-        if snapshot.state != "closed":
-            self._announce()
-        self._reconciler.assume_sent(snapshot)
-        self._error = snapshot.error
-        return snapshot.state
+        self._keeper.go_on(found)
+        self._reconciler.assume_sent(found)
+        self._error = found.error
+        return found.state
 
     def _watch(self) -> None:
         """Stay until everything is scored, or the job was stopped."""
         while (snapshot := self._look()).state == "open":
-            self._planner.check()
+            self._keeper.check_plan()
             wish = self._wanted()
             if wish.cancel:
                 self._stop(wish)
@@ -243,7 +220,7 @@ class Coordinator:
             elif not snapshot.paused:
                 self._reconciler.want_instances(snapshot)
             self._ledger.wait(self.job.name, WATCH_SECONDS)
-        self._planner.stop()
+        self._keeper.stop_plan()
         self._timeline.note("scored")
 
     def _wanted(self) -> Wish:
@@ -258,7 +235,7 @@ class Coordinator:
 
     def _stop(self, wish: Wish) -> None:
         """End the scoring; the wish is written down first, for whoever may have to go on with that."""
-        self._say(JobStatus.CANCEL_REQUESTED, "")
+        self._news.status(JobStatus.CANCEL_REQUESTED, "")
         if wish is self._asked:
             try:
                 self._wishes.cancel(keep_partial=wish.keep_partial, by=wish.by)
@@ -280,25 +257,13 @@ class Coordinator:
             if self.folder.exists(job_folder.RESULT):
                 raise  # it has ended, and nobody saw that before the ledger forgot it
             log.warning("job %s: the ledger lost its memory; rebuilding it from storage", self.job.name)
-            self._rebuild()
+            self._keeper.make_again()
             snapshot = self._ledger.snapshot(self.job.name)
         self._error = snapshot.error
         self._timeline.see(snapshot)
         self._timeline.keep(self.folder, snapshot)
-        status, detail = _status_of(snapshot)
-        self._say(status, self._waiting or detail)
-        self._tell("progress", {"job": self.job.name, **self._progress.document(snapshot)})
+        self._news.see(snapshot)
         return snapshot
-
-    def _rebuild(self) -> None:
-        """Make the ledger again from storage, and go on with the plan."""
-        self._lead.confirm()
-        self._planner.stop()
-        rebuild(self.job, self._storage, self._ledger, lease_seconds=self._lease_seconds)
-        self._lead.confirm()
-        self._announce()
-        self._planner = Planner(self.job, self._storage, self._ledger)
-        self._planner.start()
 
     def _go_on(self) -> str:
         """See to the job until it is closed, or until something of it is to be scored after all; return its state."""
@@ -309,9 +274,7 @@ class Coordinator:
             if self.folder.exists(job_folder.RESULT):
                 return "closed"
             # Between two looks: the next one makes the ledger again. The planner may have met the same.
-            self._planner.stop()
-            self._planner = Planner(self.job, self._storage, self._ledger)
-            self._planner.start()
+            self._keeper.plan_again()
             return "open"
 
     def _aggregate(self) -> str:
@@ -369,35 +332,7 @@ class Coordinator:
             log.warning("job %s: its ledger could not be closed: %s", self.job.name, second)
         self._ending.tell(result)
 
-    def _say_waiting(self, text: str) -> None:
-        """Tell that this process waits for storage, or no more."""
-        self._waiting = text
-        if self._status is not None:
-            self._say(self._status[0], text)
-
-    def _say(self, status: JobStatus, detail: str) -> None:
-        if (status, detail) != self._status:
-            self._status = (status, detail)
-            self._tell("status", {"job": self.job.name, "status": status, "detail": detail})
-
 
 def _is_unreachable(error: GristmillError) -> bool:
     """Return whether the ledger's server did not answer at all; what it refused has no other error for its cause."""
     return type(error) is LedgerFailed and error.__cause__ is not None
-
-
-def _status_of(snapshot: Snapshot) -> tuple[JobStatus, str]:
-    """Return a job's status as the ledger shows it, and what it waits for."""
-    workers = [instance for instance in snapshot.instances if instance.info.get("role") != AGGREGATOR]
-    if snapshot.state == "canceled":
-        return JobStatus.CANCEL_REQUESTED, ""
-    waiting = next(filter(None, (str(instance.info.get("waiting", "")) for instance in snapshot.instances)), "")
-    if snapshot.state != "open":
-        doing = "merging the parts" if snapshot.state == "scored" else "gathering the errors"
-        return JobStatus.FINALIZING, waiting or doing
-    paused = "paused" if snapshot.paused else waiting
-    if snapshot.done or any(instance.info.get("scorers", 0) for instance in workers):
-        return JobStatus.RUNNING, paused
-    if workers:
-        return JobStatus.PREPARING, paused or str(workers[0].info.get("doing", ""))
-    return JobStatus.QUEUED, paused or "waiting for an instance"

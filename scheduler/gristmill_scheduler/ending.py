@@ -61,6 +61,15 @@ class Ending:
             log.warning("job %s: its result could not be written: %s", self._job.name, second)
         return result
 
+    def retract(self) -> None:
+        """Take back a bad end: the job goes on. A good one stays: its parts may be gone, and the ledger follows."""
+        try:
+            known = read_document(self._folder, job_folder.RESULT)
+        except NotFound:
+            return
+        if known.get("status") != JobStatus.COMPLETED:
+            self._folder.delete(job_folder.RESULT)
+
     def _note(self, result: dict[str, Any]) -> dict[str, Any]:
         """Write down a bad end, unless the aggregator has come to a good one meanwhile; return what stands there."""
         data = json.dumps(result).encode()

@@ -35,6 +35,8 @@ class Checker:
         self._counted: set[str] = set()
         self._due: dict[int, int] = {}
         self._attempts: Counter[int] = Counter()
+        self._copies: Counter[int] = Counter()
+        self._copy_tokens: set[str] = set()
         self._found = sorted(list_parts(self._world.folder))
 
     def before(self, job: str, name: str, named: dict[str, Any]) -> None:
@@ -69,13 +71,18 @@ class Checker:
             self._expect(
                 lease.attempts == known, f"mini-batch {number}: {lease.attempts} attempts told, {known} failed"
             )
-            self._expect(lease.attempts < self._world.attempts, f"mini-batch {number}: attempt {lease.attempts + 1}")
+            allowed = self._world.attempts + self._copies[number]
+            self._expect(lease.attempts < allowed, f"mini-batch {number}: attempt {lease.attempts + 1}")
+            if lease.copy:
+                self._copy_tokens.add(lease.token)
 
     def _after_fail(self, named: dict[str, Any], held: bool) -> None:
         number = named["mini_batch"]
         view = self._world.look.view(self._world.job.name)
         if held and view is not None and number in view.returned:  # else its other attempt goes on and decides
             self._attempts[number] += 1
+            # A copy's failure is never the last, even where the other attempt was lost with its instance meanwhile.
+            self._copies[number] += named["token"] in self._copy_tokens
             self._due[number] = self._world.now_ms() + math.ceil(named["delay"] * 1000)
 
     def _after_commit(self, named: dict[str, Any], commit: Any) -> None:
@@ -88,7 +95,8 @@ class Checker:
                 self._count(named["part"], entry, fresh_only=False)
 
     def _after_adopt(self, named: dict[str, Any], _answer: None) -> None:
-        if named["part"] in self._counted:
+        view = self._world.look.view(self._world.job.name)
+        if named["part"] in self._counted or view is None or view.state == "closed":
             return
         for entry in named["entries"]:
             if entry.first in self._done:

@@ -50,6 +50,7 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial
 
     """
     aggregation = Aggregation(job, folder, ledger)
+    life = ledger.snapshot(job.name).epoch
     result = _completed(folder)
     if result is None:
         try:
@@ -63,6 +64,9 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial
             # Passed over, it would end the next try too, for ever.
             log.exception("the parts of job %s could not be merged", job.name)
             result = aggregation.report(unexpected("merging the parts", error))
+        if result["status"] != JobStatus.COMPLETED and ledger.snapshot(job.name).epoch != life:
+            log.info("job %s was resumed meanwhile: what this aggregator found ends nothing", job.name)
+            return
         try:
             folder.replace(job_folder.RESULT, json.dumps(result).encode())
         except GristmillError as error:
