@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from gristmill_storage import job_folder
 from gristmill_storage.documents import read_document
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.listing import check_input
+
+log = logging.getLogger("gristmill.scheduler")
 
 
 def admit(job: Job, *, environment: Mapping[str, str]) -> Store:
@@ -82,6 +85,28 @@ def read_job(url: str) -> tuple[Job, Store]:
         raise JobNotFound(f"{url}: no job was begun there ({job_folder.SPEC} is missing)") from error
     except (Corrupt, ValueError) as error:
         raise JobNotFound(f"{url}: {job_folder.SPEC} cannot be read: {error}") from error
+
+
+def note_compute(job: Job, folder: Store) -> None:
+    """Note where a job's instances are sent now, for whoever leads it next: `job.json` says where at first."""
+    folder.replace(job_folder.LEAD, json.dumps({"compute": job.deployment.compute}).encode())
+
+
+def read_led(url: str) -> tuple[Job, Store]:
+    """Return a job that runs, on the compute where it runs, from its folder.
+
+    Raises:
+        JobNotFound: there is no job in that folder.
+
+    """
+    job, folder = read_job(url)
+    try:
+        return on_compute(job, str(read_document(folder, job_folder.LEAD)["compute"])), folder
+    except NotFound:
+        return job, folder
+    except (Corrupt, KeyError) as error:
+        log.warning("job %s: it is led on %s: %r", job.name, job.deployment.compute, error)
+        return job, folder
 
 
 def readmit(url: str) -> tuple[Job, Store]:

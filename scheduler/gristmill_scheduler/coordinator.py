@@ -201,7 +201,7 @@ class Coordinator:
             return "open"
         if found.state in ("open", "scored"):
             # Whoever wrote that the job had ended could not reach the ledger.
-            self.folder.delete(job_folder.RESULT)
+            self._ending.retract()
         self._keeper.go_on(found)
         self._reconciler.assume_sent(found)
         self._error = found.error

@@ -20,7 +20,7 @@ from gristmill.errors import GristmillError, JobNotFound, Mistake
 from gristmill.local.owner import allow
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Job, from_json
-from gristmill_scheduler.admission import admit, on_compute, read_job, readmit
+from gristmill_scheduler.admission import admit, on_compute, read_job, read_led, readmit
 from gristmill_scheduler.commands import read_commands
 from gristmill_scheduler.coordinator import Begin, Coordinator
 from gristmill_scheduler.leadership import Leadership, lead_seconds
@@ -117,7 +117,7 @@ class Door:
             job = from_json(Job, command["job"])
             return job, admit(job, environment=self._settings.environment)
         if command["command"] == "take":
-            job, folder = read_job(command["folder"])
+            job, folder = read_led(command["folder"])
         elif command["command"] == "retry":
             job, folder = _retry(command["folder"], command["job"])
         else:

@@ -10,7 +10,7 @@ from typing import Final
 
 from gristmill.errors import GristmillError, LedgerLost
 from gristmill.spec import Job
-from gristmill_scheduler.admission import read_job
+from gristmill_scheduler.admission import read_led
 from gristmill_scheduler.leadership import Leadership
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
@@ -81,7 +81,7 @@ class TakeOver:
         if not lead.take():
             return
         try:
-            job, folder = read_job(url)
+            job, folder = read_led(url)
             if self._is_over(name, folder):
                 lead.stop()
                 return

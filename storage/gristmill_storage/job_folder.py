@@ -1,6 +1,7 @@
 """The names of everything in a job's folder, `<output folder>/.gristmill/<job name>/`.
 
     job.json                                    the job, as it was submitted
+    lead.json                                   where its instances are sent, if it was begun again since
     manifest/<first>-<last>.jsonl               the job's items, cut into mini-batches, in chunks
     manifest/end.json                           the plan is whole
     parts/<part>.part                           finished results
@@ -29,6 +30,8 @@ from typing import Final
 HIDDEN: Final = ".gristmill"
 
 SPEC: Final = "job.json"
+#: On which compute it runs since it was begun again.
+LEAD: Final = "lead.json"
 TIMELINE: Final = "timeline.json"
 #: Which mini-batches count from which part, fixed before they are merged.
 MERGE: Final = "merge.json"

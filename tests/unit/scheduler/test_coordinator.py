@@ -13,7 +13,7 @@ import pytest
 
 from gristmill.errors import LedgerFailed, LedgerLost
 from gristmill.spec import Job, own_compute
-from gristmill_scheduler.admission import admit, on_compute, readmit
+from gristmill_scheduler.admission import admit, on_compute, read_led, readmit
 from gristmill_scheduler.coordinator import Begin, Coordinator
 from gristmill_scheduler.leadership import Leadership
 from gristmill_scheduler.plan import Planner
@@ -337,6 +337,18 @@ def test_a_resumed_job_has_no_old_wishes(make_job, queue) -> None:
     assert first.live()["status"] == "Canceled"
 
     assert Run(job, queue, resume=True).live()["status"] == "Completed"
+
+
+def test_whoever_leads_a_resumed_job_next_finds_where_it_runs(make_job, queue) -> None:
+    job = make_job()
+    first = Run(job, queue)
+    first.coordinator.cancel()
+    first.live()
+    assert read_led(first.folder.url)[0].deployment.compute == "c"
+
+    Run(on_compute(job, "elsewhere"), queue, resume=True).live()
+
+    assert read_led(first.folder.url)[0].deployment.compute == "elsewhere"
 
 
 def test_a_job_that_was_completed_before_its_lead_was_free_is_not_begun_again(make_job, queue) -> None:

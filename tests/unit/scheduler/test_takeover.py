@@ -18,6 +18,7 @@ class World:
     def __init__(self) -> None:
         self.ledger = MemoryLedger()
         self.begun: list[str] = []
+        self.computes: list[str] = []
         self.led: set[str] = set()
         self.leads: list[Leadership] = []
         self.taker = TakeOver(self.ledger, lead=self._lead, led=lambda: self.led, begin=self._begin)
@@ -27,6 +28,7 @@ class World:
 
     def _begin(self, job: Any, folder: Any, lead: Leadership) -> None:
         self.begun.append(job.name)
+        self.computes.append(job.deployment.compute)
         self.leads.append(lead)
 
     def is_free(self, job: str) -> bool:
@@ -53,6 +55,16 @@ def test_a_job_that_nobody_leads_is_led(world, folder) -> None:
 
     assert world.begun == ["job-1"]
     assert not world.is_free("job-1")
+
+
+@pytest.mark.parametrize(
+    ("noted", "compute"), [(b'{"compute": "other"}', "other"), (b"{", "c"), (b"[]", "c"), (b"{}", "c")]
+)
+def test_a_job_that_was_begun_again_elsewhere_is_led_there(world, folder, noted, compute) -> None:
+    folder.create(job_folder.LEAD, noted)
+    world.taker.look()
+
+    assert world.computes == [compute]
 
 
 def test_a_job_that_somebody_leads_is_left(world, folder) -> None:
