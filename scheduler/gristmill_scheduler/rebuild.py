@@ -85,13 +85,13 @@ def extend_plan(job: Job, folder: Store, ledger: Ledger, *, known: int = 0) -> i
     What is in the manifest and not in the ledger was written by a planner that ended between the two.
     """
     manifest = ManifestReader(folder)
+    totals = manifest.totals()  # before the chunks: another planner may come to the end meanwhile
     planned = 0
     for first, last in manifest.spans():
         planned = last + 1
         if last >= known:
             chunk = manifest.chunk(first).info()
             ledger.extend(job.name, first=first, count=chunk.count, items=chunk.items, size=chunk.size, closed=False)
-    totals = manifest.totals()
     if totals is not None:
         if totals.mini_batches != planned:
             raise _short(folder, f"its end says {totals.mini_batches} mini-batches", planned)
