@@ -536,9 +536,9 @@ class Twins(RuleBasedStateMachine):
         self.client.set("test-clock", self.now)
         self.renew(name)
 
-    @rule(name=NAMES, limit=st.integers(1, 30), request=st.integers(1, 60))
-    def lease(self, name: str, limit: int, request: int) -> None:
-        lease = self.both("lease", instance=name, limit=limit, request=f"{name}{request}")
+    @rule(name=NAMES, limit=st.integers(1, 30), request=st.integers(1, 60), empty=st.sampled_from([False, False, True]))
+    def lease(self, name: str, limit: int, request: int, empty: bool) -> None:
+        lease = self.both("lease", instance=name, limit=limit, request=f"{name}{request}", holds_nothing=empty)
         if isinstance(lease, Lease):
             self.leases.append((name, lease))
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from gristmill.errors import Fenced
 from gristmill_storage.files import Store
-from gristmill_storage.ledger import Lease, Ledger, Wait
+from gristmill_storage.ledger import Entry, Lease, Ledger, Wait
 from gristmill_storage.manifest import ManifestReader
 from gristmill_workers.verdict import Retry
 from gristmill_workers.work import Work
@@ -71,6 +72,8 @@ class Leasing:
         self._speculate = speculate
         #: How many mini-batches may be held for their pace: a few quick ones say little of those that follow.
         self._allowed = scorers
+        #: Mini-batches leased here, until they are told to the ledger: done, failed or given back. No copies.
+        self._in_hand: set[int] = set()
         self._copies = 0
         self._no_copy_before = 0.0
         self._ask_again = 0.0
@@ -81,13 +84,17 @@ class Leasing:
         """Ask without delay the next time: something has changed."""
         self._ask_again = 0.0
 
-    def more(self, held: int, pace: float | None, *, idle: bool) -> Leased | None:
+    def more(self, held: int, pace: float | None, *, idle: bool, empty: bool = False) -> Leased | None:
         """Lease more mini-batches when too few are held.
 
         Args:
             held: Mini-batches that the instance holds.
             pace: Seconds that a mini-batch takes, lately.
             idle: Whether some scorer has nothing to do, and nothing is on its way to it.
+            empty: Whether the instance has nothing else, as far as it knows: nothing to commit, no commit under way.
+
+        Raises:
+            Fenced: the ledger leases what is in hand here: it has lost what it had acknowledged.
 
         """
         now = time.monotonic()
@@ -102,8 +109,10 @@ class Leasing:
             instance=self._instance,
             limit=max(1, target - held),
             copy_after=max(COPY_SECONDS, COPY_FACTOR * (pace or 0.0)) if copying else None,
+            holds_nothing=empty and not self._in_hand,
         )
         if isinstance(answer, Lease):
+            self._take_in_hand(answer)
             self._allowed = min(LEASE_LIMIT, max(self._scorers, GROWTH * target))
             return Leased(works=self._works(answer), losses=answer.losses)
         if isinstance(answer, Wait):
@@ -111,6 +120,22 @@ class Leasing:
         else:
             self.state = answer.state
         return None
+
+    def _take_in_hand(self, lease: Lease) -> None:
+        if lease.copy:
+            return
+        numbers = range(lease.first, lease.last + 1)
+        if not self._in_hand.isdisjoint(numbers):
+            raise Fenced(
+                f"job {self._job}: {lease.first}-{lease.last} are leased to instance {self._instance}, "
+                "which has some of them in hand: the ledger's server has lost what it had acknowledged"
+            )
+        self._in_hand.update(numbers)
+
+    def told(self, entries: Iterable[Entry]) -> None:
+        """Note that these are out of hand: they stand in a part of which the ledger will be told."""
+        for entry in entries:
+            self._in_hand.difference_update(range(entry.first, entry.last + 1))
 
     def surplus(self, held: int, pace: float | None) -> int:
         """Return how many mini-batches others should have: they were leased when the pace seemed to be another."""
@@ -151,6 +176,8 @@ class Leasing:
         )
         if work.copy is not None:
             self._no_copy_before = time.monotonic() + COPY_PAUSE
+        else:
+            self._in_hand.discard(work.number)
         self.soon()
         return held
 
@@ -158,6 +185,8 @@ class Leasing:
         """Return mini-batches as they were leased."""
         by_token: dict[str, list[tuple[int, int]]] = {}
         for work in sorted(works, key=lambda work: work.number):
+            if work.copy is None:
+                self._in_hand.discard(work.number)
             ranges = by_token.setdefault(work.token, [])
             if ranges and ranges[-1][1] + 1 == work.number:
                 ranges[-1] = (ranges[-1][0], work.number)

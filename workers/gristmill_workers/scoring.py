@@ -206,12 +206,15 @@ class Scoring:
             return
         coming = len(self._waiting) + self._inputs.pending
         idle = not coming and self._pool.free > 0
-        leased = self._leasing.more(coming + self._pool.held, self._pool.pace, idle=idle)
+        empty = self._idle and self._collector.empty and not self._committer.busy
+        leased = self._leasing.more(coming + self._pool.held, self._pool.pace, idle=idle, empty=empty)
         if leased is not None:
             self._take(leased)
 
     def _take(self, leased: Leased) -> None:
         self._twofold.update(work.number for work in leased.works if work.copy is not None)
+        if self._settled:  # what is leased anew counts for nothing that was kept of it
+            self._settled.difference_update(work.number for work in leased.works if work.copy is None)
         if leased.losses < LOSS_LIMIT:
             self._inputs.want(leased.works)
             return
@@ -331,6 +334,7 @@ class Scoring:
     def _flush(self) -> None:
         draft = self._collector.take()
         if draft is not None:
+            self._leasing.told(draft.entries)
             self._watchdog.handed(sum(entry.size for entry in draft.entries))
             self._committer.put(draft)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 from gristmill_storage.ledger.model import SUSPECT, Held, Instance, Job
@@ -14,9 +15,19 @@ _IDLE: Final = 1000
 _PAUSED: Final = 500
 
 
-def lease(it: Job, name: str, *, limit: int, request: str, copy_after: float | None, now: int) -> Lease | Wait:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What an instance asks for: the arguments of `Ledger.lease`."""
+
+    limit: int
+    request: str
+    copy_after: float | None
+    holds_nothing: bool
+
+
+def lease(it: Job, name: str, asked: Asked, *, now: int) -> Lease | Wait:
     """Lease something to the instance of that name, or say when to ask again."""
-    holder = it.instances[name]
+    holder, limit, request = it.instances[name], asked.limit, asked.request
     late = Wait(seconds=_patience(it, now) / 1000)
     if _is_late(it, name, request, same=False):
         return late
@@ -24,12 +35,14 @@ def lease(it: Job, name: str, *, limit: int, request: str, copy_after: float | N
     if found is None:
         if _is_late(it, name, request, same=True):
             return late
+        if asked.holds_nothing:
+            it.release_all(name, 0, now)
         if it.paused:
             return Wait(seconds=_PAUSED / 1000)
         found = _take_returned(it, limit, now) or _take_next(it, limit, now)
         later = _IDLE
         if found is None:
-            found, later = _take_double(it, copy_after, now)
+            found, later = _take_double(it, asked.copy_after, now)
         if found is None:
             return Wait(seconds=min(later, _patience(it, now)) / 1000)
         _write_down(it, name, found, request)

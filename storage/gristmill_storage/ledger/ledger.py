@@ -105,7 +105,14 @@ class Ledger:
         self._run("leave", job, instance)
 
     def lease(
-        self, job: str, *, instance: str, limit: int, request: str | None = None, copy_after: float | None = None
+        self,
+        job: str,
+        *,
+        instance: str,
+        limit: int,
+        request: str | None = None,
+        copy_after: float | None = None,
+        holds_nothing: bool = False,
     ) -> Lease | Wait | Over:
         """Lease at most `limit` consecutive mini-batches of one manifest chunk.
 
@@ -119,6 +126,9 @@ class Ledger:
             copy_after: when nothing else is left of a closed plan, lease a copy of one mini-batch that some lease has
                 held for that many seconds, the longest held first; None: never. Both may commit it, and the first wins.
                 Who has others copy its work commits one entry a mini-batch: one that was outrun spoils its entry.
+            holds_nothing: the instance has nothing in hand and no commit under way: what the ledger has it hold is
+                returned first, as it was. A server that lost what it had acknowledged (a power cut, a replica that
+                took over) would else keep from everybody what was committed, or leased, in the seconds that it lost.
 
         Raises:
             Fenced: the instance is not known.
@@ -126,7 +136,7 @@ class Ledger:
         """
         name = f"{self._caller}-{next(self._calls)}" if request is None else request
         copy_ms = "" if copy_after is None else math.ceil(copy_after * 1000)
-        reply = self._run("lease", job, instance, limit, name, copy_ms)
+        reply = self._run("lease", job, instance, limit, name, copy_ms, int(holds_nothing))
         if reply[0] == "OVER":
             return Over(state=reply[1])
         if reply[0] == "WAIT":

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gristmill.errors import Fenced, LedgerFailed, LedgerLost
-from gristmill_storage.ledger.leasing import lease
+from gristmill_storage.ledger.leasing import Asked, lease
 from gristmill_storage.ledger.ledger import Ledger
 from gristmill_storage.ledger.model import GRACE, Instance, Job, cut, length
 from gristmill_storage.ledger.records import (
@@ -126,7 +126,14 @@ class MemoryLedger(Ledger):
                     it.bury(instance, 0, self._now())
 
     def lease(
-        self, job: str, *, instance: str, limit: int, request: str | None = None, copy_after: float | None = None
+        self,
+        job: str,
+        *,
+        instance: str,
+        limit: int,
+        request: str | None = None,
+        copy_after: float | None = None,
+        holds_nothing: bool = False,
     ) -> Lease | Wait | Over:
         """See `Ledger.lease`."""
         with self._transition(job) as it:
@@ -136,7 +143,8 @@ class MemoryLedger(Ledger):
             self._prove_alive(it, self._instance(it, job, instance))
             it.reap(now)
             name = f"#{next(self._calls)}" if request is None else request
-            return lease(it, instance, limit=limit, request=name, copy_after=copy_after, now=now)
+            asked = Asked(limit=limit, request=name, copy_after=copy_after, holds_nothing=holds_nothing)
+            return lease(it, instance, asked, now=now)
 
     def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry]) -> Commit:
         """See `Ledger.commit`."""

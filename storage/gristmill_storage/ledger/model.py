@@ -134,13 +134,19 @@ class Job:
         pairs = [(number, self.doubles.pop(number)) for number in numbers]
         return [(number, other if one is lease else one) for number, (one, other) in pairs]
 
-    def bury(self, name: str, losses: int, now: int) -> int:
-        """Strike an instance out; what it alone held is returned, with that many more losses. Returns how much."""
+    def release_all(self, name: str, losses: int, now: int) -> int:
+        """Return all that an instance alone held, with that many more losses. Returns how much."""
         size = 0
         leases = self.instances[name].leases
         # A copy goes before what it was made of: where one instance has both, that comes back in one piece.
         for lease in sorted(leases.values(), key=lambda lease: -lease.serial):
             size += self.release(lease, lease.ranges, now, losses=lease.losses + losses)
+        leases.clear()
+        return size
+
+    def bury(self, name: str, losses: int, now: int) -> int:
+        """Strike an instance out; what it alone held is returned, with that many more losses. Returns how much."""
+        size = self.release_all(name, losses, now)
         del self.instances[name]
         self.asked.pop(name, None)
         self.bell = True

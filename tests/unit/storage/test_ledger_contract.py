@@ -453,6 +453,50 @@ def test_a_late_request_tears_nothing_away(world: World) -> None:
     assert commit(ledger, "p", entry(0, 4, lease.token), entry(6, 9, lease.token)).refused == []
 
 
+def test_who_holds_nothing_says_so_and_what_the_ledger_has_it_hold_goes_to_others(world: World) -> None:
+    ledger = world.begin(30)
+    world.join("a", "b")
+    take(ledger)
+    ledger.fail(JOB, instance="a", token=take(ledger, limit=1).token, mini_batch=10, category="crash", delay=0)
+    world.jump(0.1)
+    take(ledger, limit=1)
+
+    answer = ledger.lease(JOB, instance="a", limit=4, holds_nothing=True)
+
+    assert isinstance(answer, Lease)
+    assert (answer.first, answer.last, answer.attempts) == (0, 3, 0)
+    found = ledger.snapshot(JOB)
+    assert (found.leased, found.returned, found.losses) == (4, 7, 0)
+    assert (take(ledger, "b").first, take(ledger, "b").attempts) == (4, 1)
+
+
+def test_who_holds_nothing_and_asks_again_keeps_what_it_got(world: World) -> None:
+    ledger = world.begin(30)
+    world.join("a")
+    take(ledger, request="me-1")
+    first = take(ledger, limit=4, request="me-2", holds_nothing=True)
+
+    assert take(ledger, limit=4, request="me-2", holds_nothing=True) == first
+    later = take(ledger, limit=5, request="me-3")
+    for late in ("me-2", "me-1"):
+        assert isinstance(ledger.lease(JOB, instance="a", limit=1, request=late, holds_nothing=True), Wait)
+    assert commit(ledger, "p", whole(first), whole(later)).refused == []
+
+
+def test_who_holds_nothing_leaves_to_others_what_they_hold_too(world: World) -> None:
+    ledger = world.begin(1)
+    world.join("a", "b")
+    take(ledger)
+    world.pass_time(2, "a", "b")
+    other = take(ledger, "b", copy_after=1.0)
+    assert other.copy
+
+    assert isinstance(ledger.lease(JOB, instance="a", limit=1, holds_nothing=True), Wait)
+
+    assert places(ledger.snapshot(JOB)) == (0, 1, 0)
+    assert commit(ledger, "p", whole(other), instance="b").state == "scored"
+
+
 def test_two_calls_without_a_request_are_two_leases(world: World) -> None:
     ledger = world.begin()
     world.join("a")

@@ -1,6 +1,7 @@
 -- Leases a range: one that was returned and is due, else the next that was never leased, else a copy of one mini-batch that
 -- another lease has held for too long.
--- ARGV: instance, limit, request, ms after which a mini-batch may be copied ("": none is).
+-- ARGV: instance, limit, request, ms after which a mini-batch may be copied ("": none is), whether the instance says that it
+-- holds nothing (0 or 1).
 -- Answers LEASE, token, first, last, attempts, losses, chunk, copy (0 or 1);
 -- WAIT, ms; OVER, state; or FENCED when the instance is not known (any more).
 local job = load('state', 'epoch', 'lease_ms', 'heard', 'cursor', 'planned', 'plan_closed', 'tokens', 'paused', 'oldest')
@@ -178,6 +179,9 @@ if before then
 end
 if is_late(true) then
   return { 'WAIT', patience() }
+end
+if ARGV[5] == '1' then -- what it holds by this ledger was committed, or never heard of, in a life that the server lost
+  release_all(instance, 0)
 end
 if job.paused == 1 then
   return { 'WAIT', PAUSED }

@@ -8,13 +8,19 @@ local function newest_first(leases)
   return leases
 end
 
--- Strikes an instance out; what it alone held is returned with that many more losses. Returns how many mini-batches.
-local function bury(instance, losses)
+-- Returns all that an instance alone held, with that many more losses. Answers how many mini-batches.
+local function release_all(instance, losses)
   local size = 0
   for _, lease in ipairs(newest_first(leases_of(instance))) do
     size = size + release(lease, lease.ranges, lease.attempts, lease.losses + losses, 0)
   end
   redis.call('DEL', lease_key(instance))
+  return size
+end
+
+-- Strikes an instance out; what it alone held is returned with that many more losses. Returns how many mini-batches.
+local function bury(instance, losses)
+  local size = release_all(instance, losses)
   redis.call('HDEL', INFO, instance)
   redis.call('HDEL', JOB, 'asked:' .. instance)
   redis.call('ZREM', INSTANCES, instance)
