@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,10 @@ class Cluster:
             process.kill()
         process.communicate()
 
-    def node(self, name: str, slots: int = 1) -> subprocess.Popen[str]:
+    def node(self, name: str, slots: int = 1, **environment: str) -> subprocess.Popen[str]:
         gristmill = str(Path(sys.executable).with_name("gristmill"))
         command = [gristmill, "node", "--compute", "shared", "--slots", str(slots)]
-        return self._start(name, command, GRISTMILL_NODE_NAME=name)
+        return self._start(name, command, GRISTMILL_NODE_NAME=name, **environment)
 
     def submit(self, job: Job) -> None:
         self._tell({"command": "submit", "job": to_json(job)})
@@ -231,3 +232,39 @@ def test_one_machine_can_use_a_server_of_the_users_and_leaves_nothing_on_it(proj
     finally:
         client.close()
     assert [key for key in lasting if "local-" in key] == []
+
+
+SLOW_ON_ONE_NODE = """
+    import os, time
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        names = [os.path.basename(path) for path in mini_batch]
+        for name in names:
+            open(os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], name + ".out"), "w").write(name)
+        time.sleep(float(os.environ["SECONDS_A_RUN"]))
+        return names
+"""
+
+
+def test_a_quick_node_overtakes_one_that_is_slow(cluster, job, project) -> None:
+    project.script(SLOW_ON_ONE_NODE)
+    deployment = load_deployment(
+        project.deployment(mini_batch_size=2, instance_count=2, speculate=True), overrides=["compute=azureml:shared"]
+    )
+    cluster.node("slow", SECONDS_A_RUN="600")
+    cluster.submit(replace(job, deployment=deployment))
+    cluster.until(lambda event: event["event"] == "progress" and event["mini_batches"]["running"] > 0)
+
+    cluster.node("quick", SECONDS_A_RUN="0.01")
+    finished = cluster.finished()
+
+    assert finished["status"] == "Completed", finished
+    assert rows(job) == EXPECTED
+    files = {path.name: path.read_text() for path in Path(job.output.folder).glob("*.out")}
+    assert files == {f"{name}.out": name for name in EXPECTED}
+    summary = json.loads(Path(finished["summary"]).read_text())
+    assert (summary["items"]["total"], summary["items"]["failed"]) == (300, 0)
+    assert (summary["attempts"]["retried"], summary["attempts"]["lost"]) == ({}, 0)
