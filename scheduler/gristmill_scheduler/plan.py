@@ -12,7 +12,7 @@ from gristmill_scheduler.rebuild import extend_plan
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.listing import Item, list_input
-from gristmill_storage.manifest import ChunkInfo, ManifestReader, ManifestWriter, PlannedElsewhere, cut
+from gristmill_storage.manifest import ChunkInfo, ManifestReader, ManifestWriter, MiniBatch, PlannedElsewhere, cut
 from gristmill_storage.patient_store import patience_of
 
 log = logging.getLogger("gristmill.scheduler")
@@ -62,34 +62,34 @@ class Planner:
                 self._write()
             except PlannedElsewhere as error:
                 log.info("job %s: %s", self._job.name, error)
-                self._catch_up()
             else:
                 return
 
-    def _catch_up(self) -> None:
-        """Tell the ledger what others have planned."""
-        known = self._ledger.snapshot(self._job.name).planned
-        extend_plan(self._job, self._folder, self._ledger, known=known)
-
     def _write(self) -> None:
         """Write what is not planned yet; each chunk is in storage before the ledger hears of it."""
+        known = self._ledger.snapshot(self._job.name).planned
         reader = ManifestReader(self._folder)
         if reader.totals() is not None:
-            self._catch_up()
+            extend_plan(self._job, self._folder, self._ledger, known=known)
             return
-        settings = self._job.deployment.settings
         writer = ManifestWriter(self._folder, resume=reader)
-        for mini_batch in cut(
-            self._items(reader.last_item()),
-            size=settings.mini_batch_size,
-            max_bytes=settings.mini_batch_bytes,
-            first=writer.next,
-        ):
+        for chunk in writer.resumed:
+            # Another planner may not have come to tell the ledger.
+            if chunk.last >= known:
+                self._extend(chunk)
+        for mini_batch in self._mini_batches(writer, after=reader.last_item(writer.resumed)):
             if self._stopping.is_set():
                 return
             self._extend(writer.add(mini_batch))
         self._extend(writer.close())
         self._close(writer.next)
+
+    def _mini_batches(self, writer: ManifestWriter, *, after: str | None) -> Iterator[MiniBatch]:
+        """Yield those that are not planned yet."""
+        settings = self._job.deployment.settings
+        if not writer.ended:
+            size, most = settings.mini_batch_size, settings.mini_batch_bytes
+            yield from cut(self._items(after), size=size, max_bytes=most, first=writer.next)
 
     def _extend(self, chunk: ChunkInfo | None) -> None:
         if chunk is not None:

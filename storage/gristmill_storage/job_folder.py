@@ -2,7 +2,7 @@
 
     job.json                                    the job, as it was submitted
     lead.json                                   where its instances are sent, if it was begun again since
-    manifest/<first>-<last>.jsonl               the job's items, cut into mini-batches, in chunks
+    manifest/<first>.jsonl                      the job's items, cut into mini-batches, in chunks
     manifest/end.json                           the plan is whole
     parts/<part>.part                           finished results
     files/<part>/<mini-batch>/<relative path>   files that scripts wrote
@@ -68,7 +68,7 @@ NODE_LOGS: Final = "logs/sys/node"
 OUTPUT_ERRORS: Final = "errors.jsonl"
 OUTPUT_SUMMARY: Final = "summary.json"
 
-_CHUNK: Final = re.compile(r"manifest/(\d{12,})-(\d{12,})\.jsonl")
+_CHUNK: Final = re.compile(r"manifest/(\d{12,})\.jsonl")
 _PART: Final = re.compile(r"parts/([^/]+)\.part")
 _PART_NAME: Final = re.compile(r"([A-Za-z0-9._]+)-(\d{12,})-([A-Za-z0-9._-]+)-(\d{6,})")
 
@@ -78,15 +78,15 @@ def url(output_folder: str, job: str) -> str:
     return f"{output_folder.rstrip('/')}/{HIDDEN}/{job}"
 
 
-def chunk_path(first: int, last: int) -> str:
-    """Return the path of the manifest's chunk that holds the mini-batches `first` to `last`."""
-    return f"{MANIFEST}/{first:012d}-{last:012d}.jsonl"
+def chunk_path(first: int) -> str:
+    """Return the path of the manifest's chunk that begins with the mini-batch `first`."""
+    return f"{MANIFEST}/{first:012d}.jsonl"
 
 
-def parse_chunk_path(path: str) -> tuple[int, int] | None:
-    """Return (first, last) of a chunk's path; None for any other."""
+def parse_chunk_path(path: str) -> int | None:
+    """Return the number of the mini-batch with which the chunk at a path begins; None for any other path."""
     match = _CHUNK.fullmatch(path)
-    return (int(match[1]), int(match[2])) if match else None
+    return int(match[1]) if match else None
 
 
 def part_name(epoch: str, first: int, instance: str, serial: int) -> str:

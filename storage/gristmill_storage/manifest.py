@@ -1,21 +1,30 @@
 """The manifest: a job's items in order, cut into mini-batches, written once and never changed.
 
 It lies in the job's folder in chunks, so that scoring starts while the input is still being listed, and nobody has to
-hold it whole. A chunk is a file of JSON lines, a mini-batch a line, numbered from 0 without gaps:
+hold it whole. A chunk is a file of JSON lines, a mini-batch a line, numbered from 0 without gaps, and a last line that
+says where the next chunk begins, or that there is none:
 
-    manifest/000000000000-000000000031.jsonl    {"n":0,"items":["a.png","b/c.png"],"bytes":2048}
-    manifest/end.json                           {"mini_batches":32,"items":64,"bytes":65536}
+    manifest/000000000000.jsonl    {"n":0,"items":["a.png","b/c.png"],"bytes":2048}
+                                   ... 31 more ...
+                                   {"next":32}
+    manifest/000000000032.jsonl    {"n":32,"items":["d.png"],"bytes":512}
+                                   {"next":33,"end":true}
+    manifest/end.json              {"mini_batches":33,"items":65,"bytes":66048}
 
 Lines are ASCII: any other letter of a name, and bytes that are no UTF-8, are escaped as JSON does, and come back as
-they were. Chunks are created if absent, under their first and last number: who plans again what was planned before
-writes the same bytes, and that is fine. `end.json` says that the plan is whole.
+they were. `end.json` says that the plan is whole.
+
+Two may plan at once: one slept, another took its place, and then both go on, with listings that need not be the same.
+A chunk is created if absent, under its first number alone, and only by who has written or read the one before. So
+there is one chunk, or the end, behind each, whoever is first; who comes second goes on behind that.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
@@ -43,7 +52,7 @@ _KEPT_CHUNKS: Final = 4
 
 
 class PlannedElsewhere(Corrupt):
-    """Another planner of the same job was here first, and cut its chunks elsewhere: go on behind them."""
+    """Another planner of the same job was here first, and planned something else: go on behind that."""
 
 
 class ManifestWriter:
@@ -62,7 +71,10 @@ class ManifestWriter:
         self._totals = Totals()
         self._limit = FIRST_CHUNK
         self._seconds = FIRST_SECONDS
-        for chunk in resume.chunks() if resume else ():
+        #: What was planned before, and whether that was whole, but for the file that says so.
+        self.resumed = list(resume.chunks()) if resume else []
+        self.ended = resume.ends_with(self.resumed) if resume else False
+        for chunk in self.resumed:
             self._count(chunk)
         self._start_chunk()
 
@@ -81,7 +93,7 @@ class ManifestWriter:
 
         Raises:
             ValueError: its number is not the next one.
-            Corrupt: another plan's chunk is in the way.
+            PlannedElsewhere: another plan's chunk is in the way.
 
         """
         if mini_batch.number != self.next:
@@ -101,25 +113,38 @@ class ManifestWriter:
             PlannedElsewhere: another plan's chunk is in the way.
 
         """
-        if not self._lines:
-            return None
+        return self._write(end=False) if self._lines else None
+
+    def _write(self, *, end: bool) -> ChunkInfo:
         chunk = ChunkInfo(first=self._totals.mini_batches, count=len(self._lines), items=self._items, size=self._size)
-        self._refuse_other(chunk)
-        _create_same(self._store, chunk_path(chunk.first, chunk.last), "".join(self._lines).encode("ascii"))
+        path, lines = chunk_path(chunk.first), [*self._lines, _last_line(self.next, end=end)]
+        if not _create_same(self._store, path, "".join(lines).encode("ascii")):
+            raise PlannedElsewhere(
+                f"{self._store.url}/{path}: another plan of this job is there already;"
+                f" go on behind it instead of planning mini-batch {chunk.first} again"
+            )
+        self.ended = end
         self._count(chunk)
         self._start_chunk()
         return chunk
 
     def close(self) -> ChunkInfo | None:
-        """Write what is left, and that the plan is whole; return the last chunk if this wrote one."""
-        chunk = self.flush()
+        """Write what is left, and that the plan is whole; return the last chunk if this wrote one.
+
+        Raises:
+            PlannedElsewhere: another plan goes on here.
+            Corrupt: the file that says what the whole plan holds says something else.
+
+        """
+        chunk = None if self.ended else self._write(end=True)
         document = {
             "mini_batches": self._totals.mini_batches,
             "items": self._totals.items,
             "bytes": self._totals.size,
         }
-        _create_same(self._store, MANIFEST_END, json.dumps(document).encode())
-        return chunk
+        if not _create_same(self._store, MANIFEST_END, json.dumps(document).encode()):
+            raise Corrupt(f"{self._store.url}/{MANIFEST_END}: says something else than the chunks: {document}")
+        return chunk if chunk and chunk.count else None
 
     def _start_chunk(self) -> None:
         self._lines: list[str] = []
@@ -131,48 +156,36 @@ class ManifestWriter:
         self._limit = min(2 * self._limit, LARGEST_CHUNK)
         self._seconds = min(2 * self._seconds, MOST_SECONDS)
 
-    def _refuse_other(self, chunk: ChunkInfo) -> None:
-        """Refuse to write beside a chunk that another planner cut elsewhere: the two would hold items twice."""
-        for first, last in _spans(self._store):
-            if first <= chunk.last and last >= chunk.first and (first, last) != (chunk.first, chunk.last):
-                raise PlannedElsewhere(
-                    f"{self._store.url}/{chunk_path(first, last)}: another plan of this job is there already;"
-                    f" resume it instead of planning mini-batch {chunk.first} again"
-                )
-
 
 def _line(mini_batch: MiniBatch) -> str:
     names = ",".join(map(encode_basestring_ascii, mini_batch.items))
     return f'{{"n":{mini_batch.number},"items":[{names}],"bytes":{mini_batch.size}}}\n'
 
 
-def _create_same(store: Store, path: str, data: bytes) -> None:
+def _last_line(number: int, *, end: bool) -> str:
+    return f'{{"next":{number},"end":true}}\n' if end else f'{{"next":{number}}}\n'
+
+
+def _create_same(store: Store, path: str, data: bytes) -> bool:
+    """Return whether this is there now, by whomever."""
     try:
         store.create(path, data)
     except AlreadyExists:
-        if store.read(path) != data:
-            raise Corrupt(f"{store.url}/{path}: holds another plan than the one that is written now") from None
-
-
-def _spans(store: Store) -> Iterator[tuple[int, int]]:
-    for entry in store.list(MANIFEST):
-        span = parse_chunk_path(entry.path)
-        if span:
-            yield span
+        return store.read(path) == data
+    return True
 
 
 class Chunk:
     """One chunk in memory; a line is read when it is asked for."""
 
-    def __init__(self, name: str, data: bytes, first: int, last: int) -> None:
-        """Take the file's name (for messages), its bytes, and the numbers in its name.
+    def __init__(self, name: str, data: bytes, first: int) -> None:
+        """Take the file's name (for messages), its bytes, and the number in its name.
 
         Raises:
-            Corrupt: the number of lines is not the one in the name, or a byte is no ASCII.
+            Corrupt: its last line is missing or says something else, or a byte is no ASCII.
 
         """
         self.first = first
-        self.last = last
         self._name = shown(name)
         try:
             self._lines = data.decode("ascii").split("\n")
@@ -183,8 +196,17 @@ class Chunk:
             ) from None
         if self._lines.pop() or not self._lines:
             raise Corrupt(f"{self._name}: truncated: it does not end with a whole line")
-        if len(self._lines) != last - first + 1:
-            raise Corrupt(f"{self._name}: {len(self._lines)} mini-batches, not {last - first + 1} as its name says")
+        #: The number with which the next chunk begins.
+        self.next, self.end = self._where_next(self._lines.pop())
+        self.last = self.next - 1
+        if len(self._lines) != self.next - first:
+            what = f"{len(self._lines)} mini-batches, not {self.next - first} as its last line says"
+            raise Corrupt(f"{self._name}: {what}")
+
+    @property
+    def count(self) -> int:
+        """How many mini-batches it holds; none where the plan ended with the chunk before."""
+        return len(self._lines)
 
     def mini_batch(self, number: int) -> MiniBatch:
         """Return a mini-batch of the chunk.
@@ -222,6 +244,16 @@ class Chunk:
             size += mini_batch.size
         return ChunkInfo(first=self.first, count=len(self._lines), items=items, size=size)
 
+    def _where_next(self, line: str) -> tuple[int, bool]:
+        try:
+            document = json.loads(line)
+            number, end = document["next"], document.get("end", False)
+        except (ValueError, TypeError, KeyError):
+            number, end = None, False
+        if type(number) is not int or number < self.first:
+            raise Corrupt(f"{self._name}: truncated: its last line does not say where the next chunk begins")
+        return number, bool(end)
+
     def _check_names(self, number: int, items: tuple[str, ...]) -> None:
         if not items:
             raise self._damaged(number, "it has no items")
@@ -239,45 +271,67 @@ class ManifestReader:
     def __init__(self, store: Store) -> None:
         """Take the job folder's store."""
         self._store = store
-        self._last: dict[int, int] = {}
+        #: Where the chunk behind each begins, as far as there is one.
+        self._next: dict[int, int] = {}
         self._kept: dict[int, Chunk] = {}
 
     def spans(self) -> list[tuple[int, int]]:
-        """Return (first, last) of every chunk there is now, in order; from the names alone.
+        """Return (first, last) of every chunk there is now, in order; of the files, only the last one is read.
 
         Raises:
-            Corrupt: mini-batches are missing between them, or are in two of them.
+            Corrupt: mini-batches are missing before the first or the last, or the last one is damaged.
 
         """
-        spans = sorted(_spans(self._store))
-        expected = 0
-        for first, last in spans:
-            if first != expected or last < first:
-                what = "missing" if first > expected else "there twice"
-                name = chunk_path(first, last)
-                raise Corrupt(f"{self._store.url}/{name}: mini-batches before or in this chunk are {what}")
-            expected = last + 1
-        self._last = dict(spans)
+        firsts = sorted(self._firsts())
+        if firsts and firsts[0]:
+            raise self._gap(firsts[0], "missing before it")
+        self._next = dict(pairwise(firsts))
+        spans = [(first, after - 1) for first, after in self._next.items()]
+        if firsts and (last := self.chunk(firsts[-1])).count:
+            spans.append((last.first, last.last))
         return spans
+
+    def ends_with(self, chunks: Sequence[ChunkInfo]) -> bool:
+        """Return whether these chunks, from the first one on, are a whole plan."""
+        if chunks and self.chunk(chunks[-1].first).end:
+            return True
+        try:
+            return self.chunk(chunks[-1].last + 1 if chunks else 0).count == 0
+        except NotFound:
+            return False
 
     def chunk(self, first: int) -> Chunk:
         """Return the chunk that begins with this mini-batch.
 
         Raises:
             NotFound: there is none.
-            Corrupt: it is damaged.
+            Corrupt: it is damaged, or the one behind it does not begin where it should.
 
         """
         if first not in self._kept:
-            if first not in self._last:
-                self.spans()
-            if first not in self._last:
-                raise NotFound(f"{self._store.url}/{MANIFEST}: no chunk begins with mini-batch {first}")
-            path = chunk_path(first, self._last[first])
+            path = chunk_path(first)
+            try:
+                data = self._store.read(path)
+            except NotFound:
+                what = f"{self._store.url}/{MANIFEST}: no chunk begins with mini-batch {first}"
+                raise NotFound(what) from None
             while len(self._kept) >= _KEPT_CHUNKS:
                 del self._kept[next(iter(self._kept))]
-            self._kept[first] = Chunk(f"{self._store.url}/{path}", self._store.read(path), first, self._last[first])
-        return self._kept[first]
+            self._kept[first] = Chunk(f"{self._store.url}/{path}", data, first)
+        chunk = self._kept[first]
+        follower = self._next.get(first, chunk.next)
+        if follower != chunk.next:
+            raise self._gap(follower, "missing before it" if follower > chunk.next else "there twice")
+        return chunk
+
+    def _firsts(self) -> Iterator[int]:
+        for entry in self._store.list(MANIFEST):
+            first = parse_chunk_path(entry.path)
+            if first is not None:
+                yield first
+
+    def _gap(self, first: int, what: str) -> Corrupt:
+        return Corrupt(f"{self._store.url}/{chunk_path(first)}: mini-batches are {what}")
 
     def mini_batches(self, first: int = 0, last: int | None = None) -> Iterator[MiniBatch]:
         """Yield the mini-batches from `first` to `last`, both included; by default all that are planned now."""
@@ -290,10 +344,9 @@ class ManifestReader:
         for first, _ in self.spans():
             yield self.chunk(first).info()
 
-    def last_item(self) -> str | None:
-        """Return the last item planned, behind which a plan is resumed; None where nothing is planned."""
-        spans = self.spans()
-        return self.chunk(spans[-1][0]).mini_batch(spans[-1][1]).items[-1] if spans else None
+    def last_item(self, chunks: Sequence[ChunkInfo]) -> str | None:
+        """Return the last item of these chunks, behind which a plan is resumed; None where there are none."""
+        return self.chunk(chunks[-1].first).mini_batch(chunks[-1].last).items[-1] if chunks else None
 
     def totals(self) -> Totals | None:
         """Return what the whole plan holds; None while it is not whole.

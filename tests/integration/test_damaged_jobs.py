@@ -175,7 +175,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a chunk's items are absolute": bytes_of(CHUNK, lines(lambda it: [{**it[0], "items": ["/etc/passwd"]}, *it[1:]])),
     "a chunk's lines are lists": bytes_of(CHUNK, lines(lambda it: [list(line) for line in it])),
     "a chunk of another name": lambda place: shutil.copy(the(place, CHUNK), place / "manifest/notes.jsonl"),
-    "a chunk over another": lambda place: shutil.copy(the(place, CHUNK), place / f"manifest/{2:012d}-{6:012d}.jsonl"),
+    "a chunk over another": lambda place: shutil.copy(the(place, CHUNK), place / f"manifest/{2:012d}.jsonl"),
     # parts
     "the parts are gone": lambda place: shutil.rmtree(place / "parts"),
     "a part is gone": lambda place: the(place, PART).unlink(),

@@ -22,6 +22,7 @@ from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Entry, Lease, Over
 from gristmill_storage.ledger.memory import MemoryLedger
+from gristmill_storage.manifest import ManifestReader
 from gristmill_storage.parts import Block, PartWriter, part_name
 from gristmill_storage.queue import Message
 
@@ -229,13 +230,7 @@ def test_the_plan_holds_every_item_once_in_order(make_job, queue, size) -> None:
 
     run.live()
 
-    items = [
-        item
-        for entry in run.folder.list(job_folder.MANIFEST)
-        if entry.path.endswith(".jsonl")
-        for line in run.folder.read(entry.path).splitlines()
-        for item in json.loads(line)["items"]
-    ]
+    items = [item for mini_batch in ManifestReader(run.folder).mini_batches() for item in mini_batch.items]
     assert items == [f"{number:04d}.txt" for number in range(50)]
 
 

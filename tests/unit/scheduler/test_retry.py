@@ -114,7 +114,7 @@ def test_what_was_ended_before_there_was_a_job_is_begun_again(tmp_path) -> None:
     place = open_store(job_folder.url(done.job.output.folder, "j-retry-1"))
     place.delete(job_folder.SPEC)
     place.delete(job_folder.MANIFEST_END)
-    place.move(job_folder.chunk_path(0, 31), job_folder.chunk_path(0, 20))
+    place.replace(job_folder.chunk_path(32), b"of another plan")
 
     assert len(done.retry()[1]) == 40
 

@@ -13,15 +13,15 @@ def test_the_folder_is_hidden_beside_the_output() -> None:
 
 
 def test_chunks_are_named_by_their_mini_batches_and_sort() -> None:
-    path = job_folder.chunk_path(32, 95)
+    path = job_folder.chunk_path(32)
 
-    assert path == "manifest/000000000032-000000000095.jsonl"
-    assert job_folder.parse_chunk_path(path) == (32, 95)
-    assert job_folder.chunk_path(99, 99) < job_folder.chunk_path(100, 100)
+    assert path == "manifest/000000000032.jsonl"
+    assert job_folder.parse_chunk_path(path) == 32
+    assert job_folder.chunk_path(99) < job_folder.chunk_path(100)
 
 
 @pytest.mark.parametrize(
-    "path", ["manifest/end.json", "manifest/1-2.jsonl", "000000000032-000000000095.jsonl", "x/manifest/1.jsonl", ""]
+    "path", ["manifest/end.json", "manifest/1.jsonl", "000000000032.jsonl", "x/manifest/1.jsonl", ""]
 )
 def test_what_is_no_chunk(path: str) -> None:
     assert job_folder.parse_chunk_path(path) is None

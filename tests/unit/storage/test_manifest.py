@@ -17,6 +17,7 @@ from gristmill_storage.manifest import (
     ManifestReader,
     ManifestWriter,
     MiniBatch,
+    PlannedElsewhere,
     Totals,
     cut,
 )
@@ -63,8 +64,8 @@ def test_the_format_is_the_documented_one() -> None:
     writer.add(MiniBatch(0, ("a b.png", "é/\udcff\n"), 7))
     writer.close()
 
-    path = "manifest/000000000000-000000000000.jsonl"
-    assert store.read(path) == b'{"n":0,"items":["a b.png","\\u00e9/\\udcff\\n"],"bytes":7}\n'
+    lines = store.read("manifest/000000000000.jsonl").splitlines()
+    assert lines == [b'{"n":0,"items":["a b.png","\\u00e9/\\udcff\\n"],"bytes":7}', b'{"next":1,"end":true}']
     assert store.read("manifest/end.json") == b'{"mini_batches": 1, "items": 2, "bytes": 7}'
 
 
@@ -125,7 +126,7 @@ def test_an_empty_plan_has_an_end() -> None:
 
     reader = ManifestReader(store)
     assert reader.totals() == Totals()
-    assert (reader.spans(), reader.last_item(), list(reader.mini_batches())) == ([], None, [])
+    assert (reader.spans(), reader.last_item([]), list(reader.mini_batches())) == ([], None, [])
 
 
 def test_a_plan_is_resumed_where_it_ended() -> None:
@@ -135,7 +136,7 @@ def test_a_plan_is_resumed_where_it_ended() -> None:
         first.add(batch(number))
     # It dies here: what was in no chunk is lost, and planned again.
     reader = ManifestReader(store)
-    assert reader.last_item() == f"item-{FIRST_CHUNK - 1}"
+    assert reader.last_item(list(reader.chunks())) == f"item-{FIRST_CHUNK - 1}"
 
     second = ManifestWriter(store, resume=reader, clock=Clock())
     assert second.next == FIRST_CHUNK
@@ -162,7 +163,7 @@ def test_another_plan_never_overwrites() -> None:
     for number in range(FIRST_CHUNK - 1):
         writer.add(batch(number))
 
-    with pytest.raises(Corrupt, match="holds another plan"):
+    with pytest.raises(PlannedElsewhere, match="another plan of this job is there already"):
         writer.add(batch(FIRST_CHUNK - 1, "another"))
 
 
@@ -171,17 +172,55 @@ def test_a_plan_cut_elsewhere_is_refused() -> None:
     writer = ManifestWriter(store, clock=Clock())
     writer.add(batch(0))
 
-    with pytest.raises(Corrupt, match="another plan of this job is there already"):
+    with pytest.raises(PlannedElsewhere):
         writer.flush()
 
 
-def test_another_end_is_refused() -> None:
-    store = planned(FIRST_CHUNK)
+def test_nothing_is_planned_behind_another_plans_end() -> None:
+    store = MemoryStore()
+    early, late = ManifestWriter(store, clock=Clock()), ManifestWriter(store, clock=Clock())
+    for number in range(FIRST_CHUNK):
+        early.add(batch(number))
+        late.add(batch(number))
+    early.close()
+    late.add(batch(FIRST_CHUNK))
+
+    with pytest.raises(PlannedElsewhere):
+        late.close()
+    assert ManifestReader(store).verify().mini_batches == FIRST_CHUNK
+
+
+def test_no_end_is_put_where_another_plan_goes_on() -> None:
+    store = planned(FIRST_CHUNK + 1)
+    store.delete("manifest/end.json")
+    writer = ManifestWriter(store, clock=Clock())
+    for number in range(FIRST_CHUNK):
+        writer.add(batch(number))
+
+    with pytest.raises(PlannedElsewhere):
+        writer.close()
+    assert ManifestReader(store).totals() is None
+
+
+@pytest.mark.parametrize("count", [0, 5, FIRST_CHUNK, 50])
+def test_a_plan_that_only_lacked_its_end_gets_that(count: int) -> None:
+    store = planned(count)
+    end = store.read("manifest/end.json")
+    store.delete("manifest/end.json")
     writer = ManifestWriter(store, resume=ManifestReader(store))
-    writer.add(batch(FIRST_CHUNK))
+
+    assert writer.ended
+    assert writer.close() is None
+    assert store.read("manifest/end.json") == end
+    assert len(list(ManifestReader(store).mini_batches())) == count
+
+
+def test_an_end_that_says_something_else_is_refused() -> None:
+    store = planned(FIRST_CHUNK)
+    store.replace("manifest/end.json", b"{}")
 
     with pytest.raises(Corrupt, match=r"end\.json"):
-        writer.close()
+        ManifestWriter(store, resume=ManifestReader(store)).close()
 
 
 def test_a_leased_range_is_read_from_its_chunk() -> None:
@@ -232,10 +271,10 @@ def test_any_names_come_back(entries: list[tuple[str, int]], size: int, most: in
     reader = ManifestReader(store)
     assert list(reader.mini_batches()) == batches
     assert reader.verify() == Totals(mini_batches=len(batches), items=len(items), size=sum(item.size for item in items))
-    assert reader.last_item() == (items[-1].name if items else None)
+    assert reader.last_item(list(reader.chunks())) == (items[-1].name if items else None)
 
 
-FIRST_PATH = "manifest/000000000000-000000000031.jsonl"
+FIRST_PATH = "manifest/000000000000.jsonl"
 
 
 def spoil(store: MemoryStore, old: bytes, new: bytes) -> ManifestReader:
@@ -265,6 +304,10 @@ def spoil(store: MemoryStore, old: bytes, new: bytes) -> ManifestReader:
         (b'"bytes":5}\n{"n":4', b'"bytes":5} \n{"n":4', "line 4 "),
         (b'{"n":4,', b'\n{"n":4,', "33 mini-batches, not 32"),
         (b'"bytes":5}\n{"n":4', b'"bytes":5} {"n":4', "31 mini-batches, not 32"),
+        (b'{"next":32}', b'{"next":33}', "32 mini-batches, not 33"),
+        (b'{"next":32}', b'{"next":-1}', "truncated"),
+        (b'{"next":32}', b"[]", "truncated"),
+        (b'{"next":32}\n', b"", "truncated"),
     ],
 )
 def test_damage_is_named(old: bytes, new: bytes, what: str) -> None:
@@ -274,7 +317,7 @@ def test_damage_is_named(old: bytes, new: bytes, what: str) -> None:
         reader.verify()
 
 
-@pytest.mark.parametrize("cut_off", [1, 2, 20, 500])
+@pytest.mark.parametrize("cut_off", [1, 2, 12, 20, 500])
 def test_a_chunk_that_was_cut_short_is_named(cut_off: int) -> None:
     store = planned(40)
     store.replace(FIRST_PATH, store.read(FIRST_PATH)[:-cut_off])
@@ -296,13 +339,13 @@ def test_missing_and_doubled_chunks_are_named() -> None:
     first, second, third = chunk_paths(store)
     store.move(second, "elsewhere")
     with pytest.raises(Corrupt, match=f"{third}: .*missing"):
-        ManifestReader(store).spans()
+        ManifestReader(store).verify()
 
     store.move("elsewhere", second)
-    store.create("manifest/000000000030-000000000031.jsonl", b"")
+    store.create("manifest/000000000030.jsonl", b"")
     with pytest.raises(Corrupt, match="there twice"):
-        ManifestReader(store).spans()
-    store.delete("manifest/000000000030-000000000031.jsonl")
+        ManifestReader(store).verify()
+    store.delete("manifest/000000000030.jsonl")
     store.delete(first)
     with pytest.raises(Corrupt, match="missing"):
         ManifestReader(store).spans()

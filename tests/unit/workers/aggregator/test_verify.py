@@ -193,7 +193,7 @@ def test_a_summary_with_other_numbers_is_named(bench) -> None:
     assert faults(bench) == ["summary.json: says 6 rows, there are 5"]
 
 
-@pytest.mark.parametrize("path", [job_folder.INDEX, "manifest/000000000000-000000000003.jsonl"])
+@pytest.mark.parametrize("path", [job_folder.INDEX, "manifest/000000000000.jsonl"])
 def test_a_flipped_byte_in_what_everything_is_compared_with_is_named(bench, path) -> None:
     data = bytearray(bench.folder.read(path))
     data[12] ^= 1
