@@ -165,16 +165,16 @@ class Coordinator:
 
     def _open(self, begin: Begin) -> str:
         """Open the ledger and let the plan begin; return the ledger's state."""
-        if begin is Begin.TAKE:
-            try:
+        try:
+            if begin is Begin.TAKE:
                 return self._take()
-            except LedgerLost:
-                return "open"  # lost once more meanwhile: the first look makes it again
-        self._news.status(JobStatus.QUEUED, "waiting for an instance")
-        if begin is Begin.RESUME:
-            self._reopen()
-        else:
-            self._keeper.open()
+            self._news.status(JobStatus.QUEUED, "waiting for an instance")
+            if begin is Begin.RESUME:
+                self._reopen()
+            else:
+                self._keeper.open()
+        except LedgerLost:
+            log.warning("job %s: the ledger lost its memory once more: the first look makes it again", self.job.name)
         return "open"
 
     def _reopen(self) -> None:
