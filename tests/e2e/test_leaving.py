@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gristmill.spec import Input, Job, Output, from_json, to_json
+from gristmill.spec import Environment, Input, Job, Output, from_json, to_json
 
 #: Long: whatever waits for a lease to expire fails its test.
 LEASE_SECONDS = 300
@@ -63,9 +64,9 @@ class Cluster:
             process.kill()
         process.communicate()
 
-    def node(self, name: str, grace: float) -> subprocess.Popen[str]:
+    def node(self, name: str, grace: float, **more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "gristmill_workers", "--compute", "shared"]
-        environment = {"GRISTMILL_NODE_NAME": name, "TEST_NODE": name, "GRISTMILL_GRACE_SECONDS": str(grace)}
+        environment = {"GRISTMILL_NODE_NAME": name, "TEST_NODE": name, "GRISTMILL_GRACE_SECONDS": str(grace), **more}
         return self._start(name, command, **environment)
 
     def submit(self, job: Job) -> None:
@@ -193,3 +194,37 @@ def test_a_mini_batch_that_is_being_isolated_goes_to_another_whole(cluster, make
 
     assert cluster.finished()["status"] == "Completed"
     assert rows(job) == [name for name in EXPECTED if name != "00004.txt"]
+
+
+def stand_in(folder: Path, script: str) -> dict[str, str]:
+    """What brings conda's packages: a script; returns the variables that lead to it."""
+    folder.mkdir()
+    program = folder / "micromamba"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}", "GRISTMILL_CACHE": str(folder.parent / "cache")}
+
+
+def test_a_node_that_is_still_building_an_environment_ends_that_and_another_builds_it(
+    cluster, make_job, tmp_path
+) -> None:
+    job = make_job(0)
+    environment = Environment(conda={"channels": ["x"], "dependencies": ["python=3.11", "gmconda=1.1"]})
+    began = tmp_path / "began"
+    slow = stand_in(tmp_path / "slow", f"echo $$ > {began}.new; mv {began}.new {began}; sleep 600; exit 1")
+    quick = stand_in(tmp_path / "quick", f'exec {sys.executable} -m venv --without-pip "$4"')
+    node = cluster.node("one", 10, **slow)
+    cluster.submit(replace(job, deployment=replace(job.deployment, environment=environment)))
+    wait_for(began)
+    told = time.monotonic()
+
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(30) == 0
+
+    assert time.monotonic() - told < 10
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(began.read_text()), 0)
+    cluster.node("two", 10, **quick)
+    finished = cluster.finished()
+    assert finished["status"] == "Completed", finished
+    assert rows(job) == EXPECTED

@@ -58,6 +58,11 @@ class Heartbeat:
                 self._info = changed
                 self._changed.set()
 
+    @property
+    def needed(self) -> bool:
+        """Whether the instance is one of the job's, and that is open: else nothing that it may do counts."""
+        return self._error is None and self.state == "open"
+
     def check(self) -> None:
         """Raise what ended the heartbeat, if something did."""
         if self._error is not None:

@@ -16,6 +16,7 @@ from gristmill.errors import Fenced, GristmillError, LedgerLost, unexpected
 from gristmill_storage import job_folder
 from gristmill_storage.ledger import Registration
 from gristmill_storage.patient_store import patience_of
+from gristmill_workers.abandoning import Abandoned
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import open_inputs
 from gristmill_workers.job_logs import JobLogs
@@ -54,6 +55,8 @@ class Instance:
                 self._work(registration, info)
         except (Fenced, LedgerLost) as error:
             log.warning("instance %s is on its own: %s", self._name, error)
+        except Abandoned as error:
+            log.info("instance %s was not ready yet: %s", self._name, error)
         except GristmillError as error:
             self._stop_job(error)
         except Exception as error:  # noqa: BLE001 - it is the job's error, with its traceback
@@ -108,6 +111,7 @@ class Instance:
             scratch=scratch,
             settings=self._assignment.settings,
             log=logs.system.info,
+            wanted=lambda: heartbeat.needed and not self._assignment.drain.is_set(),
         )
         heartbeat.say(doing="running init()", python=prepared.python.python)
         inputs = open_inputs(self._job.input, scratch, patience_of(self._assignment.folder))

@@ -13,6 +13,7 @@ from typing import Any
 from gristmill.errors import MissingExtra
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Deployment, Job, OutputAction, RowFormat
+from gristmill_workers.abandoning import abandonable, always
 from gristmill_workers.environments import ScorerPython, prepare_environment
 from gristmill_workers.job_logs import JobLogs
 from gristmill_workers.models import ModelFolder, prepare_model
@@ -28,15 +29,29 @@ class Prepared:
     model: ModelFolder
 
 
-def prepare(job: Job, *, scratch: Path, settings: ProcessSettings, log: Callable[[str], None]) -> Prepared:
-    """Make the model and the Python ready.
+def prepare(
+    job: Job,
+    *,
+    scratch: Path,
+    settings: ProcessSettings,
+    log: Callable[[str], None],
+    wanted: Callable[[], bool] = always,
+) -> Prepared:
+    """Make the model and the Python ready; `wanted` is asked now and then whether that goes on.
 
     Raises:
+        Abandoned: `wanted` said no.
         GristmillError: one of them cannot be had; the message names it and the fix.
 
     """
     if job.deployment.settings.output_format is RowFormat.PARQUET:
         _require_pyarrow()
+    return abandonable(lambda: _prepare(job, scratch, settings, log, wanted), wanted)
+
+
+def _prepare(
+    job: Job, scratch: Path, settings: ProcessSettings, log: Callable[[str], None], wanted: Callable[[], bool]
+) -> Prepared:
     model = prepare_model(job.deployment, scratch=scratch, settings=settings, log=log)
     python = prepare_environment(
         job.deployment,
@@ -44,6 +59,7 @@ def prepare(job: Job, *, scratch: Path, settings: ProcessSettings, log: Callable
         mlflow_model=model.mlflow_path,
         settings=settings,
         log=log,
+        wanted=wanted,
     )
     log(f"scorers run on Python {python.python}: {python.why}")
     return Prepared(python=python, model=model)

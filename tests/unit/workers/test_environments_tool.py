@@ -14,7 +14,7 @@ def run(tmp_path):
     lines: list[str] = []
     hold = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
 
-    def call(script: str, seconds: float = 30) -> list[str]:
+    def call(script: str, seconds: float = 30, **more) -> list[str]:
         run_tool(
             [sys.executable, "-c", script],
             variables={"A": "b"},
@@ -22,6 +22,7 @@ def run(tmp_path):
             log=lines.append,
             seconds=seconds,
             hold=hold,
+            **more,
         )
         return lines
 
@@ -52,6 +53,17 @@ def test_what_takes_too_long_is_ended_with_all_it_started(run):
     began = time.monotonic()
     with pytest.raises(ToolFailed, match="did not end within 1 s"):
         run("import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])", seconds=1)
+    assert time.monotonic() - began < 20
+
+
+def test_what_is_wanted_no_more_is_ended_with_all_it_started(run, tmp_path):
+    began = time.monotonic()
+    with pytest.raises(ToolFailed, match="exit code -9"):
+        run(
+            "import subprocess, sys; open('begun', 'w'); "
+            "subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])",
+            wanted=lambda: not (tmp_path / "begun").exists(),
+        )
     assert time.monotonic() - began < 20
 
 

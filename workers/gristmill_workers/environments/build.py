@@ -26,6 +26,7 @@ from packaging.version import Version
 
 from gristmill.errors import EnvironmentFailed
 from gristmill.settings import ProcessSettings
+from gristmill_workers.abandoning import always
 from gristmill_workers.environments.asked import UNKNOWN_MLFLOW, Asked
 from gristmill_workers.environments.conda import conda_command, conda_document, conda_tool, without_conda
 from gristmill_workers.environments.gaps import bounds
@@ -59,8 +60,8 @@ class Built:
     reused: bool
 
 
-def build(asked: Asked, settings: ProcessSettings, log: Log) -> Built:
-    """Return the environment that holds what is asked for, from the cache or built now.
+def build(asked: Asked, settings: ProcessSettings, log: Log, wanted: Callable[[], bool] = always) -> Built:
+    """Return the environment that holds what is asked for, from the cache or built now, for as long as it is wanted.
 
     Raises:
         EnvironmentFailed: no such Python is here, or the build failed.
@@ -79,7 +80,9 @@ def build(asked: Asked, settings: ProcessSettings, log: Log) -> Built:
         seconds=BUILD_SECONDS,
         waiting=lambda: log(f"another process is building environment {key}: waiting for it"),
     ) as hold:
-        return _ready(folder) or _Builder(asked, interpreter, folder, settings=settings, hold=hold, log=log).build()
+        if (ready := _ready(folder)) is not None:
+            return ready
+        return _Builder(asked, interpreter, folder, settings=settings, hold=hold, log=log, wanted=wanted).build()
 
 
 def _key(asked: Asked, interpreter: Interpreter | None) -> str:
@@ -122,6 +125,7 @@ class _Builder:
         settings: ProcessSettings,
         hold: int,
         log: Log,
+        wanted: Callable[[], bool],
     ) -> None:
         self._asked = asked
         self._interpreter = interpreter
@@ -129,6 +133,7 @@ class _Builder:
         self._settings = settings
         self._hold = hold
         self._log = log
+        self._wanted_still = wanted
         self._venv = folder / "venv"
         self._variables = _tool_variables(settings.environment)
 
@@ -225,6 +230,7 @@ class _Builder:
             log=self._say,
             seconds=BUILD_SECONDS,
             hold=self._hold,
+            wanted=self._wanted_still,
         )
 
     def _say(self, line: str) -> None:

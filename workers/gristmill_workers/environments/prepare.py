@@ -12,8 +12,9 @@ from typing import Literal
 from gristmill import spec
 from gristmill.settings import ProcessSettings
 from gristmill.spec import EnvironmentMode
+from gristmill_workers.abandoning import always
 from gristmill_workers.environments.asked import Asked, what_is_asked
-from gristmill_workers.environments.build import build
+from gristmill_workers.environments.build import Built, build
 from gristmill_workers.environments.conda import conda_tool
 from gristmill_workers.environments.satisfied import unmet
 
@@ -40,6 +41,7 @@ def prepare_environment(
     mlflow_model: Path | None,
     settings: ProcessSettings,
     log: Callable[[str], None],
+    wanted: Callable[[], bool] = always,
 ) -> ScorerPython:
     """Return the Python for a deployment's scorers, built if need be.
 
@@ -49,6 +51,7 @@ def prepare_environment(
         mlflow_model: The model's folder, if it is an MLflow model.
         settings: The process's settings.
         log: Called with each line that a reader of the job's log should see.
+        wanted: Asked now and then while something is built; once it says False, the build is ended and fails.
 
     Raises:
         EnvironmentFailed: it cannot be had; `detail` holds the end of a failed build's log.
@@ -68,7 +71,7 @@ def prepare_environment(
         if not reason:
             return _own(f"the worker's own has all that {asked.source} asks for")
         log(f"the worker's own Python does not do: {reason}")
-    return _built(asked, reason, settings, log)
+    return _built(asked, build(asked, settings, log, wanted), reason)
 
 
 def _own(why: str) -> ScorerPython:
@@ -83,8 +86,7 @@ def _nothing(environment: spec.Environment | None) -> str:
     return "the worker's own: the deployment asks for no other"
 
 
-def _built(asked: Asked, reason: str, settings: ProcessSettings, log: Callable[[str], None]) -> ScorerPython:
-    built = build(asked, settings, log)
+def _built(asked: Asked, built: Built, reason: str) -> ScorerPython:
     origin = "from the cache" if built.reused else "built now"
     return ScorerPython(
         executable=built.executable,

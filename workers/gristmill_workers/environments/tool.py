@@ -8,12 +8,14 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from gristmill.errors import EnvironmentFailed
+from gristmill_workers.abandoning import LOOK_SECONDS, always
 
 #: Lines of a failed build that stand in the error's detail.
 _TAIL: Final = 60
@@ -38,6 +40,7 @@ def run_tool(
     log: Callable[[str], None],
     seconds: float,
     hold: int,
+    wanted: Callable[[], bool] = always,
 ) -> None:
     """Run an installer to its end.
 
@@ -48,6 +51,7 @@ def run_tool(
         log: Called with each line it prints, without passwords.
         seconds: How long it may take.
         hold: A descriptor that it shall hold too: the lock then outlives us as long as it writes.
+        wanted: Asked now and then; once it says False, the installer is ended.
 
     Raises:
         ToolFailed: it did not end with success.
@@ -69,7 +73,7 @@ def run_tool(
         )
     except OSError as error:
         raise ToolFailed(f"{command[0]} cannot be started: {error.strerror}") from error
-    with _bounded(process, seconds) as late:
+    with _bounded(process, seconds, wanted) as late:
         for line in process.stdout or ():
             tail.append(_SECRET.sub(r"\1***@", line.rstrip()))
             log(tail[-1])
@@ -81,21 +85,24 @@ def run_tool(
 
 
 @contextlib.contextmanager
-def _bounded(process: subprocess.Popen[str], seconds: float) -> Iterator[threading.Event]:
-    """End a process and what it started when its time is over, or when the block is left before its end."""
-    late = threading.Event()
+def _bounded(process: subprocess.Popen[str], seconds: float, wanted: Callable[[], bool]) -> Iterator[threading.Event]:
+    """End a process and what it started when its time is over, nobody wants it, or the block is left before its end."""
+    late, ended = threading.Event(), threading.Event()
 
     def end() -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
 
-    def overdue() -> None:
-        late.set()
-        end()
+    def watch() -> None:
+        deadline = time.monotonic() + seconds
+        while not ended.wait(max(0.0, min(LOOK_SECONDS, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
+                late.set()
+            if late.is_set() or not wanted():
+                end()
+                return
 
-    timer = threading.Timer(seconds, overdue)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=watch, name="installer", daemon=True).start()
     try:
         with process:
             try:
@@ -104,7 +111,7 @@ def _bounded(process: subprocess.Popen[str], seconds: float) -> Iterator[threadi
                 end()
                 raise
     finally:
-        timer.cancel()
+        ended.set()
 
 
 def complaint(lines: Sequence[str] | deque[str]) -> str:
