@@ -23,7 +23,7 @@ from gristmill_scheduler.keeper import Keeper
 from gristmill_scheduler.leadership import Leadership, TakenOver
 from gristmill_scheduler.news import News
 from gristmill_scheduler.reconciler import Reconciler
-from gristmill_scheduler.timeline import Timeline
+from gristmill_scheduler.timeline import SCORED, Timeline
 from gristmill_scheduler.wishes import Wish, Wishes
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
@@ -203,7 +203,9 @@ class Coordinator:
             # Whoever wrote that the job had ended could not reach the ledger.
             self._ending.retract()
         self._keeper.go_on(found)
-        self._reconciler.assume_sent(found)
+        if found.state == "open" or self._timeline.reached(SCORED):
+            # Otherwise nobody has asked for an aggregator: its station is written down before that.
+            self._reconciler.assume_sent(found)
         self._error = found.error
         return found.state
 
@@ -221,7 +223,7 @@ class Coordinator:
                 self._reconciler.want_instances(snapshot)
             self._ledger.wait(self.job.name, WATCH_SECONDS)
         self._keeper.stop_plan()
-        self._timeline.note("scored")
+        self._timeline.note(SCORED)
 
     def _wanted(self) -> Wish:
         """Return what is wished for: in the job's folder, or by this process."""

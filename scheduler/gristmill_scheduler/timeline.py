@@ -21,6 +21,9 @@ from gristmill_storage.ledger import InstanceInfo, Snapshot
 #: Seconds between two times that it is written down while the job runs.
 KEEP_SECONDS: Final = 3.0
 
+#: The station behind which only the aggregator has something to do.
+SCORED: Final = "scored"
+
 _COUNTS: Final = ("losses", "expiries", "fenced")
 
 log = logging.getLogger("gristmill.scheduler")
@@ -42,6 +45,10 @@ class Timeline:
     def note(self, station: str) -> None:
         """Note that a station was reached now, unless it was before."""
         self._moments.setdefault(station, time.time())
+
+    def reached(self, station: str) -> bool:
+        """Return whether a station was reached, as far as was written down."""
+        return station in self._moments
 
     def see(self, snapshot: Snapshot) -> None:
         """Note what a snapshot shows."""

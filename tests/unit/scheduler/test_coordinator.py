@@ -13,10 +13,12 @@ import pytest
 
 from gristmill.errors import LedgerFailed, LedgerLost
 from gristmill.spec import Job, own_compute
+from gristmill_scheduler import reconciler as reconciler_module
 from gristmill_scheduler.admission import admit, on_compute, read_led, readmit
 from gristmill_scheduler.coordinator import Begin, Coordinator
 from gristmill_scheduler.leadership import Leadership
 from gristmill_scheduler.plan import Planner
+from gristmill_scheduler.timeline import SCORED, Timeline
 from gristmill_scheduler.wishes import Wishes
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
@@ -421,6 +423,38 @@ def test_a_plan_that_the_ledger_did_not_hear_of_is_told_when_the_job_is_taken(ma
 
     assert run.events[-1][1]["status"] == "Completed"
     assert sorted(run.nodes.scored) == list(range(5))
+
+
+@pytest.fixture
+def scored(make_job, queue) -> Run:
+    """A job that was scored whole, and whose coordinator is gone."""
+    run = Run(make_job(), queue)
+    run.ledger.open("job-1", epoch="1", lease_seconds=30, error_threshold=-1)
+    Planner(run.coordinator.job, run.folder, run.ledger)._plan()
+    run.nodes._instance(Message(job="job-1", folder=run.folder.url), "earlier")
+    assert run.ledger.snapshot("job-1").state == "scored"
+    return run
+
+
+def test_an_aggregator_that_nobody_came_to_ask_for_is_asked_for_at_once(scored, monkeypatch) -> None:
+    monkeypatch.setattr(reconciler_module, "ARRIVAL_SECONDS", 30.0)
+    began = time.monotonic()
+    scored.coordinator.run(Begin.TAKE)
+
+    assert scored.events[-1][1]["status"] == "Completed"
+    assert time.monotonic() - began < 30
+
+
+def test_an_aggregator_that_was_asked_for_is_given_time_to_come(scored, monkeypatch) -> None:
+    monkeypatch.setattr(reconciler_module, "ARRIVAL_SECONDS", 0.5)
+    timeline = Timeline(1.0)
+    timeline.note(SCORED)
+    timeline.save(scored.folder, scored.ledger.snapshot("job-1"))
+    began = time.monotonic()
+    scored.coordinator.run(Begin.TAKE)
+
+    assert scored.nodes.aggregated == [True]
+    assert time.monotonic() - began >= 0.5
 
 
 def test_a_job_that_ended_while_nobody_led_it_is_told_as_it_ended(make_job, queue) -> None:
