@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 #: Locked by whoever runs a job by itself, in the job's folder (see `gristmill.local.folders`).
-CLAIM: Final = "redis/owner.lock"
+CLAIM: Final = "owner.lock"
 
 
 def is_claimed(folder: Path) -> bool | None:

@@ -72,6 +72,8 @@ class Doomed:
         self.output = project.folder / "out"
         self.seen = project.folder / "seen"
         self.seen.mkdir(exist_ok=True)
+        self.scratch = project.folder / "scratch"
+        self.scratch.mkdir(exist_ok=True)
         self._width = width
         self._mark = uuid.uuid4().hex.encode()
         given = arguments or ("run", "deployment.yml", "--input", project.input, "--output", self.output)
@@ -82,6 +84,7 @@ class Doomed:
             env={
                 **os.environ,
                 "GRISTMILL_LEASE_SECONDS": "2",
+                "GRISTMILL_SCRATCH": str(self.scratch),
                 "SEEN": str(self.seen),
                 "WIDTH": str(width),
                 "DOOMED": self._mark.decode(),
@@ -280,7 +283,7 @@ def test_a_server_whose_file_is_ruined_starts_with_an_empty_one(start) -> None:
     job = start()
     job.reach(0.4)
     job.kill("server")
-    for path in job.output.glob(".gristmill/*/redis/appendonlydir/*.aof"):
+    for path in job.scratch.glob("*/redis/appendonlydir/*.aof"):
         path.write_bytes(b"*3\r\n$9\r\nnonsense" + path.read_bytes()[40:])
 
     assert "the server ended (exit code 1) and was started again" in check(job)

@@ -12,6 +12,7 @@ from typing import Final
 
 from gristmill.errors import Mistake
 from gristmill.local.runtime import Runtime
+from gristmill.running import CLAIM
 
 #: Seconds that a job's folder may stay locked by a server which is about to end.
 _CLAIM_SECONDS: Final = 5.0
@@ -33,12 +34,14 @@ class Folders:
         self.job = job
         self.lock: int | None = None
         self._made: list[Path] = []
+        #: Whether nobody has claimed the job before.
+        self._first = False
         self.runtime = Runtime(scratch)
         try:
             if job is not None:
                 self._make_job_folders(job)
         except BaseException:
-            self.close(keep_job=False, keep_state=True)
+            self.close(keep_job=False, keep_claim=True)
             raise
 
     @property
@@ -48,8 +51,8 @@ class Folders:
 
     @property
     def state(self) -> Path:
-        """Where the embedded server keeps its append-only file."""
-        return (self.runtime.folder if self.job is None else self.job) / "redis"
+        """Where the embedded server keeps its append-only file: not beside the output, a disk that may be full."""
+        return self.runtime.folder / "redis"
 
     @property
     def locks(self) -> tuple[int, ...]:
@@ -65,19 +68,19 @@ class Folders:
             return False
         return True
 
-    def close(self, *, keep_job: bool, keep_state: bool) -> None:
+    def close(self, *, keep_job: bool, keep_claim: bool) -> None:
         """Remove the runtime folder, and of the job's what is not to be kept; give its lock back.
 
         Args:
             keep_job: whether what was made in the job's folder stays. Not for a job that was refused: then only what
                 was there before stays.
-            keep_state: whether the server's memory stays in it, for a resume.
+            keep_claim: whether the file of its lock stays, by which others see that nobody runs the job any more.
 
         """
         if not keep_job:
             self._undo()
-        elif not keep_state:
-            shutil.rmtree(self.state, ignore_errors=True)
+        elif not keep_claim and self.job is not None:
+            (self.job / CLAIM).unlink(missing_ok=True)
         if self.lock is not None:
             os.close(self.lock)
             self.lock = None
@@ -85,11 +88,12 @@ class Folders:
 
     def _make_job_folders(self, job: Path) -> None:
         try:
-            for folder in (self.state, self.logs):
-                self._make(folder)
+            self._make(self.logs)
         except OSError as error:
             raise Mistake(f"output: the folder {job} cannot be made: {error.strerror}") from None
-        self.lock = _claim(self.state / "owner.lock", job)
+        new = not (job / CLAIM).exists()
+        self.lock = _claim(job / CLAIM, job)
+        self._first = new
 
     def _make(self, folder: Path) -> None:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -100,6 +104,8 @@ class Folders:
         job = self.job
         if job is None or (job in self._made and (job / "job.json").exists()):
             return
+        if self._first:
+            (job / CLAIM).unlink(missing_ok=True)
         for folder in reversed(self._made):
             if folder.is_relative_to(job):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -110,7 +116,7 @@ class Folders:
 
 
 def _claim(path: Path, job: Path) -> int:
-    """Lock a job for this process and the server that inherits the descriptor: two servers would ruin its file."""
+    """Lock a job for this process and the children that inherit the descriptor: two would be in each other's way."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _CLAIM_SECONDS
     while True:

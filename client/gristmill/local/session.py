@@ -175,10 +175,10 @@ class Session:
         self._over.set()
 
     def _end_children(self) -> None:
-        keep_state = self.accepted and self.status is not JobStatus.COMPLETED
         try:
-            self._supervisor.end(grace=GRACE_SECONDS, keep_state=keep_state)
-            self._folders.close(keep_job=self.accepted, keep_state=keep_state)
+            self._supervisor.end(grace=GRACE_SECONDS)
+            unfinished = self.status is not JobStatus.COMPLETED
+            self._folders.close(keep_job=self.accepted, keep_claim=unfinished)
         finally:
             self._closed.set()
 

@@ -25,9 +25,6 @@ from gristmill.local.restarts import Restarts, end_in_words
 #: Seconds between two looks at whether a child ended by itself.
 _LOOK_SECONDS: Final = 0.2
 
-#: Seconds that the server has to write its file's last bytes.
-_SERVER_SECONDS: Final = 3.0
-
 #: -P: the folder that the user happens to stand in is no place to import from.
 _PYTHON: Final = (sys.executable, "-P", "-m")
 
@@ -127,12 +124,11 @@ class Supervisor:
             for child in self._children():
                 child.kill()
 
-    def end(self, *, grace: float, keep_state: bool) -> None:
+    def end(self, *, grace: float) -> None:
         """End all children, and return when they are gone.
 
         Args:
-            grace: seconds that scheduler and node have to leave by themselves.
-            keep_state: whether the server's file is still wanted: then it ends in order, too.
+            grace: seconds that scheduler and node have to leave by themselves; nobody wants the server's file any more.
 
         """
         self.release()
@@ -140,9 +136,7 @@ class Supervisor:
         for child in self._workers():
             child.reap(deadline)
         if self._server is not None:
-            if keep_state:
-                self._server.terminate()
-            self._server.reap(time.monotonic() + (_SERVER_SECONDS if keep_state else 0.0))
+            self._server.reap(time.monotonic())
 
     def forget(self) -> None:
         """In a fork of this process: let go of the children's pipes."""

@@ -15,6 +15,7 @@ import pytest
 
 from gristmill.errors import Mistake
 from gristmill.local.session import Plan, Session
+from gristmill.running import is_claimed
 from gristmill.settings import ProcessSettings
 from gristmill.states import JobStatus
 
@@ -84,22 +85,23 @@ def test_a_server_of_the_users_own_is_used_instead_of_an_embedded_one(
     assert not (fakes.notes / "server.pid").exists()
 
 
-def test_the_servers_file_lies_in_the_jobs_folder_and_goes_after_success(fakes: Any, tmp_path: Path) -> None:
+def test_the_servers_file_lies_in_a_private_folder_and_goes_with_it(fakes: Any, tmp_path: Path) -> None:
     session = start(tmp_path)
     end(session)
     arguments = fakes.note("server.argv").splitlines()
 
-    assert arguments[arguments.index("--folder") + 1] == f"{session.folder}/redis"
-    assert not Path(session.folder, "redis").exists()
+    folder = Path(arguments[arguments.index("--folder") + 1])
+    assert not folder.is_relative_to(tmp_path / "output")
+    assert not folder.parent.exists()
     assert Path(session.folder, "logs", "sys", "node.log").exists()
 
 
-def test_the_servers_file_stays_after_a_failure(fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_job_shows_that_nobody_runs_it(fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_SCHEDULER", "fails")
     session = start(tmp_path)
 
     assert end(session)["class"] == "InitFailed"
-    assert Path(session.folder, "redis", "appendonly.aof").exists()
+    assert is_claimed(Path(session.folder)) is False
 
 
 def test_a_refused_job_leaves_nothing_behind(fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,9 +195,6 @@ def test_a_server_that_cannot_read_its_file_starts_with_an_empty_one(
     fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_SERVER", "dies of its file")
-    memory = tmp_path / "output" / ".gristmill" / "job-1" / "redis" / "appendonlydir"
-    memory.mkdir(parents=True)
-    (memory / "aof").write_text("nonsense")
     session = start(tmp_path)
 
     assert end(session) == {}

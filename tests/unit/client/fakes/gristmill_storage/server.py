@@ -13,8 +13,11 @@ ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 notes = Path(os.environ["FAKE_NOTES"])
 (notes / "server.argv").write_text("\n".join(sys.argv[1:]))
 folder = Path(sys.argv[sys.argv.index("--folder") + 1])
-if os.environ.get("FAKE_SERVER") == "dies of its file" and (folder / "appendonlydir").exists():
+spoiled = folder / "appendonlydir"
+if os.environ.get("FAKE_SERVER") == "dies of its file" and not list(folder.glob("appendonlydir.unreadable*")):
+    spoiled.mkdir(parents=True)
     sys.exit("server: bad file format")
+folder.mkdir(parents=True, exist_ok=True)
 (notes / "server.pid").write_text(str(os.getpid()))
 (folder / "appendonly.aof").write_text("memory")
 if os.environ.get("FAKE_SERVER") == "dies":
