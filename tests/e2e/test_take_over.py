@@ -29,8 +29,11 @@ SLOW = """
         return [os.path.basename(path) for path in mini_batch]
 """
 
-FILES = 200
+FILES = 120
 EXPECTED = [f"{n:05d}.txt" for n in range(FILES)]
+
+#: What takes long, and says little more than the rest.
+LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: make test-long")
 
 #: A lead lasts 3 s with leases this short; somebody looks every second for what nobody leads.
 LEASE_SECONDS = 2
@@ -170,6 +173,7 @@ def test_a_killed_schedulers_job_is_led_by_another_soon(cluster: Cluster, led: S
     assert found["seconds"]["queue"] < found["seconds"]["total"]
 
 
+@LONG
 def test_a_scheduler_that_was_killed_and_started_again_goes_on(cluster: Cluster, led: Scheduler, job: Job) -> None:
     led.process.kill()
     led.process.wait()
@@ -197,6 +201,7 @@ def test_a_scheduler_that_is_told_to_leave_hands_its_jobs_over(cluster: Cluster,
     assert other.process.wait(5) == 0
 
 
+@LONG
 def test_the_end_of_stdin_hands_jobs_over_as_well(cluster: Cluster, led: Scheduler, job: Job) -> None:
     assert led.process.stdin is not None
     led.process.stdin.close()
@@ -252,6 +257,23 @@ def test_a_job_is_led_again_after_the_server_forgot_everything(
     assert rows(job) == EXPECTED
 
 
+def test_a_job_that_scheduler_and_server_forgot_together_is_led_again(
+    cluster: Cluster, led: Scheduler, job: Job, redis_url: str
+) -> None:
+    import redis
+
+    led.process.kill()
+    led.process.wait()
+    client = redis.Redis.from_url(redis_url, protocol=2)
+    client.flushall()
+    client.close()
+
+    other = cluster.scheduler()
+
+    assert other.finished()["status"] == "Completed"
+    assert rows(job) == EXPECTED
+
+
 def test_a_wish_is_done_by_whoever_leads(cluster: Cluster, led: Scheduler, job: Job) -> None:
     led.process.kill()
     led.process.wait()
@@ -265,6 +287,7 @@ def test_a_wish_is_done_by_whoever_leads(cluster: Cluster, led: Scheduler, job: 
     assert not Path(job.output.folder, "predictions.csv").exists()
 
 
+@LONG
 def test_a_job_can_be_taken_by_name_where_its_server_is_the_same(cluster: Cluster, led: Scheduler, job: Job) -> None:
     led.process.kill()
     led.process.wait()

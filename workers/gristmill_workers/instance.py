@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gristmill.errors import Fenced, GristmillError, LedgerLost, unexpected
+from gristmill.spec import own_compute
 from gristmill_storage import job_folder
 from gristmill_storage.ledger import Registration
 from gristmill_storage.patient_store import patience_of
@@ -53,8 +54,11 @@ class Instance:
         try:
             if registration.state == "open" and not self._is_double():
                 self._work(registration, info)
-        except (Fenced, LedgerLost) as error:
+        except Fenced as error:
             log.warning("instance %s is on its own: %s", self._name, error)
+        except LedgerLost as error:
+            log.warning("instance %s is on its own: %s", self._name, error)
+            self._announce_again()
         except Abandoned as error:
             log.info("instance %s was not ready yet: %s", self._name, error)
         except GristmillError as error:
@@ -63,6 +67,18 @@ class Instance:
             self._stop_job(unexpected(f"instance {self._name}", error))
         finally:
             self._leave()
+
+    def _announce_again(self) -> None:
+        """Tell a ledger that forgot everything of the job: its scheduler may be dead, too, and then nobody knows of it.
+
+        Who takes the job over looks first whether it has ended.
+        """
+        if self._job.deployment.compute == own_compute(self._job.name):
+            return  # whoever has a compute of its own leads its job, or nobody does
+        try:
+            self._ledger.announce(self._job.name, folder=self._assignment.folder.url)
+        except GristmillError as error:
+            log.warning("job %s could not be announced again: %s", self._job.name, error)
 
     def _stop_job(self, error: GristmillError) -> None:
         log.error("instance %s ends the job: %s\n%s", self._name, error, error.detail)

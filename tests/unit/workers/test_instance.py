@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gristmill.errors import Fenced, ModelNotFound
+from gristmill.errors import Fenced, LedgerLost, ModelNotFound
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Deployment, Input, Job, Output
 from gristmill_storage.files import open_store
@@ -107,3 +107,15 @@ def test_a_job_that_is_over_is_left_alone(instance, ledger, monkeypatch) -> None
     instance.run()
 
     assert ledger.snapshot("j").instances == []
+
+
+def test_a_ledger_that_forgot_the_job_is_told_of_it(instance, ledger, monkeypatch, tmp_path) -> None:
+    def prepare(*_: Any, **__: Any) -> None:
+        ledger.forget("j")
+        raise LedgerLost("nothing is known of j")
+
+    monkeypatch.setattr(instance_module, "prepare", prepare)
+
+    instance.run()
+
+    assert ledger.announced() == {"j": str(tmp_path / "job")}
