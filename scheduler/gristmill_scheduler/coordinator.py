@@ -90,8 +90,9 @@ class Coordinator:
         self._asked: Wish | None = None
         self._pausing: bool | None = None
         self._leaving = threading.Event()
-        #: Why the job ended, as the ledger has it.
+        #: Why the job ended, as the ledger has it; and which of the job's lives that is of, once seen.
         self._error: Mapping[str, Any] | None = None
+        self._life = ""
         deployment = job.deployment
         self._ending = Ending(job, folder, queue=queue, tell=tell)
         self._reconciler = Reconciler(
@@ -206,7 +207,7 @@ class Coordinator:
         if found.state == "open" or self._timeline.reached(SCORED):
             # Otherwise nobody has asked for an aggregator: its station is written down before that.
             self._reconciler.assume_sent(found)
-        self._error = found.error
+        self._error, self._life = found.error, found.epoch
         return found.state
 
     def _watch(self) -> None:
@@ -243,7 +244,7 @@ class Coordinator:
                 self._wishes.cancel(keep_partial=wish.keep_partial, by=wish.by)
             except StorageFailed as error:
                 log.warning("job %s: the wish to cancel could not be noted: %s", self.job.name, error)
-        self._ledger.stop(self.job.name, state="canceled", error=self._canceled(wish).to_json())
+        self._ledger.stop(self.job.name, state="canceled", error=self._canceled(wish).to_json(), epoch=self._life)
 
     def _canceled(self, wish: Wish) -> JobCanceled:
         return JobCanceled(f"job {self.job.name} was cancelled" + (f" by {wish.by}" if wish.by else ""))
@@ -261,7 +262,7 @@ class Coordinator:
             log.warning("job %s: the ledger lost its memory; rebuilding it from storage", self.job.name)
             self._keeper.make_again()
             snapshot = self._ledger.snapshot(self.job.name)
-        self._error = snapshot.error
+        self._error, self._life = snapshot.error, snapshot.epoch
         self._timeline.see(snapshot)
         self._timeline.keep(self.folder, snapshot)
         self._news.see(snapshot)
@@ -283,7 +284,7 @@ class Coordinator:
         """Have the parts merged (or, of a job that was stopped, its errors gathered), and wait for the result.
 
         Returns:
-            "closed", or "open" where a ledger that was made again shows that something is still to be scored.
+            "closed", or what a ledger that was made again shows instead: "open" where something is still to be scored.
 
         """
         snapshot = self._look()
@@ -292,7 +293,8 @@ class Coordinator:
         if partial:
             self._wait_for_leavers()
         self._timeline.save(self.folder, snapshot)
-        while snapshot.state not in ("closed", "open"):
+        state = snapshot.state
+        while snapshot.state == state and state not in ("closed", "open"):
             if not publish:
                 self._heed_cancel(snapshot)
             self._reconciler.want_aggregate(snapshot, publish=publish, partial=partial)
@@ -323,13 +325,13 @@ class Coordinator:
             return
         try:
             self._lead.confirm()
-            self._ledger.stop(self.job.name, state="canceled", error=error.to_json())
+            self._ledger.stop(self.job.name, state="canceled", error=error.to_json(), epoch=self._life)
             self._wait_for_leavers()
         except GristmillError as second:
             log.warning("job %s: it could not be stopped in the ledger: %s", self.job.name, second)
         result = self._ending.write(error)
         try:
-            self._ledger.close(self.job.name, status=result["status"], error=result["error"])
+            self._ledger.close(self.job.name, status=result["status"], error=result["error"], epoch=self._life)
         except GristmillError as second:
             log.warning("job %s: its ledger could not be closed: %s", self.job.name, second)
         self._ending.tell(result)

@@ -101,6 +101,6 @@ class TakeOver:
                 return True
             return False
         if snapshot.state == "closed" and folder.exists(job_folder.RESULT):
-            self._ledger.close(name, status=snapshot.status)
+            self._ledger.close(name, status=snapshot.status, epoch=snapshot.epoch)
             return True
         return False

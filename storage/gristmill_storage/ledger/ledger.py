@@ -170,10 +170,13 @@ class Ledger:
         if ranges is None or ranges:
             self._run("give_back", job, instance, token, *itertools.chain.from_iterable(ranges or ()))
 
-    def stop(self, job: str, *, state: str, error: Mapping[str, Any] | None) -> bool:
-        """End the leasing of an open job as "stopped" or "canceled". False: it had ended before, in another way."""
+    def stop(self, job: str, *, state: str, error: Mapping[str, Any] | None, epoch: str = "") -> bool:
+        """End the leasing of an open job as "stopped" or "canceled". False: it had ended before, in another way.
+
+        With `epoch`, only the life of that name ends: one that was begun since has nothing to do with the reason.
+        """
         document = "" if error is None else json.dumps(error, sort_keys=True)
-        return bool(self._run("stop", job, state, document)[1])
+        return bool(self._run("stop", job, state, document, epoch)[1])
 
     def pause(self, job: str, *, paused: bool) -> bool:
         """Hold the leasing of an open job up, or let it go on; commits and failures are taken meanwhile.
@@ -182,17 +185,19 @@ class Ledger:
         """
         return bool(self._run("pause", job, int(paused))[1])
 
-    def close(self, job: str, *, status: str, error: Mapping[str, Any] | None = None) -> None:
+    def close(self, job: str, *, status: str, error: Mapping[str, Any] | None = None, epoch: str = "") -> None:
         """End a job: nothing is taken any more, its keys go within the hour, and it is announced no more.
 
-        `error` says why it ended for whoever looks here, since storage may be what failed.
+        `error` says why it ended for whoever looks here, since storage may be what failed. With `epoch`, only the life
+        of that name ends, not one that was begun since.
         """
         try:
-            self._run("close", job, status, json.dumps(error) if error else "")
+            reply = self._run("close", job, status, json.dumps(error) if error else "", epoch)
         except LedgerLost:
             self._withdraw(job)
             raise
-        self._withdraw(job)
+        if reply[1]:
+            self._withdraw(job)
 
     def snapshot(self, job: str) -> Snapshot:
         """Return the whole state of a job."""

@@ -191,9 +191,11 @@ class MemoryLedger(Ledger):
                 it.release(lease, taken, self._now())
             it.instances[instance].hold(lease)
 
-    def stop(self, job: str, *, state: str, error: Mapping[str, Any] | None) -> bool:
+    def stop(self, job: str, *, state: str, error: Mapping[str, Any] | None, epoch: str = "") -> bool:
         """See `Ledger.stop`."""
         with self._transition(job) as it:
+            if epoch not in ("", it.epoch):
+                return False
             if it.state != "open":
                 return it.state == state and it.error == error
             it.state, it.error, it.bell = state, error, True
@@ -206,11 +208,14 @@ class MemoryLedger(Ledger):
                 it.paused = paused
             return it.state == "open"
 
-    def close(self, job: str, *, status: str, error: Mapping[str, Any] | None = None) -> None:
+    def close(self, job: str, *, status: str, error: Mapping[str, Any] | None = None, epoch: str = "") -> None:
         """See `Ledger.close`."""
         with self._changed:
-            self._announced.pop(job, None)
+            if job not in self._jobs or epoch in ("", self._jobs[job].epoch):
+                self._announced.pop(job, None)
         with self._transition(job) as it:
+            if epoch not in ("", it.epoch):
+                return
             if it.state != "closed":
                 it.state, it.status, it.bell = "closed", status, True
                 it.error = error or it.error

@@ -25,6 +25,7 @@ _SHAPES: Final[dict[tuple[str, str], tuple[type, ...]]] = {
     ("commit", "COMMIT"): (str, list, list),
     ("fail", "OK"): (int,),
     ("stop", "OK"): (int,),
+    ("close", "OK"): (int,),
     ("pause", "OK"): (int,),
     ("lead", "OK"): (int,),
     ("snapshot", "OK"): (int, list, list, int),

@@ -11,7 +11,6 @@ from gristmill_scheduler import rebuild as rebuild_module
 from gristmill_storage.ledger import Commit
 from gristmill_storage.ledger import leasing as leasing_module
 from gristmill_workers import collector as collector_module
-from gristmill_workers import node as node_module
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -106,44 +105,21 @@ def lease_not_repeated(world: World) -> Patches:
     """A lease request that is repeated because its answer was lost gets another lease; the first is nobody's."""
     ledger = world.server.ledger
     real, calls = ledger.lease, itertools.count()
-    return [(ledger, "lease", lambda job, **named: real(job, **{**named, "request": f"call {next(calls)}"}))]
+
+    def lease(job: str, **named: Any) -> Any:
+        return real(job, **{**named, "request": f"call {next(calls)}", "holds_nothing": False})
+
+    return [(ledger, "lease", lease)]
 
 
-def late_request(_world: World) -> Patches:
+def late_request(world: World) -> Patches:
     """A lease request that the network kept until nobody waits for it gets a lease all the same."""
-    return [(leasing_module, "_is_late", lambda *_, **__: False)]
-
-
-def late_aggregator(_world: World) -> Patches:
-    """An aggregator does what its message says, whatever became of the job since."""
-    shipped = node_module.Node._aggregate
-
-    def aggregate(self: Any, message: Any) -> None:
-        ledger, register = self._ledger, self._ledger.register
-
-        def told(*args: Any, **named: Any) -> Any:
-            found = register(*args, **named)
-            state = "scored" if message.publish else "canceled" if message.partial else "stopped"
-            return type(found)(epoch=found.epoch, lease_seconds=found.lease_seconds, state=state)
-
-        self._ledger = _With(ledger, register=told)
-        try:
-            shipped(self, message)
-        finally:
-            self._ledger = ledger
-
-    return [(node_module.Node, "_aggregate", aggregate)]
-
-
-class _With:
-    """Another thing with one of its methods replaced."""
-
-    def __init__(self, inner: Any, **methods: Any) -> None:
-        self._inner = inner
-        self.__dict__.update(methods)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+    ledger = world.server.ledger
+    real = ledger.lease
+    return [
+        (leasing_module, "_is_late", lambda *_, **__: False),
+        (ledger, "lease", lambda job, **named: real(job, **{**named, "holds_nothing": False})),
+    ]
 
 
 def _job(world: World, job: str) -> Any:
@@ -169,5 +145,4 @@ BUGS: Final[dict[str, tuple[Callable[[World], Patches], str]]] = {
     "last-part-wins": (last_part_wins, "flush"),
     "lease-not-repeated": (lease_not_repeated, "replies"),
     "late-request": (late_request, "replies"),
-    "late-aggregator": (late_aggregator, "storm"),
 }

@@ -424,6 +424,24 @@ def test_a_request_is_forgotten_with_its_lease(world: World) -> None:
     assert take(ledger, request="r1").first == 10
 
 
+def test_an_end_that_was_meant_for_a_former_life_comes_too_late(world: World) -> None:
+    ledger = world.begin(10)
+    former = ledger.snapshot(JOB).epoch
+    ledger.forget(JOB)
+    ledger.open(JOB, epoch="later", lease_seconds=LEASE, error_threshold=-1)
+    ledger.announce(JOB, folder="here")
+
+    assert not ledger.stop(JOB, state="stopped", error=None, epoch=former)
+    ledger.close(JOB, status="Failed", epoch=former)
+
+    assert ledger.snapshot(JOB).state == "open"
+    assert ledger.announced() == {JOB: "here"}
+    assert ledger.stop(JOB, state="stopped", error=None, epoch="later")
+    ledger.close(JOB, status="Failed", epoch="later")
+    assert ledger.snapshot(JOB).state == "closed"
+    assert ledger.announced() == {}
+
+
 def test_a_request_that_comes_late_leases_nothing(world: World) -> None:
     ledger = world.begin(100)
     world.join("a", "b")

@@ -77,7 +77,12 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial
     if result["status"] == JobStatus.COMPLETED:
         _tidy(folder)
     aggregation.sweep()
-    ledger.close(job.name, status=result["status"], error=result["error"])
+    ledger.close(job.name, status=result["status"], error=result["error"], epoch=_life_of(result, life))
+
+
+def _life_of(result: dict[str, Any], life: str) -> str:
+    """Return which life of the job ends: a good end is any life's, a bad one that of its own alone."""
+    return "" if result["status"] == JobStatus.COMPLETED else life
 
 
 def _completed(folder: Store) -> dict[str, Any] | None:
