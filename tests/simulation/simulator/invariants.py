@@ -47,7 +47,7 @@ class Checker:
     def after(self, job: str, name: str, named: dict[str, Any], answer: Any, error: Any) -> None:
         """Look after a transition."""
         view = self._world.look.view(job) if job == self._world.job.name else None
-        if view is None:
+        if view is None or self._is_complete():
             return
         if view.epoch != self._epoch:
             self._begin()
@@ -59,6 +59,11 @@ class Checker:
             if view.state != "closed":  # then nothing is put back any more
                 self._check_places(view)
             self._check_sums(view)
+
+    def _is_complete(self) -> bool:
+        """Return whether the good end is written: then the parts go, and a ledger that is being made again is moot."""
+        folder = self._world.folder
+        return folder.exists(job_folder.RESULT) and b'"Completed"' in folder.read(job_folder.RESULT)
 
     def _after_lease(self, named: dict[str, Any], lease: Any) -> None:
         if not isinstance(lease, Lease):
