@@ -62,9 +62,9 @@ class Instance:
         except Abandoned as error:
             log.info("instance %s was not ready yet: %s", self._name, error)
         except GristmillError as error:
-            self._stop_job(error)
+            self._stop_job(registration.epoch, error)
         except Exception as error:  # noqa: BLE001 - it is the job's error, with its traceback
-            self._stop_job(unexpected(f"instance {self._name}", error))
+            self._stop_job(registration.epoch, unexpected(f"instance {self._name}", error))
         finally:
             self._leave()
 
@@ -80,9 +80,9 @@ class Instance:
         except GristmillError as error:
             log.warning("job %s could not be announced again: %s", self._job.name, error)
 
-    def _stop_job(self, error: GristmillError) -> None:
+    def _stop_job(self, epoch: str, error: GristmillError) -> None:
         log.error("instance %s ends the job: %s\n%s", self._name, error, error.detail)
-        self._ledger.stop(self._job.name, state="stopped", error=error.to_json())
+        self._ledger.stop(self._job.name, state="stopped", error=error.to_json(), epoch=epoch)
 
     def _is_double(self) -> bool:
         """Return whether another instance has this one's slot: a message was sent twice, and the first name stays."""
