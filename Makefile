@@ -32,7 +32,7 @@ SHORT := --items 6000 --seconds 8 --minutes 1 --longest 10
 # The oldest Celery that is supported, and what came with it.
 OLD_CELERY := .venv-celery56
 
-.PHONY: help setup demo test chaos chaos-short chaos-old-celery lint format wheel pin clean
+.PHONY: help setup demo test test-long chaos chaos-short chaos-old-celery simulate lint format wheel pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ demo: $(DEMO_READY) $(DEMO)/.trained ## Train a small network on handwritten dig
 
 test: $(DEV_READY) ## Run every test, with coverage (ARGS="-k name" to choose)
 	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
+
+test-long: export LONG_TESTS := 1
+test-long: $(DEV_READY) ## Run every test, those that take long as well
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 chaos: $(DEV_READY) ## Let random faults fall on a cluster while jobs run (CHAOS_JOBS=n, CHAOS_MINUTES=n, SEED=word)
 	$(CHAOS) --jobs $(or $(CHAOS_JOBS),10) --minutes $(or $(CHAOS_MINUTES),0) --seed "$(SEED)" -o chaos.json

@@ -31,7 +31,7 @@ SLOW = """
         return [os.path.basename(path) for path in mini_batch]
 """
 
-ITEMS = 40
+ITEMS = 24
 EXPECTED = [f"{n:05d}.txt" for n in range(ITEMS)]
 
 
@@ -194,7 +194,7 @@ def emptied(broker: Server) -> None:
 
 
 #: What takes long, and says little more than the rest.
-LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: set LONG_TESTS=1")
+LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: make test-long")
 
 
 @pytest.mark.parametrize(

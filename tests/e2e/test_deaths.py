@@ -41,7 +41,7 @@ KINDS = {
 }
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 30, pause: float = 0.01) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 60, pause: float = 0.01) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
@@ -138,7 +138,7 @@ class Doomed:
     def reach(self, part: float) -> None:
         wait_until(lambda: self.done >= part or self.process.poll() is not None)
 
-    def end(self, seconds: float = 60) -> str:
+    def end(self, seconds: float = 90) -> str:
         """Wait for the command's end, and insist on success; return what it said."""
         _, stderr = self.process.communicate(timeout=seconds)
         assert self.process.returncode == 0, stderr + self.logs()
@@ -188,7 +188,7 @@ FORKS = """
 """
 
 #: What takes long, and says little more than the rest.
-LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: set LONG_TESTS=1")
+LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: make test-long")
 
 #: How many moments of a job's life there are.
 MOMENTS = 5
@@ -237,7 +237,7 @@ def test_each_process_dies_once_in_one_job(start) -> None:
         assert f"the {kind} ended (signal SIGKILL) and was started again" in said
 
 
-@pytest.mark.parametrize("kind", ["server", "scheduler", "node"])
+@pytest.mark.parametrize("kind", ["server", pytest.param("scheduler", marks=LONG), pytest.param("node", marks=LONG)])
 def test_one_dies_before_it_has_done_anything(start, kind: str) -> None:
     job = start()
     assert job.kill(kind)
@@ -299,7 +299,7 @@ def test_a_node_that_is_told_to_leave_while_it_merges_loses_nothing(start) -> No
     check(job)
 
 
-@pytest.mark.parametrize("kind", ["node", "scorer"])
+@pytest.mark.parametrize("kind", [pytest.param("node", marks=LONG), "scorer"])
 def test_what_scorers_forked_goes_with_them(start, project, kind: str) -> None:
     project.script(SCRIPT.replace("def run(", "def score(") + FORKS)
     job = start()
@@ -327,7 +327,7 @@ def test_kill_9_of_the_command_leaves_nothing_and_the_job_is_resumed(start, proj
     check(start("job", "resume", job.output))
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=LONG)])
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=LONG)])
 def test_kill_9_of_the_command_while_it_starts_leaves_nothing(start, times: int) -> None:
     for number in range(times):
         job = start()

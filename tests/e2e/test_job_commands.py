@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -19,11 +20,14 @@ SLOW = """
         pass
 
     def run(mini_batch):
-        time.sleep(0.1)
-        return [os.path.basename(path) for path in mini_batch]
+        names = [os.path.basename(path) for path in mini_batch]
+        while names[0] >= "00040.txt" and os.path.exists(os.environ["HOLD"]):
+            time.sleep(0.02)
+        time.sleep(0.05)
+        return names
 """
 
-FILES = 300
+FILES = 100
 EXPECTED = [f"{n:05d}.txt" for n in range(FILES)]
 
 
@@ -63,19 +67,26 @@ def lives(pid: int) -> bool:
 
 
 class Running:
-    """A job that `gristmill run` scores at this moment."""
+    """A job that `gristmill run` scores at this moment; it does not come to its end before `go_on`."""
 
     def __init__(self, project: Any, output: Path) -> None:
         self.project = project
         self.output = output
+        self._hold = project.folder / "hold"
+        self._hold.touch()
+        self._environment = {**os.environ, "HOLD": str(self._hold)}
         self.process = subprocess.Popen(
             project.command("run", "deployment.yml", "--input", project.input, "--output", output),
             cwd=project.folder,
+            env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
+
+    def go_on(self) -> None:
+        self._hold.unlink()
 
     @property
     def parts(self) -> int:
@@ -86,6 +97,7 @@ class Running:
         return subprocess.run(
             self.project.command("job", name, self.output, *rest),
             cwd=self.project.folder,
+            env=self._environment,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -137,6 +149,7 @@ def test_a_job_is_cancelled_from_another_terminal(running: Running) -> None:
     assert "gristmill job cancel" in stderr
     assert not (running.output / "predictions.csv").exists()
 
+    running.go_on()
     assert running.job("resume").returncode == 0
     assert running.rows() == EXPECTED
 
@@ -154,6 +167,7 @@ def test_what_is_finished_of_a_cancelled_job_is_kept_and_the_rest_can_follow(run
     assert found["items"]["succeeded"] == len(kept)
     assert running.process.returncode == 130
 
+    running.go_on()
     ran = running.job("resume")
     assert ran.returncode == 0, ran.stderr
     assert running.rows() == EXPECTED
@@ -171,6 +185,7 @@ def test_what_is_finished_of_a_job_that_was_killed_is_published(running: Running
     assert "Canceled" in ran.stdout
     kept = running.rows()
     assert 0 < len(kept) < FILES
+    running.go_on()
     assert running.job("resume").returncode == 0
     assert running.rows() == EXPECTED
 
@@ -189,9 +204,10 @@ def test_cancelling_what_nobody_runs_says_so(running: Running) -> None:
 def test_a_paused_job_stands_still_until_it_goes_on(running: Running) -> None:
     found = running.ask("pause")
     assert (found["status"], found["detail"]) == ("Running", "paused")
-    time.sleep(1.5)  # what runs is finished
+    running.go_on()
+    time.sleep(1)  # what runs is finished
     done = running.ask("show")["items"]["succeeded"]
-    time.sleep(1)
+    time.sleep(0.5)
     assert running.ask("show")["items"]["succeeded"] == done < FILES
     assert running.process.poll() is None
 
@@ -207,6 +223,7 @@ def test_show_follows_a_job_to_its_end(running: Running) -> None:
     found = running.ask("show")
     assert found["status"] == "Running"
     assert 0 < found["mini_batches"]["done"] <= found["mini_batches"]["planned"] == FILES / 2
+    running.go_on()
     running.process.communicate(timeout=60)
 
     ran = running.job("show")

@@ -25,11 +25,14 @@ SLOW = """
         pass
 
     def run(mini_batch):
-        time.sleep(0.1)
-        return [os.path.basename(path) for path in mini_batch]
+        names = [os.path.basename(path) for path in mini_batch]
+        while names[0] >= "00020.txt" and os.path.exists(os.environ["HOLD"]):
+            time.sleep(0.02)
+        time.sleep(0.05)
+        return names
 """
 
-FILES = 120
+FILES = 60
 EXPECTED = [f"{n:05d}.txt" for n in range(FILES)]
 
 #: What takes long, and says little more than the rest.
@@ -53,6 +56,10 @@ class Scheduler:
     def __init__(self, process: subprocess.Popen[bytes], events: Path) -> None:
         self.process = process
         self._events = events
+        began = time.monotonic()
+        wait_until(lambda: self.events("ready"))
+        #: What is added to a promise in seconds: a machine on which a process takes long to start is busy.
+        self.slack = 3 * (time.monotonic() - began)
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         lines = self._events.read_text().split("\n")[:-1]
@@ -81,8 +88,14 @@ class Cluster:
             **os.environ,
             "GRISTMILL_REDIS_URL": url,
             "GRISTMILL_LEASE_SECONDS": str(LEASE_SECONDS),
+            "HOLD": str(folder / "hold"),
         }
+        (folder / "hold").touch()
         self._count = 0
+
+    def go_on(self) -> None:
+        """Let the job come to its end; before that it does not."""
+        (self._folder / "hold").unlink()
 
     def _start(self, name: str, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         log = self._stack.enter_context((self._folder / f"{name}.log").open("ab"))
@@ -101,9 +114,7 @@ class Cluster:
         command = [sys.executable, "-m", "gristmill_scheduler", *(["--take-over"] if take_over else [])]
         with events.open("wb") as out:
             process = self._start(f"scheduler{self._count}", command, stdin=stdin, stdout=out)
-        scheduler = Scheduler(process, events)
-        wait_until(lambda: scheduler.events("ready"))
-        return scheduler
+        return Scheduler(process, events)
 
     def node(self, name: str, slots: int = 2) -> None:
         gristmill = str(Path(sys.executable).with_name("gristmill"))
@@ -162,14 +173,15 @@ def test_a_killed_schedulers_job_is_led_by_another_soon(cluster: Cluster, led: S
     killed = time.monotonic()
     wait_until(lambda: other.events("progress"))
 
-    assert time.monotonic() - killed < NOTICED_SECONDS
+    assert time.monotonic() - killed < NOTICED_SECONDS + other.slack
+    cluster.go_on()
     assert other.finished()["status"] == "Completed"
     assert rows(job) == EXPECTED
     found = summary(job)
     assert found["items"] == {"total": FILES, "succeeded": FILES, "failed": 0}
     assert len(found["instances"]) == 1
     # What the first one saw is not forgotten: the scoring began before the second came.
-    assert found["seconds"]["score"] > 0.1 * FILES / 2 * 0.8
+    assert found["seconds"]["score"] > 0.05 * FILES / 2 * 0.8
     assert found["seconds"]["queue"] < found["seconds"]["total"]
 
 
@@ -177,6 +189,7 @@ def test_a_killed_schedulers_job_is_led_by_another_soon(cluster: Cluster, led: S
 def test_a_scheduler_that_was_killed_and_started_again_goes_on(cluster: Cluster, led: Scheduler, job: Job) -> None:
     led.process.kill()
     led.process.wait()
+    cluster.go_on()
 
     again = cluster.scheduler()
 
@@ -192,7 +205,8 @@ def test_a_scheduler_that_is_told_to_leave_hands_its_jobs_over(cluster: Cluster,
     left = time.monotonic()
     wait_until(lambda: other.events("progress"))
 
-    assert time.monotonic() - left < 2.5
+    assert time.monotonic() - left < 2.5 + other.slack
+    cluster.go_on()
     assert [event["job"] for event in led.events("handed_over")] == [job.name]
     assert led.events("finished") == []
     assert other.finished()["status"] == "Completed"
@@ -206,6 +220,7 @@ def test_the_end_of_stdin_hands_jobs_over_as_well(cluster: Cluster, led: Schedul
     assert led.process.stdin is not None
     led.process.stdin.close()
     assert led.process.wait(5) == 0
+    cluster.go_on()
 
     assert cluster.scheduler().finished()["status"] == "Completed"
     assert rows(job) == EXPECTED
@@ -232,6 +247,7 @@ def test_a_scheduler_that_slept_through_its_lead_does_no_harm(cluster: Cluster, 
         led.process.send_signal(signal.SIGCONT)
 
     wait_until(lambda: led.events("taken_over"), 10)
+    cluster.go_on()
     assert other.finished()["status"] == "Completed"
     assert led.events("finished") == []
     assert rows(job) == EXPECTED
@@ -252,6 +268,7 @@ def test_a_job_is_led_again_after_the_server_forgot_everything(
     assert other.events("submitted") == []
 
     led.process.kill()
+    cluster.go_on()
 
     assert other.finished()["status"] == "Completed"
     assert rows(job) == EXPECTED
@@ -269,6 +286,8 @@ def test_a_job_that_scheduler_and_server_forgot_together_is_led_again(
     client.close()
 
     other = cluster.scheduler()
+    wait_until(lambda: other.events("submitted"))
+    cluster.go_on()
 
     assert other.finished()["status"] == "Completed"
     assert rows(job) == EXPECTED
@@ -294,6 +313,7 @@ def test_a_job_can_be_taken_by_name_where_its_server_is_the_same(cluster: Cluste
     other = cluster.scheduler(take_over=False)
 
     other.tell(command="take", folder=f"{job.output.folder}/.gristmill/{job.name}", compute="shared")
+    cluster.go_on()
 
     assert other.finished()["status"] == "Completed"
     assert rows(job) == EXPECTED
@@ -304,6 +324,7 @@ def test_a_job_that_another_leads_is_not_resumed(cluster: Cluster, led: Schedule
 
     other.tell(command="resume", folder=f"{job.output.folder}/.gristmill/{job.name}")
     wait_until(lambda: other.events("refused"), 20)
+    cluster.go_on()
 
     assert "another scheduler leads it" in other.events("refused")[0]["error"]["message"]
     assert led.finished()["status"] == "Completed"
