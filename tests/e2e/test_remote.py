@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -181,27 +182,78 @@ MOODY = """
 """
 
 
+def rows(client: Any, folder: str) -> list[str]:
+    body = client.get_object(Bucket="box", Key=f"{folder}/predictions.csv")["Body"].read()
+    lines: list[str] = body.decode().splitlines()
+    return lines
+
+
+def job_command(project: Any, environment: dict[str, str], *words: str) -> tuple[int, str]:
+    """Run `gristmill job`; return its exit code and all that it said."""
+    done = subprocess.run(
+        project.command("job", *words),
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+HELD = """
+    import os, time
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        names = [os.path.basename(path) for path in mini_batch]
+        while names[0] >= "00010.txt" and os.path.exists({hold!r}):
+            time.sleep(0.02)
+        return names
+"""
+
+
+def test_what_is_finished_of_a_job_on_an_object_store_is_kept_and_the_rest_follows(project, s3, tmp_path) -> None:
+    environment, client = s3
+    everything = [f"{n:05d}.txt" for n in range(20)]
+    hold = tmp_path / "hold"
+    hold.touch()
+    project.files(everything)
+    project.script(HELD.format(hold=str(hold)))
+    project.deployment(mini_batch_size=2)
+    where = ["--input", project.input, "--output", "s3://box/half", "--job-name", "half"]
+    folder = "s3://box/half/.gristmill/half"
+    command = project.command("run", "deployment.yml", *where)
+    with subprocess.Popen(
+        command, cwd=project.folder, env={**os.environ, **environment}, stderr=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not client.list_objects_v2(Bucket="box", Prefix="half/.gristmill/half/parts/")["KeyCount"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        canceled = job_command(project, environment, "cancel", folder, "--keep-partial")
+        process.communicate(timeout=60)
+
+    assert canceled[0] == 0, canceled[1]
+    assert process.returncode == 130
+    kept = rows(client, "half")
+    assert kept == everything[: len(kept)]
+    assert 0 < len(kept) <= 10
+    hold.unlink()
+    resumed = job_command(project, environment, "resume", folder)
+    assert resumed[0] == 0, resumed[1]
+    assert rows(client, "half") == everything
+
+
 def test_a_job_on_an_object_store_is_verified_and_its_failed_items_are_retried(project, s3, tmp_path) -> None:
     environment, client = s3
     project.files(20)
     project.script(MOODY.format(mended=str(tmp_path / "mended")))
     project.deployment(mini_batch_size=3, isolate_failures=True)
 
-    def lines() -> list[str]:
-        body = client.get_object(Bucket="box", Key="moody/predictions.csv")["Body"].read()
-        return body.decode().splitlines()
-
-    def command(*words: str) -> tuple[int, str]:
-        done = subprocess.run(
-            project.command("job", *words),
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        return done.returncode, done.stdout + done.stderr
-
+    lines, command = functools.partial(rows, client, "moody"), functools.partial(job_command, project, environment)
     ran = project.run("--job-name", "moody", output="s3://box/moody", env=environment)
     assert ran.returncode == 0, ran.stderr
     folder = "s3://box/moody/.gristmill/moody"
