@@ -230,7 +230,10 @@ def control(url: str) -> Any:
 def test_a_node_whose_consumer_is_deaf_takes_work_all_the_same(cluster, broker, project) -> None:
     broker.start()
     node = cluster.node(slots=2)
-    project.script(SLOW.replace("0.05", "0.6"))
+    hold = project.folder / "hold"
+    hold.touch()
+    held = f'"00010.txt" <= os.path.basename(mini_batch[0]) and os.path.exists({str(hold)!r})'
+    project.script(SLOW.replace("time.sleep(0.05)", f"while {held}: time.sleep(0.02)"))
     first = cluster.submit()
     cluster.busy(first)
     control(broker.url).cancel_consumer("gristmill.shared", reply=True)
@@ -240,6 +243,7 @@ def test_a_node_whose_consumer_is_deaf_takes_work_all_the_same(cluster, broker, 
     cluster.busy(second)
     assert ANEW not in cluster.said()  # the first job's scorers would have gone with it
     cluster.finish(second)
+    hold.unlink()
     cluster.finish(first)
     wait_until(lambda: ANEW in cluster.said())
     cluster.finish(cluster.submit())
