@@ -26,6 +26,9 @@ endif
 PINS := --constraints constraints.txt --build-constraints constraints.txt
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python $(PINS)
 
+# Whole jobs wait more than they work: one test more than there are cores runs at a time.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 # Faults on a cluster of real processes; the short form has smaller jobs.
 CHAOS := PYTHONPATH=tests $(BIN)/python -m chaos
 SHORT := --items 6000 --seconds 8 --minutes 1 --longest 10
@@ -44,16 +47,17 @@ demo: $(DEMO_READY) $(DEMO)/.trained ## Train a small network on handwritten dig
 	@$(BIN)/python examples/digits/show.py --folder $(DEMO)
 
 test: $(DEV_READY) ## Run every test, with coverage (ARGS="-k name" to choose)
-	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
 
 test-long: export LONG_TESTS := 1
 test-long: $(DEV_READY) ## Run every test, those that take long as well
-	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 chaos: $(DEV_READY) ## Let random faults fall on a cluster while jobs run (CHAOS_JOBS=n, CHAOS_MINUTES=n, SEED=word)
 	$(CHAOS) --jobs $(or $(CHAOS_JOBS),10) --minutes $(or $(CHAOS_MINUTES),0) --seed "$(SEED)" -o chaos.json
 
-chaos-short: $(DEV_READY) ## The same in about two minutes
+chaos-short: $(DEV_READY) ## Each kind of fault by itself, then random ones for about two minutes
+	$(BIN)/pytest -n 2 tests/chaos
 	$(CHAOS) $(SHORT) --seed "$(SEED)" -o chaos.json
 
 chaos-old-celery: $(OLD_CELERY)/.ready ## The short form on Celery 5.6.3

@@ -13,18 +13,18 @@ def test_a_job_is_claimed_as_long_as_its_folders_are_held(tmp_path: Path) -> Non
     try:
         assert is_claimed(job) is True
     finally:
-        folders.close(keep_job=True, keep_state=True)
+        folders.close(keep_job=True, keep_claim=True)
 
     assert is_claimed(job) is False
 
 
 def test_looking_claims_nothing(tmp_path: Path) -> None:
     job = tmp_path / "out" / ".gristmill" / "j"
-    Folders(job, scratch=tmp_path).close(keep_job=True, keep_state=True)
+    Folders(job, scratch=tmp_path).close(keep_job=True, keep_claim=True)
     (job / "job.json").touch()
     is_claimed(job)
 
-    Folders(job, scratch=tmp_path).close(keep_job=True, keep_state=True)
+    Folders(job, scratch=tmp_path).close(keep_job=True, keep_claim=True)
 
 
 def test_what_no_process_ever_ran_by_itself_is_not_known(tmp_path: Path) -> None:
