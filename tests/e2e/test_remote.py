@@ -57,7 +57,11 @@ def website(tmp_path) -> Iterator[tuple[str, object]]:
             ASKED[self.path] = time.time()
             super().do_GET()
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    class Patient(http.server.ThreadingHTTPServer):
+        # Of twelve connections at once the usual five may wait; the system tries another one again after a second.
+        request_queue_size = 128
+
+    server = Patient(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", folder
@@ -165,7 +169,7 @@ def test_items_are_fetched_while_those_before_them_are_scored(project, succeed, 
     ended = [float(line) for line in succeed(input=f"{url}/in/").rows.splitlines()]
 
     asked = [ASKED[f"/in/{n:02d}.txt"] for n in range(12)]
-    assert all(asked[n + 1] < ended[n] for n in range(11))
+    assert [n for n in range(11) if asked[n + 1] >= ended[n]] == []
 
 
 MOODY = """
