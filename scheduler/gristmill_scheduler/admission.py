@@ -7,10 +7,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gristmill.errors import Corrupt, JobNotFound, Mistake, ModelNotFound, NotFound, OutputExists
-from gristmill.spec import Job, OutputAction, from_json, to_json
-from gristmill_storage import job_folder
-from gristmill_storage.documents import read_document
+from gristmill.errors import Corrupt, Mistake, ModelNotFound, NotFound, OutputExists
+from gristmill.spec import Job, OutputAction, to_json
+from gristmill_storage import documents, job_folder
+from gristmill_storage.documents import document_or_none, read_document
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.listing import check_input
 
@@ -79,12 +79,7 @@ def read_job(url: str) -> tuple[Job, Store]:
 
     """
     folder = open_store(url)
-    try:
-        return from_json(Job, read_document(folder, job_folder.SPEC)), folder
-    except NotFound as error:
-        raise JobNotFound(f"{url}: no job was begun there ({job_folder.SPEC} is missing)") from error
-    except (Corrupt, ValueError) as error:
-        raise JobNotFound(f"{url}: {job_folder.SPEC} cannot be read: {error}") from error
+    return documents.read_job(folder), folder
 
 
 def note_compute(job: Job, folder: Store) -> None:
@@ -128,10 +123,8 @@ def readmit(url: str) -> tuple[Job, Store]:
 
 
 def _completed(folder: Store) -> bool:
-    try:
-        return bool(read_document(folder, job_folder.RESULT).get("status") == "Completed")
-    except (NotFound, Corrupt):
-        return False
+    result = document_or_none(folder, job_folder.RESULT)
+    return result is not None and result.get("status") == "Completed"
 
 
 def on_compute(job: Job, compute: str) -> Job:

@@ -11,7 +11,7 @@ from gristmill.errors import AlreadyExists, GristmillError, JobCanceled, JobFail
 from gristmill.spec import Job, own_compute
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
-from gristmill_storage.documents import read_document
+from gristmill_storage.documents import document_or_none, read_document
 from gristmill_storage.files import Store
 from gristmill_storage.queue import Queue
 
@@ -63,11 +63,8 @@ class Ending:
 
     def retract(self) -> None:
         """Take back a bad end: the job goes on. A good one stays: its parts may be gone, and the ledger follows."""
-        try:
-            known = read_document(self._folder, job_folder.RESULT)
-        except NotFound:
-            return
-        if known.get("status") != JobStatus.COMPLETED:
+        known = document_or_none(self._folder, job_folder.RESULT)
+        if known is None or known.get("status") != JobStatus.COMPLETED:
             self._folder.delete(job_folder.RESULT)
 
     def _note(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -76,8 +73,8 @@ class Ending:
         try:
             self._folder.create(job_folder.RESULT, data)
         except AlreadyExists:
-            known: dict[str, Any] = json.loads(self._folder.read(job_folder.RESULT))
-            if known.get("status") == JobStatus.COMPLETED:
+            known = document_or_none(self._folder, job_folder.RESULT)
+            if known is not None and known.get("status") == JobStatus.COMPLETED:
                 return known
             self._folder.replace(job_folder.RESULT, data)
         return result

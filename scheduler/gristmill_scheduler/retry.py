@@ -11,7 +11,7 @@ from dataclasses import replace
 from gristmill.errors import AlreadyExists, Corrupt, Mistake, NotFound
 from gristmill.spec import Job, OutputAction, to_json
 from gristmill_storage import job_folder
-from gristmill_storage.documents import read_document
+from gristmill_storage.documents import document_or_none
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.manifest import ManifestReader, ManifestWriter, MiniBatch
 from gristmill_storage.output_index import IndexReader, Record
@@ -58,10 +58,7 @@ def _taken(job: Job) -> str:
 def _check_complete(folder: Store, job: Job) -> None:
     if job.retry_of:
         raise Mistake(f"{folder.url}: job {job.name} is a retry itself; retry {job.retry_of}, whose output it is")
-    try:
-        status = read_document(folder, job_folder.RESULT).get("status")
-    except (NotFound, Corrupt):
-        status = "not ended"
+    status = (document_or_none(folder, job_folder.RESULT) or {}).get("status", "not ended")
     if status != "Completed":
         raise Mistake(f"{folder.url}: job {job.name} is {status}, not Completed; use job resume")
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gristmill.addresses import local_path
-from gristmill.errors import Corrupt, GristmillError, LedgerLost, NotFound
+from gristmill.errors import Corrupt, LedgerLost, NotFound
 from gristmill.running import is_claimed
 from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_scheduler.wishes import Wishes
 from gristmill_storage import job_folder
+from gristmill_storage.documents import read_document
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger, Snapshot
 from gristmill_storage.manifest import ManifestReader
@@ -168,9 +168,6 @@ def _summed(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _document(folder: Store, path: str) -> dict[str, Any] | None:
     try:
-        document = json.loads(folder.read(path))
+        return read_document(folder, path)
     except NotFound:
         return None
-    except ValueError as error:
-        raise GristmillError(f"{folder.url}/{path}: cannot be read: {error}") from None
-    return document if isinstance(document, dict) else None

@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gristmill.errors import NotFound, StorageFailed
+from gristmill.errors import Corrupt, NotFound, StorageFailed
 from gristmill_storage import job_folder
+from gristmill_storage.documents import read_document
 from gristmill_storage.files import Store, is_local
 
 #: Seconds between two looks at a store that is no local disk.
@@ -90,9 +91,8 @@ class Wishes:
 def _document(folder: Store, path: str) -> dict[str, Any] | None:
     """Return a wish's content; that of a file which cannot be read is empty, for the wish is there all the same."""
     try:
-        document = json.loads(folder.read(path))
+        return read_document(folder, path)
     except NotFound:
         return None
-    except ValueError:
+    except Corrupt:
         return {}
-    return document if isinstance(document, dict) else {}

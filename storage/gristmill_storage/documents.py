@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gristmill.errors import Corrupt
+from gristmill.errors import Corrupt, JobNotFound, NotFound
+from gristmill.spec import Job, from_json
+from gristmill_storage.job_folder import SPEC
 from gristmill_storage.store import Store
 
 
@@ -24,3 +26,26 @@ def read_document(folder: Store, path: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Corrupt(f"{folder.url}/{path}: is no JSON object")
     return document
+
+
+def document_or_none(folder: Store, path: str) -> dict[str, Any] | None:
+    """Return a JSON object of a job's folder; None where there is none, whatever lies in its place."""
+    try:
+        return read_document(folder, path)
+    except (NotFound, Corrupt):
+        return None
+
+
+def read_job(folder: Store) -> Job:
+    """Return the job of a folder, as it was submitted.
+
+    Raises:
+        JobNotFound: there is none, or it cannot be read.
+
+    """
+    try:
+        return from_json(Job, read_document(folder, SPEC))
+    except NotFound as error:
+        raise JobNotFound(f"{folder.url}: no job was begun there ({SPEC} is missing)") from error
+    except (Corrupt, ValueError) as error:
+        raise JobNotFound(f"{folder.url}: {SPEC} cannot be read: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -15,8 +14,7 @@ from typing import Final
 from gristmill.errors import GristmillError, Mistake
 from gristmill.local.owner import allow
 from gristmill.settings import ProcessSettings
-from gristmill.spec import Job, from_json
-from gristmill_storage import job_folder
+from gristmill_storage.documents import read_job
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.patience import Patience
@@ -107,7 +105,7 @@ class Node:
 
     def _run_instance(self, message: Message) -> None:
         folder = self._open(message.folder)
-        job = _read_job(folder)
+        job = read_job(folder)
         assignment = Assignment(
             job=job,
             folder=folder,
@@ -121,7 +119,7 @@ class Node:
 
     def _aggregate(self, message: Message) -> None:
         folder = self._open(message.folder)
-        job = _read_job(folder)
+        job = read_job(folder)
         name = f"aggregator-{uuid.uuid4().hex[:8]}"
         info = {"role": "aggregator", "node": self._settings.node_name}
         registration = self._ledger.register(job.name, instance=name, info=info)
@@ -140,10 +138,6 @@ class Node:
         finally:
             heartbeat.stop()
             self._ledger.leave(job.name, instance=name)
-
-
-def _read_job(folder: Store) -> Job:
-    return from_json(Job, json.loads(folder.read(job_folder.SPEC)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

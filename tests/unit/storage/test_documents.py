@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from gristmill.errors import Corrupt, NotFound
-from gristmill_storage.documents import read_document
+from gristmill.errors import Corrupt, JobNotFound, NotFound
+from gristmill.spec import Deployment, Input, Job, Output, to_json
+from gristmill_storage import job_folder
+from gristmill_storage.documents import document_or_none, read_document, read_job
 from gristmill_storage.memory_store import MemoryStore
 
 
@@ -26,3 +30,31 @@ def test_what_is_no_object_is_corrupt(data: bytes) -> None:
 
     with pytest.raises(Corrupt, match=r"a\.json: is no JSON"):
         read_document(store, "a.json")
+
+
+def test_an_object_or_none() -> None:
+    store = MemoryStore()
+    store.create("torn.json", b'{"x"')
+    store.create("whole.json", b'{"x": 1}')
+
+    assert document_or_none(store, "missing.json") is None
+    assert document_or_none(store, "torn.json") is None
+    assert document_or_none(store, "whole.json") == {"x": 1}
+
+
+def test_a_job_comes_back() -> None:
+    store = MemoryStore()
+    job = Job(name="j", deployment=Deployment(), input=Input(uri="in"), output=Output(folder="out"))
+    store.create(job_folder.SPEC, json.dumps(to_json(job)).encode())
+
+    assert read_job(store) == job
+
+
+@pytest.mark.parametrize(("data", "told"), [(None, "is missing"), (b"{", "is no JSON"), (b"{}", "cannot be read")])
+def test_a_folder_without_a_job_is_told(data: bytes | None, told: str) -> None:
+    store = MemoryStore()
+    if data is not None:
+        store.create(job_folder.SPEC, data)
+
+    with pytest.raises(JobNotFound, match=told):
+        read_job(store)

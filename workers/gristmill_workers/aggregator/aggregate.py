@@ -17,7 +17,7 @@ from gristmill.errors import Corrupt, GristmillError, JobCanceled, LedgerFailed,
 from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
-from gristmill_storage.documents import read_document
+from gristmill_storage.documents import document_or_none, read_document
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.output_index import settle
@@ -87,11 +87,8 @@ def _life_of(result: dict[str, Any], life: str) -> str:
 
 def _completed(folder: Store) -> dict[str, Any] | None:
     """Return the result of an earlier try, or of another aggregator, that came to the job's good end."""
-    try:
-        result = read_document(folder, job_folder.RESULT)
-    except (NotFound, Corrupt):
-        return None
-    return result if result.get("status") == JobStatus.COMPLETED else None
+    result = document_or_none(folder, job_folder.RESULT)
+    return result if result is not None and result.get("status") == JobStatus.COMPLETED else None
 
 
 def _end(aggregation: Aggregation, *, publish: bool, partial: bool) -> dict[str, Any]:

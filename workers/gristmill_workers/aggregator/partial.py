@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from gristmill.errors import NotFound
+from gristmill.errors import Corrupt, NotFound
 from gristmill_storage import job_folder
+from gristmill_storage.documents import read_document
 from gristmill_storage.files import Store
 from gristmill_storage.output_index import fingerprint
 
@@ -30,10 +31,10 @@ class Published:
     def read(folder: Store) -> Published:
         """Return what a job's folder says of it."""
         try:
-            document = json.loads(folder.read(job_folder.PARTIAL))
+            document = read_document(folder, job_folder.PARTIAL)
             both = (document, document.get("before"))
             return Published(own=tuple((one["size"], one["crc"]) for one in both if one))
-        except (NotFound, ValueError, TypeError, KeyError, AttributeError):
+        except (NotFound, Corrupt, TypeError, KeyError):
             return Published()  # what nobody can read proves nothing: what is there is somebody else's
 
     def note(self, folder: Store, output: Store, name: str, coming: Fingerprint) -> None:

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from gristmill.errors import GristmillError, NotFound
+from gristmill.errors import GristmillError
 from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
+from gristmill_storage.documents import document_or_none
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.output_index import NEXT, IndexReader, copy, fingerprint
@@ -71,7 +72,7 @@ class Splice:
 
     def _appeared(self) -> dict[str, Any] | None:
         """Return what was staged if it has appeared."""
-        staged = _document(self._folder, job_folder.SPLICE)
+        staged = document_or_none(self._folder, job_folder.SPLICE) or {}
         if staged.get("merge") != self._merge_crc:
             return None
         if self._name is None or staged["output"] == staged["before"]:
@@ -134,7 +135,7 @@ class Splice:
         document = self._mended_summary(staged, errors)
         self._output.replace(job_folder.OUTPUT_SUMMARY, document)
         self._home.replace(job_folder.SUMMARY, document)
-        before = _document(self._home, job_folder.RESULT)
+        before = document_or_none(self._home, job_folder.RESULT) or {}
         self._home.replace(
             job_folder.RESULT, json.dumps({"status": JobStatus.COMPLETED, **before, "errors": errors}).encode()
         )
@@ -146,7 +147,7 @@ class Splice:
 
     def _mended_summary(self, staged: dict[str, Any], errors: str | None) -> bytes:
         """Return the retried job's summary with the numbers of now."""
-        document = _document(self._home, job_folder.SUMMARY)
+        document = document_or_none(self._home, job_folder.SUMMARY) or {}
         document["items"] = {"total": staged["items"], "succeeded": staged["succeeded"], "failed": staged["failed"]}
         document["rows"] = staged["rows"]
         counted = {"total": staged["mini_batches"], "failed": staged["mini_batches_failed"]}
@@ -162,12 +163,3 @@ class Splice:
 
     def _address(self, name: str) -> str:
         return f"{self._output.url}/{name}"
-
-
-def _document(store: Store, path: str) -> dict[str, Any]:
-    """Return a JSON document of the retried job; an empty one where somebody spoiled it: the output is what counts."""
-    try:
-        document = json.loads(store.read(path))
-    except (NotFound, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

@@ -16,9 +16,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from gristmill.errors import Corrupt, GristmillError, JobNotFound, NotFound
-from gristmill.spec import Job, from_json
+from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder
+from gristmill_storage.documents import document_or_none, read_job
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.manifest import ManifestReader, Totals
 from gristmill_storage.output_index import NEXT, IndexReader, Record, fingerprint
@@ -38,27 +39,10 @@ def verify(url: str) -> dict[str, Any]:
 
     """
     folder = open_store(url)
-    job, findings = _read_job(folder), Findings()
-    status = str((_read(folder, job_folder.RESULT) or {}).get("status", JobStatus.NOT_STARTED))
+    job, findings = read_job(folder), Findings()
+    status = str((document_or_none(folder, job_folder.RESULT) or {}).get("status", JobStatus.NOT_STARTED))
     _Verification(job, folder, findings, complete=status == JobStatus.COMPLETED).run()
     return findings.document(job.name, status)
-
-
-def _read_job(folder: Store) -> Job:
-    try:
-        return from_json(Job, json.loads(folder.read(job_folder.SPEC)))
-    except NotFound as error:
-        raise JobNotFound(f"{folder.url}: no job was begun there ({job_folder.SPEC} is missing)") from error
-    except ValueError as error:
-        raise JobNotFound(f"{folder.url}: {job_folder.SPEC} cannot be read: {error}") from error
-
-
-def _read(store: Store, path: str) -> dict[str, Any] | None:
-    try:
-        document = json.loads(store.read(path))
-    except (NotFound, ValueError):
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _output_of(job: Job, folder: Store) -> Store:
@@ -109,7 +93,7 @@ class _Verification:
         """Check the output of the job whose failed items this one scored again: it is that job's."""
         folder = open_store(self._folder.url.rstrip("/").removesuffix(self._job.name) + self._job.retry_of)
         try:
-            _Verification(_read_job(folder), folder, self._findings, complete=True).run()
+            _Verification(read_job(folder), folder, self._findings, complete=True).run()
         except JobNotFound as error:
             self._findings.fault(error.message)
 
@@ -196,7 +180,7 @@ class _Verification:
     def _check_summary(self, index: IndexReader, counts: dict[str, int], errors: ErrorsCheck) -> None:
         """Compare the summary's numbers with those found."""
         name = job_folder.OUTPUT_SUMMARY
-        summary = _read(self._output, name)
+        summary = document_or_none(self._output, name)
         if summary is None:
             self._findings.fault(f"{name}: is gone from {self._output.url}, or is no JSON document")
             return
