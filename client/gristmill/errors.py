@@ -9,6 +9,13 @@ GristmillError                  exit code 1
 │   ├── OutputExists                the output is already there
 │   ├── ModelNotFound               no model at the path or reference
 │   ├── JobNotFound                 no job in that folder
+│   ├── ResourceNotFound            the server has no such endpoint, deployment, model, ...
+│   ├── Conflict                    something of that name is there, or in a state that forbids it
+│   ├── PreconditionFailed          somebody else changed it meanwhile
+│   ├── Unauthorized                no token, or none that the server takes
+│   ├── Forbidden                   the token's roles do not allow it
+│   ├── TooLarge                    more than the server takes
+│   ├── TooManyRequests             asked too often
 │   └── MissingExtra                an optional part of the package is not installed
 ├── EnvironmentFailed           1   a Python environment cannot be had, or its build failed
 ├── JobFailed                   3   the job ran and failed
@@ -20,6 +27,7 @@ GristmillError                  exit code 1
 │   ├── AlreadyExists               create-if-absent found something there
 │   ├── NotFound                    nothing under that path
 │   └── Corrupt                     a manifest or a part is damaged
+├── ServerFailed                4   the server cannot be reached, or failed
 └── LedgerFailed                4   the ledger's server cannot be reached, or answered nonsense
     ├── Fenced                      the caller lost its lease: what it holds is no longer its own
     └── LedgerLost                  the ledger knows nothing of this job (its memory was lost)
@@ -134,6 +142,34 @@ class JobNotFound(Mistake):
     """There is no job in that folder."""
 
 
+class ResourceNotFound(Mistake):
+    """The server has no such endpoint, deployment, model, ..."""
+
+
+class Conflict(Mistake):
+    """Something of that name is there already, or in a state in which this cannot be done."""
+
+
+class PreconditionFailed(Mistake):
+    """Somebody else changed it meanwhile: an update on what it was would undo that."""
+
+
+class Unauthorized(Mistake):
+    """The server was given no token, or none that it takes."""
+
+
+class Forbidden(Mistake):
+    """The token's roles do not allow this."""
+
+
+class TooLarge(Mistake):
+    """More bytes or files than the server takes."""
+
+
+class TooManyRequests(Mistake):
+    """Asked too often; later it may work."""
+
+
 class MissingExtra(Mistake):
     """An optional part of the package is needed and not installed."""
 
@@ -189,6 +225,12 @@ class NotFound(StorageFailed):
 
 class Corrupt(StorageFailed):
     """A manifest or a part is damaged: its bytes are not what was written."""
+
+
+class ServerFailed(GristmillError):
+    """The server cannot be reached, or failed."""
+
+    exit_code = 4
 
 
 class LedgerFailed(GristmillError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,9 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_STORAGE_PATIENCE_SECONDS": (
         "Seconds that a job waits for storage that fails (a full disk, a lost server); 0 to 86400, default 60."
     ),
+    "GRISTMILL_URL": "Address of the server that commands speak to, as http://host:port; default: that of `gristmill up`.",
+    "GRISTMILL_TOKEN": "Token for that server.",
+    "GRISTMILL_WORKSPACE": "Folder or URL of what a server keeps; default: ~/.local/share/gristmill/workspace.",
     "GRISTMILL_PYTHONS": "Folders or interpreters (separated as in PATH) searched first for a Python version.",
 }
 
@@ -54,6 +57,12 @@ class ProcessSettings:
     pythons: tuple[str, ...]
     #: The environment itself, for the processes that this one starts.
     environment: Mapping[str, str]
+    #: Address of the server that commands speak to; "": that of `gristmill up`, if there is one.
+    url: str = ""
+    #: Token for that server; never shown.
+    token: str = field(default="", repr=False)
+    #: Folder or URL of what a server keeps.
+    workspace: str = ""
     #: Seconds that running mini-batches are given when the node is told to leave.
     grace_seconds: float = DEFAULT_GRACE_SECONDS
 
@@ -78,6 +87,9 @@ class ProcessSettings:
             ),
             grace_seconds=_seconds(given, "GRISTMILL_GRACE_SECONDS", DEFAULT_GRACE_SECONDS, 0, 3600),
             node_name=given.get("GRISTMILL_NODE_NAME") or os.uname().nodename,
+            url=given.get("GRISTMILL_URL", ""),
+            token=given.get("GRISTMILL_TOKEN", ""),
+            workspace=given.get("GRISTMILL_WORKSPACE") or _default_workspace(given),
             pythons=tuple(part for part in pythons.split(os.pathsep) if part),
             environment=given,
         )
@@ -86,6 +98,11 @@ class ProcessSettings:
 def _default_cache(environment: Mapping[str, str]) -> Path:
     base = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME") or "~") / ".cache")
     return Path(base) / "gristmill"
+
+
+def _default_workspace(environment: Mapping[str, str]) -> str:
+    base = environment.get("XDG_DATA_HOME") or str(Path(environment.get("HOME") or "~", ".local", "share"))
+    return str(Path(base, "gristmill", "workspace").expanduser())
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:

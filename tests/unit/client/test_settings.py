@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,9 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_GRACE_SECONDS": "90",
         "GRISTMILL_NODE_NAME": "left",
         "GRISTMILL_PYTHONS": "/a:/b/python3:",
+        "GRISTMILL_URL": "http://h:1",
+        "GRISTMILL_TOKEN": "secret",
+        "GRISTMILL_WORKSPACE": "s3://b/w",
     }
     settings = ProcessSettings.read(given)
 
@@ -38,7 +42,14 @@ def test_everything_set_is_read() -> None:
     assert (settings.redis_url, settings.cache, settings.scratch) == ("redis://h/1", Path("/cache"), Path("/scratch"))
     assert (settings.lease_seconds, settings.node_name, settings.pythons) == (2.5, "left", ("/a", "/b/python3"))
     assert (settings.storage_patience, settings.grace_seconds) == (0.5, 90.0)
+    assert (settings.url, settings.token, settings.workspace) == ("http://h:1", "secret", "s3://b/w")
+    assert "secret" not in repr(replace(settings, environment={}))
     assert settings.environment == given
+
+
+def test_the_workspace_follows_xdg() -> None:
+    assert ProcessSettings.read({"XDG_DATA_HOME": "/x", "HOME": "/h"}).workspace == "/x/gristmill/workspace"
+    assert ProcessSettings.read({"HOME": "/h"}).workspace == "/h/.local/share/gristmill/workspace"
 
 
 def test_the_cache_follows_xdg() -> None:
