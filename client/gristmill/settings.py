@@ -24,7 +24,7 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_STORAGE_PATIENCE_SECONDS": (
         "Seconds that a job waits for storage that fails (a full disk, a lost server); 0 to 86400, default 60."
     ),
-    "GRISTMILL_URL": "Address of the server that commands speak to, as http://host:port; default: that of `gristmill up`.",
+    "GRISTMILL_URL": "Address of the server that commands ask, as http://host:port; default: that of gristmill up.",
     "GRISTMILL_TOKEN": "Token for that server.",
     "GRISTMILL_WORKSPACE": "Folder or URL of what a server keeps; default: ~/.local/share/gristmill/workspace.",
     "GRISTMILL_PYTHONS": "Folders or interpreters (separated as in PATH) searched first for a Python version.",
@@ -56,7 +56,7 @@ class ProcessSettings:
     #: Folders or interpreters searched first for a Python version.
     pythons: tuple[str, ...]
     #: The environment itself, for the processes that this one starts.
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     #: Address of the server that commands speak to; "": that of `gristmill up`, if there is one.
     url: str = ""
     #: Token for that server; never shown.

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +42,7 @@ def test_everything_set_is_read() -> None:
     assert (settings.lease_seconds, settings.node_name, settings.pythons) == (2.5, "left", ("/a", "/b/python3"))
     assert (settings.storage_patience, settings.grace_seconds) == (0.5, 90.0)
     assert (settings.url, settings.token, settings.workspace) == ("http://h:1", "secret", "s3://b/w")
-    assert "secret" not in repr(replace(settings, environment={}))
+    assert "secret" not in repr(settings)
     assert settings.environment == given
 
 
