@@ -117,6 +117,17 @@ def test_every_key_has_a_time_to_live_at_every_step(world: Any, client: Any) -> 
     assert all(0 < life <= 3600 for life in found.values()), found
 
 
+def test_the_nodes_end_with_the_one_that_is_seen_longest(world: Any, client: Any) -> None:
+    world.ledger.see_node("a", {}, 15)
+    world.ledger.see_node("b", {}, 3)
+    assert 14 <= client.ttl("gristmill:nodes") <= 15
+    world.ledger.see_node("c", {}, 60)
+    assert 59 <= client.ttl("gristmill:nodes") <= 60
+    for name in "abc":
+        world.ledger.leave_node(name)
+    assert list(client.scan_iter("gristmill:*")) == []
+
+
 def test_by_the_servers_own_clock_a_leader_that_fell_silent_is_followed(real: Ledger, client: Any) -> None:
     assert real.lead(JOB, leader="x", seconds=0.4)
     assert not real.lead(JOB, leader="y", seconds=5)

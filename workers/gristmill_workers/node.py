@@ -8,7 +8,8 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from gristmill.errors import GristmillError, Mistake
@@ -24,6 +25,7 @@ from gristmill_workers.aggregator import aggregate
 from gristmill_workers.guarding import GUARD
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.instance import Instance
+from gristmill_workers.presence import ANSWER_SECONDS, Presence
 from gristmill_workers.scoring import Assignment
 
 #: Seconds that tasks are given to end when the owner is gone.
@@ -35,14 +37,23 @@ log = logging.getLogger("gristmill.node")
 class Node:
     """Does what the queue's messages ask for."""
 
-    def __init__(self, settings: ProcessSettings, *, slots: int) -> None:
-        """Take the process's settings and how many tasks run at once."""
+    def __init__(self, settings: ProcessSettings, *, compute: str, slots: int) -> None:
+        """Take the process's settings, the compute that is served, and how many tasks run at once."""
         self._settings = settings
         self._slots = slots
         self._ledger = Ledger(settings.redis_url)
         self._drain = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
+        #: The job that each slot works for.
+        self._jobs: list[str | None] = [None] * slots
+        self._presence = Presence(
+            Ledger(settings.redis_url, timeout=ANSWER_SECONDS, patience=0),
+            node=settings.node_name,
+            compute=compute,
+            slots=slots,
+            running=lambda: list(self._jobs),
+        )
         # The queue counts slots, too, but loses count when messages were taken past a consumer that comes back.
         self._places = threading.BoundedSemaphore(slots)
 
@@ -52,7 +63,7 @@ class Node:
             run_instance=lambda message: self._busy_with(self._run_instance, message),
             aggregate=lambda message: self._busy_with(self._aggregate, message),
             drain=self._drain.set,
-            ready=lambda: log.info("node %s takes work", self._settings.node_name),
+            ready=self._take_work,
             free=self._is_free,
             stalled=self._begin_anew,
         )
@@ -71,9 +82,18 @@ class Node:
             self._drain.set()
             with self._idle:
                 self._idle.wait_for(lambda: not self._running, ORPHAN_SECONDS)
+            self.leave()
             os._exit(0)
 
         threading.Thread(target=watch, name="owner", daemon=True).start()
+
+    def leave(self) -> None:
+        """Be seen by others no more."""
+        self._presence.leave()
+
+    def _take_work(self) -> None:
+        log.info("node %s takes work", self._settings.node_name)
+        self._presence.begin()
 
     def _is_free(self) -> bool:
         """Return whether one task more may run. Asked every second: a guardian that was killed is replaced, too."""
@@ -92,12 +112,25 @@ class Node:
         with self._idle:
             self._running += 1
         try:
-            with self._places:
+            with self._places, self._shown(message.job):
                 task(message)
         finally:
             with self._idle:
                 self._running -= 1
                 self._idle.notify_all()
+
+    @contextmanager
+    def _shown(self, job: str) -> Iterator[None]:
+        """Show that a slot works for a job; there is a free one, or this would not be called."""
+        with self._idle:
+            slot = self._jobs.index(None)
+            self._jobs[slot] = job
+        self._presence.changed()
+        try:
+            yield
+        finally:
+            self._jobs[slot] = None
+            self._presence.changed()
 
     def _open(self, folder: str) -> Store:
         """Return a job's folder, as a store that waits out what may pass."""
@@ -154,16 +187,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
         if options.slots < 1:
             raise Mistake(f"--slots {options.slots}: give 1 or more")
-        node = Node(settings, slots=options.slots)
+        node = Node(settings, compute=options.compute, slots=options.slots)
         if options.owned:
             node.leave_with_owner()
-        serve(
-            settings.redis_url,
-            compute=options.compute,
-            slots=options.slots,
-            name=settings.node_name,
-            tasks=node.tasks(),
-        )
+        try:
+            serve(
+                settings.redis_url,
+                compute=options.compute,
+                slots=options.slots,
+                name=settings.node_name,
+                tasks=node.tasks(),
+            )
+        finally:
+            node.leave()
     except GristmillError as error:
         sys.stderr.write(f"error: {error.message}\n")
         return error.exit_code

@@ -26,8 +26,8 @@ from gristmill_storage.ledger.records import (
     Snapshot,
     Wait,
 )
-from gristmill_storage.ledger.replies import check, mapping, pairs, ranges, reading, snapshot
-from gristmill_storage.ledger.scripts import JOBS, Scripts, key
+from gristmill_storage.ledger.replies import check, mapping, nodes, pairs, ranges, reading, snapshot
+from gristmill_storage.ledger.scripts import JOBS, NODES, Scripts, key
 
 #: Parts that one step of `parts` asks for.
 _PARTS_AT_ONCE = 1000
@@ -37,7 +37,8 @@ class Ledger:
     """A client of the ledger. Safe to share between threads; every call may be repeated.
 
     Every method raises `LedgerFailed` when the server cannot be used, and all raise `LedgerLost` when it knows nothing
-    of the job, save those that need none: `open`, `wait`, `forget`, `lead`, `unlead`, `announce`, `announced`.
+    of the job, save those that need none: `open`, `wait`, `forget`, `lead`, `unlead`, `announce`, `announced`, and
+    those of nodes.
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0, patience: float = 60.0) -> None:
@@ -251,6 +252,25 @@ class Ledger:
         found: Any = self._server.call(lambda client: client.hgetall(JOBS))
         with reading(self._server.name, "HGETALL", found):
             return dict(found)
+
+    def see_node(self, node: str, info: Mapping[str, Any], seconds: float) -> None:
+        """Note a node's sign of life and what it says of itself; it counts for so many seconds."""
+        term = max(1, math.ceil(seconds * 1000))
+        self._server.run(self._scripts["see_node"], NODES, (node, json.dumps(info), term))
+
+    def leave_node(self, node: str) -> None:
+        """Forget a node that leaves in order, before its last sign of life has run out."""
+        self._server.run(self._scripts["leave_node"], NODES, (node,))
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Return what each node that lives says of itself, by name.
+
+        Beside that a node has its "name", and "age_seconds" since its last sign of life.
+        """
+        answer = self._server.run(self._scripts["nodes"], NODES, ())
+        reply = check("nodes", answer, self._server.name)
+        with reading(self._server.name, "nodes", reply):
+            return nodes(reply[1])
 
     def disconnect(self) -> None:
         """Close the connections; the next call makes new ones."""

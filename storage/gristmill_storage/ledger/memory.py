@@ -30,6 +30,7 @@ from gristmill_storage.ledger.records import (
     Snapshot,
     Wait,
 )
+from gristmill_storage.ledger.replies import node as told_node
 
 _COUNTS = ("items", "failed", "rows", "size")
 
@@ -45,6 +46,8 @@ class MemoryLedger(Ledger):
         #: Until when, for how many ms at a time, and who.
         self._leaders: dict[str, tuple[int, int, str]] = {}
         self._announced: dict[str, str] = {}
+        #: Until when, for how many ms at a time, and what it says of itself.
+        self._nodes: dict[str, tuple[int, int, dict[str, Any]]] = {}
         self._calls = itertools.count(1)
 
     def open(self, job: str, *, epoch: str, lease_seconds: float, error_threshold: int) -> None:
@@ -304,6 +307,25 @@ class MemoryLedger(Ledger):
         """See `Ledger.announced`."""
         with self._changed:
             return dict(self._announced)
+
+    def see_node(self, node: str, info: Mapping[str, Any], seconds: float) -> None:
+        """See `Ledger.see_node`."""
+        term = max(1, math.ceil(seconds * 1000))
+        with self._changed:
+            self._nodes[node] = (self._now() + term, term, _copy(info))
+
+    def leave_node(self, node: str) -> None:
+        """See `Ledger.leave_node`."""
+        with self._changed:
+            self._nodes.pop(node, None)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """See `Ledger.nodes`."""
+        with self._changed:
+            now = self._now()
+            self._nodes = {name: it for name, it in self._nodes.items() if 0 < it[0] - now <= 2 * it[1]}
+            told = sorted(self._nodes.items())
+            return [told_node(name, max(0, term - until + now), _copy(info)) for name, (until, term, info) in told]
 
     def disconnect(self) -> None:
         """Do nothing: there is no connection."""

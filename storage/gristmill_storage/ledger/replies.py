@@ -29,6 +29,7 @@ _SHAPES: Final[dict[tuple[str, str], tuple[type, ...]]] = {
     ("pause", "OK"): (int,),
     ("lead", "OK"): (int,),
     ("snapshot", "OK"): (int, list, list, int),
+    ("nodes", "OK"): (list,),
 }
 
 #: Transitions that answer with more than a bare OK.
@@ -89,6 +90,17 @@ def ranges(text: str) -> list[Range]:
     """Return the ranges of "3-9,12"."""
     bounds = (piece.partition("-") for piece in text.split(","))
     return [(int(first), int(last or first)) for first, _, last in bounds]
+
+
+def nodes(flat: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what each node says of itself, with its name and age, by name."""
+    told = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    return [node(name, int(age), json.loads(document)) for name, age, document in sorted(told)]
+
+
+def node(name: str, age_ms: int, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one node as `Ledger.nodes` tells it."""
+    return {**info, "name": name, "age_seconds": age_ms / 1000}
 
 
 def snapshot(now: int, fields: Mapping[str, str], info: Mapping[str, str], parts: int) -> Snapshot:

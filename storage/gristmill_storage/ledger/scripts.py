@@ -52,11 +52,12 @@ counts once), returned, or done (its bit set).
     leader            "<ms when it ends>:<ms it lasts>:<leader>"                one coordinator leads; there before the
       string                                                                    job is opened, and after it is forgotten
 
-One key is not a job's: `gristmill:jobs`, a hash, job -> folder of those that run, for who takes jobs over.
+Two keys are no job's: `gristmill:jobs`, a hash, job -> folder of those that run, for who takes jobs over; and
+`gristmill:nodes`, a hash, node -> "<ms when it is taken for gone>:<ms that a sign of life counts>:<JSON>".
 
 Time to live: 30 days for each key, from its first write (EXPIRE NX), put off for all of them together at most once a
 day by `renew` and `snapshot`; one hour, for all of them, from `close`. The leader's key ends with its time, that of the
-jobs 30 days after the last `announce`. No key is ever without one.
+jobs 30 days after the last `announce`, that of the nodes with the one that is seen longest. No key is ever without one.
 
 Times are the server's, in ms since 1970. A transition's reply begins with a word: OK, LEASE, WAIT, OVER, COMMIT; LOST
 (the job is unknown here), FENCED (the instance is), CONFLICT with a sentence (the call contradicts what is written).
@@ -108,6 +109,8 @@ class Scripts:
 
 #: The hash of all jobs that run.
 JOBS: Final = "gristmill:jobs"
+#: The hash of all nodes that gave a sign of life lately.
+NODES: Final = "gristmill:nodes"
 
 
 def key(job: str, name: str) -> str:

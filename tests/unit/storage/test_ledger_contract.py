@@ -1566,3 +1566,49 @@ def test_threads_share_a_ledger(world: World) -> None:
         thread.join()
     assert sorted(numbers([found for ranges in leased.values() for found in ranges])) == list(range(400))
     assert ledger.snapshot(JOB).done == 400
+
+
+# Nodes
+
+
+def test_a_node_is_told_with_its_name_and_the_age_of_its_last_sign_of_life(world: World) -> None:
+    world.ledger.see_node("b", {"compute": "gpu", "running": ["heart-1"], "text": "a:b\nc"}, 15)
+    world.jump(4)
+    world.ledger.see_node("a", {"compute": "cpu", "slots": 2}, 15)
+    world.jump(1)
+    assert world.ledger.nodes() == [
+        {"name": "a", "age_seconds": 1.0, "compute": "cpu", "slots": 2},
+        {"name": "b", "age_seconds": 5.0, "compute": "gpu", "running": ["heart-1"], "text": "a:b\nc"},
+    ]
+
+
+def test_a_node_says_something_else_of_itself(world: World) -> None:
+    world.ledger.see_node("a", {"running": ["heart-1"]}, 15)
+    world.jump(3)
+    world.ledger.see_node("a", {"running": []}, 15)
+    assert world.ledger.nodes() == [{"name": "a", "age_seconds": 0.0, "running": []}]
+
+
+def test_a_node_that_fell_silent_is_gone_and_one_that_beats_stays(world: World) -> None:
+    world.ledger.see_node("silent", {}, 15)
+    for _ in range(3):
+        world.ledger.see_node("alive", {}, 15)
+        world.jump(4.9)
+    assert [node["name"] for node in world.ledger.nodes()] == ["alive", "silent"]
+    world.jump(0.4)
+    assert [node["name"] for node in world.ledger.nodes()] == ["alive"]
+
+
+def test_a_node_that_leaves_in_order_is_gone_at_once(world: World) -> None:
+    world.ledger.see_node("a", {}, 15)
+    world.ledger.see_node("b", {}, 15)
+    world.ledger.leave_node("a")
+    world.ledger.leave_node("nobody")
+    assert [node["name"] for node in world.ledger.nodes()] == ["b"]
+
+
+def test_a_node_that_was_seen_before_the_clock_was_set_back_does_not_stay_for_ever(world: World) -> None:
+    world.ledger.see_node("a", {}, 15)
+    world.jump(-60)
+    world.ledger.see_node("b", {}, 15)
+    assert [node["name"] for node in world.ledger.nodes()] == ["b"]
