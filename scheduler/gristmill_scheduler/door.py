@@ -12,8 +12,7 @@ import json
 import logging
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TextIO
 
 from gristmill.errors import GristmillError, JobNotFound, Mistake
@@ -23,7 +22,7 @@ from gristmill.spec import Job, from_json
 from gristmill_scheduler.admission import admit, on_compute, read_job, read_led, readmit
 from gristmill_scheduler.commands import read_commands
 from gristmill_scheduler.coordinator import Begin, Coordinator
-from gristmill_scheduler.leadership import Leadership, lead_seconds
+from gristmill_scheduler.leading import Leading
 from gristmill_scheduler.retry import begin_retry
 from gristmill_scheduler.takeover import TakeOver
 from gristmill_storage.files import Store
@@ -48,10 +47,10 @@ class Door:
         self._events = events
         self._writing = threading.Lock()
         self._ledger = Ledger(settings.redis_url)
-        self._queue = Queue(settings.redis_url)
         self._take_over = take_over
-        self._jobs: dict[str, tuple[Coordinator, threading.Thread]] = {}
-        self._begun = threading.Lock()
+        queue = Queue(settings.redis_url)
+        #: The jobs that are led here.
+        self.leading = Leading(settings, ledger=self._ledger, queue=queue, tell=self.tell)
 
     def tell(self, event: str, document: dict[str, Any]) -> None:
         """Write one event."""
@@ -65,8 +64,9 @@ class Door:
 
     def serve(self, commands: Iterable[bytes]) -> None:
         """Do what the commands say until they end."""
-        taker = TakeOver(self._ledger, lead=self._lead, led=self.led, begin=self._begin) if self._take_over else None
-        if taker is not None:
+        leading = self.leading
+        taker = TakeOver(self._ledger, lead=leading.lead, led=leading.led, begin=leading.take)
+        if self._take_over:
             taker.start()
         self.tell("ready", {})
         for line in commands:
@@ -76,37 +76,26 @@ class Door:
                 self.tell("refused", {"error": error.to_json()})
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 self.tell("refused", {"error": Mistake(f"not a command: {error!r}").to_json()})
-        if taker is not None:
+        if self._take_over:
             taker.stop()
-            self._end(Coordinator.hand_over, HAND_OVER_SECONDS)
+            leading.end(Coordinator.hand_over, HAND_OVER_SECONDS)
         else:
-            self._end(Coordinator.cancel, ORPHAN_SECONDS)
-
-    def led(self) -> set[str]:
-        """Return the names of the jobs that are led here."""
-        return {name for name, (_, thread) in list(self._jobs.items()) if thread.is_alive()}
-
-    def _end(self, way: Callable[[Coordinator], None], seconds: float) -> None:
-        """End what runs; whoever has not ended in time is left to the process's own end."""
-        running = list(self._jobs.values())
-        for coordinator, _ in running:
-            way(coordinator)
-        deadline = time.monotonic() + seconds
-        for _, thread in running:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            leading.end(Coordinator.cancel, ORPHAN_SECONDS)
 
     def _do(self, command: dict[str, Any]) -> None:
         kind = command["command"]
         if kind in ("submit", "resume", "take", "retry"):
             job, folder = self._admitted(command)
-            coordinator = self._coordinator(job, folder, self._lead(job.name, dead=str(command.get("displace") or "")))
+            lead = self.leading.lead(job.name, dead=str(command.get("displace") or ""))
+            coordinator = self.leading.coordinator(job, folder, lead)
             if "cancel" in command:
                 coordinator.cancel(keep_partial=bool(command["cancel"].get("keep_partial")))
             begin = {"submit": Begin.NEW, "take": Begin.TAKE}.get(kind, Begin.RESUME)
-            self._start(coordinator, begin)
+            self.leading.start(coordinator, begin)
         elif kind in ("cancel", "pause", "unpause"):
-            if command["job"] in self._jobs:
-                self._pass_on(kind, command, self._jobs[command["job"]][0])
+            led = self.leading.find(command["job"])
+            if led is not None:
+                self._pass_on(kind, command, led)
         else:
             known = "submit, resume, take, retry, cancel, pause, unpause"
             raise Mistake(f"command: {kind!r} is unknown; one of {known}")
@@ -130,37 +119,6 @@ class Door:
             coordinator.cancel(keep_partial=bool(command.get("keep_partial")))
         else:
             coordinator.pause(paused=kind == "pause")
-
-    def _lead(self, job: str, *, dead: str = "") -> Leadership:
-        return Leadership(job, self._ledger, seconds=lead_seconds(self._settings.lease_seconds), dead=dead)
-
-    def _begin(self, job: Job, folder: Store, lead: Leadership) -> None:
-        """Lead a job that nobody leads; the lead is taken already."""
-        self._start(self._coordinator(job, folder, lead), Begin.TAKE)
-
-    def _coordinator(self, job: Job, folder: Store, lead: Leadership) -> Coordinator:
-        return Coordinator(
-            job,
-            folder,
-            ledger=self._ledger,
-            queue=self._queue,
-            lead=lead,
-            lease_seconds=self._settings.lease_seconds,
-            tell=self.tell,
-            storage_patience=self._settings.storage_patience,
-        )
-
-    def _start(self, coordinator: Coordinator, begin: Begin) -> None:
-        name = coordinator.job.name
-        thread = threading.Thread(target=coordinator.run, args=(begin,), name=f"job-{name}", daemon=True)
-        with self._begun:
-            if name in self.led():
-                raise Mistake(f"job {name}: this scheduler leads it already")
-            running = self.led()
-            self._jobs = {known: entry for known, entry in self._jobs.items() if known in running}
-            self._jobs[name] = (coordinator, thread)
-            self.tell("submitted", {"job": name, "folder": coordinator.folder.url, "leader": coordinator.leader})
-            thread.start()
 
 
 def _retry(url: str, name: str) -> tuple[Job, Store]:

@@ -153,7 +153,7 @@ class Scheduler:
 
     def _serve(self) -> None:
         door = Door(settings_of(self._world, self.name), self, take_over=self._take_over)  # type: ignore[arg-type]
-        door._queue = SimQueue(self._world, self.process)  # type: ignore[assignment]
+        door.leading.queue = SimQueue(self._world, self.process)  # type: ignore[assignment]
         door.serve(self._lines())  # type: ignore[arg-type]
 
     def _lines(self) -> Iterator[str]:
