@@ -17,9 +17,6 @@ from gristmill.running import CLAIM
 #: Seconds that a job's folder may stay locked by a server which is about to end.
 _CLAIM_SECONDS: Final = 5.0
 
-#: Where a server keeps its append-only file.
-_MEMORY: Final = "appendonlydir"
-
 
 class Folders:
     """Makes the folders, holds the job's lock, and takes away what is not to stay."""
@@ -58,15 +55,6 @@ class Folders:
     def locks(self) -> tuple[int, ...]:
         """Descriptors of what is locked for as long as anyone works here."""
         return (self.runtime.lock,) if self.lock is None else (self.runtime.lock, self.lock)
-
-    def set_state_aside(self) -> bool:
-        """Move away what the server cannot read; return whether there was something."""
-        memory = self.state / _MEMORY
-        try:
-            memory.rename(memory.with_name(f"{_MEMORY}.unreadable-{time.time_ns()}"))
-        except OSError:
-            return False
-        return True
 
     def close(self, *, keep_job: bool, keep_claim: bool) -> None:
         """Remove the runtime folder, and of the job's what is not to be kept; give its lock back.
