@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from gristmill.errors import Mistake
+from gristmill_scheduler.jobs.overrides import overrides_of
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"retry_settings": {"max_retries": 2}},
+        {"retrySettings": {"maxRetries": "2"}},
+        {"max_retries": 2},
+        {"settings": {"retry_settings": {"max_retries": 2}}},
+        {"settings.retry_settings.max_retries": 2},
+        [{"retry_settings.max_retries": 2}],
+        ["settings.retry_settings.max_retries=2"],
+    ],
+)
+def test_every_spelling_means_the_same(given) -> None:
+    assert overrides_of(given, "overrides") == ["settings.retry_settings.max_retries=2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("PT5M", 300), ("PT1H30M", 5400), ("P1D", 86400), ("pt0.5s", 1), ("45", 45), (45, 45), (45.0, 45)],
+)
+def test_a_timeout_may_be_a_duration(given, seconds) -> None:
+    assert overrides_of({"timeout": given}, "") == [f"settings.retry_settings.timeout={seconds}"]
+
+
+def test_the_names_of_environment_variables_stay_as_they_are() -> None:
+    given = {"environment_variables": {"MyName_x": 5, "B": True}}
+
+    assert overrides_of(given, "") == [
+        'settings.environment_variables.MyName_x="5"',
+        'settings.environment_variables.B="true"',
+    ]
+    assert overrides_of({"settings.environment_variables.A": "a=b"}, "") == ['settings.environment_variables.A="a=b"']
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"compute": "gpu"}, "compute: belongs to the deployment"),
+        ({"model": {"path": "x"}}, "overrides.model.path: nothing of that name"),
+        ({"mini_batch_siz": 5}, "did you mean mini_batch_size"),
+        ({"xyz": 5}, "known are delimiter"),
+        ({"timeout": "PT"}, "is no duration"),
+        ({"timeout": "soon"}, "no whole number"),
+        ({"mini_batch_size": 1.5}, "no whole number"),
+        ({"mini_batch_size": True}, "no whole number"),
+        ({"mini_batch_size": [1]}, "is a list"),
+        ({"environment_variables": {"A.B": "x"}}, "has no '.'"),
+        (["mini_batch_size"], "write key=value"),
+        ("mini_batch_size=5", "is no object"),
+        ({"other": {"mini_batch_size": 5}}, "nothing of that name"),
+    ],
+)
+def test_what_cannot_be_changed_is_refused_and_named(given, words) -> None:
+    with pytest.raises(Mistake, match=words):
+        overrides_of(given, "overrides")
+
+
+def test_what_is_null_is_not_changed() -> None:
+    assert overrides_of({"mini_batch_size": None, "compute": {"isLocal": True}}, "overrides") == []
