@@ -204,7 +204,7 @@ def name_if_free(old: str, new: str) -> None:
             os.link(old, new)
         except FileExistsError:
             # A network drive may answer so to the repetition of a call that it had carried out.
-            if old == new or not Path(old).samefile(new):
+            if old == new or not _are_one(old, new):
                 raise
         except OSError as error:
             if error.errno not in _NO_LINKS:
@@ -212,6 +212,13 @@ def name_if_free(old: str, new: str) -> None:
             _rename_under_lock(old, new)
             return
         Path(old).unlink(missing_ok=True)
+
+
+def _are_one(old: str, new: str) -> bool:
+    """Return whether two names are one file's; no longer, where one of them is gone."""
+    with suppress(FileNotFoundError):
+        return Path(old).samefile(new)
+    return False
 
 
 def _rename_under_lock(old: str, new: str) -> None:

@@ -147,6 +147,24 @@ def test_a_link_that_was_made_though_the_reply_was_lost_counts(
     assert store.read("a") == b"A"
 
 
+def test_a_name_that_was_taken_and_is_free_again_at_once_was_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"theirs")
+    link = os.link
+
+    def removed_meanwhile(source: str, target: str) -> None:
+        try:
+            link(source, target)
+        finally:
+            (tmp_path / "a").unlink()
+
+    monkeypatch.setattr(os, "link", removed_meanwhile)
+    with pytest.raises(AlreadyExists):
+        LocalStore(tmp_path).create("a", b"ours")
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_file_may_not_be_moved_onto_itself_unless_overwriting(store: LocalStore) -> None:
     store.create("a", b"A")
     with pytest.raises(AlreadyExists):
