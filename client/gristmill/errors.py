@@ -2,7 +2,8 @@
 
 GristmillError                  exit code 1
 ├── Mistake                     2   something the user gave cannot be used; nothing was started
-│   ├── InvalidDeployment           a deployment file, with all its faults
+│   ├── InvalidDocument             a file or mapping (an endpoint, a model, ...), with all its faults
+│   │   └── InvalidDeployment           a deployment's
 │   ├── InvalidSetting              a process setting (an environment variable)
 │   ├── InputNotFound               there is nothing at the input
 │   ├── InputEmpty                  the input holds no file to score
@@ -104,11 +105,11 @@ class Fault:
         return f"{place}{self.field}: {self.message}" if self.field else f"{place}{self.message}"
 
 
-class InvalidDeployment(Mistake):
-    """A deployment file cannot be used; `faults` holds everything wrong with it, in the file's order."""
+class InvalidDocument(Mistake):
+    """A YAML file, or a mapping in its place, cannot be used; `faults` holds all that is wrong, in the file's order."""
 
     def __init__(self, source: str, faults: tuple[Fault, ...]) -> None:
-        """Take where the deployment came from (a path, or a word) and its faults."""
+        """Take where the document came from (a path, or a word) and its faults."""
         self.source = source
         self.faults = faults
         if len(faults) == 1:
@@ -116,6 +117,10 @@ class InvalidDeployment(Mistake):
         else:
             message = "\n  ".join([f"{source}: {len(faults)} faults", *map(str, faults)])
         super().__init__(message)
+
+
+class InvalidDeployment(InvalidDocument):
+    """A deployment file cannot be used."""
 
 
 class InvalidSetting(Mistake):

@@ -9,7 +9,6 @@ from typing import Any
 
 from gristmill import spec
 from gristmill.deployment import forms, messages
-from gristmill.deployment import overrides as sets
 from gristmill.deployment.environments import read_environment
 from gristmill.deployment.models import check_no_code, read_model
 from gristmill.deployment.nodes import Node, Unreadable, from_python
@@ -41,15 +40,15 @@ def load_deployment(
         root = parse(read_text(path), report)
     except Unreadable as error:
         raise _refusal(str(path), error) from None
-    build = _Building(source=str(path), folder=os.path.abspath(path.parent), model=model)  # noqa: PTH100 - links stay
-    return build.run(root, report, overrides=overrides, require_names=require_names)
+    build = Building(folder=os.path.abspath(path.parent), model=model)  # noqa: PTH100 - links stay
+    return _closed(build, root, report, source=str(path), overrides=overrides, require_names=require_names)
 
 
 def build_deployment(
     document: Mapping[str, Any],
     *,
     source: str,
-    folder: Path,
+    folder: Path | None,
     overrides: Sequence[str] = (),
     model: str | None = None,
     friendly: bool = False,
@@ -57,9 +56,10 @@ def build_deployment(
 ) -> spec.Deployment:
     """Return the deployment that a mapping describes; its keys are those of the YAML file.
 
-    `source` names the document in messages; relative paths in it are relative to `folder`. With `friendly` the output
-    is CSV with a header and commas where the document does not say how it is written, and Azure's text form otherwise.
-    The other parameters are those of `load_deployment`.
+    `source` names the document in messages; relative paths in it are relative to `folder`. Without a folder its paths
+    are absolute or addresses, perhaps of another machine: they are kept as they are, and nothing is looked at. With
+    `friendly` the output is CSV with a header and commas where the document does not say how it is written, and
+    Azure's text form otherwise. The other parameters are those of `load_deployment`.
 
     Raises:
         InvalidDeployment: the document cannot be used; it lists every fault with its field.
@@ -71,8 +71,9 @@ def build_deployment(
         raise _refusal(source, error) from None
     if not isinstance(root.value, dict):
         raise _refusal(source, Unreadable(f"found {root.shown()} where a mapping is needed"))
-    build = _Building(source=source, folder=os.path.abspath(folder), model=model, friendly=friendly)  # noqa: PTH100
-    return build.run(root, Report(), overrides=overrides, require_names=require_names)
+    base = None if folder is None else os.path.abspath(folder)  # noqa: PTH100 - links stay
+    build = Building(folder=base, model=model, friendly=friendly)
+    return _closed(build, root, Report(), source=source, overrides=overrides, require_names=require_names)
 
 
 def _refusal(source: str, error: Unreadable) -> InvalidDeployment:
@@ -81,25 +82,36 @@ def _refusal(source: str, error: Unreadable) -> InvalidDeployment:
     return InvalidDeployment(source, report.faults)
 
 
-class _Building:
+def _closed(
+    build: Building, root: Node, report: Report, *, source: str, overrides: Sequence[str], require_names: bool
+) -> spec.Deployment:
+    current = forms.in_current_form(root, overrides, report)
+    built = None if current is None else build.read(current, report, require_names=require_names)
+    report.close(source)
+    assert built is not None
+    return built[1]
+
+
+class Building:
     """One document on its way to a deployment."""
 
-    def __init__(self, *, source: str, folder: str, model: str | None, friendly: bool = False) -> None:
-        self._source = source
+    def __init__(self, *, folder: str | None, model: str | None = None, friendly: bool = False) -> None:
+        """Take the folder of relative paths, None where paths are kept; see `build_deployment` for the others."""
         self._folder = folder
         self._model = model
         self._friendly = friendly
 
-    def run(self, root: Node, report: Report, *, overrides: Sequence[str], require_names: bool) -> spec.Deployment:
-        root = _in_current_form(root, overrides, report)
+    def read(self, root: Node, report: Report, *, require_names: bool) -> tuple[Given, spec.Deployment] | None:
+        """Return what a document in the current form says, and the deployment; None: it is of a foreign kind.
+
+        The faults are in the report; what comes back may be used where there are none.
+        """
         if forms.foreign(root, report):
-            report.close(self._source)
+            return None
         given = ROOT.read(root, report)
         if require_names:
             _require_names(given, report)
-        deployment = self._deployment(given, report)
-        report.close(self._source)
-        return deployment
+        return given, self._deployment(given, report)
 
     def _deployment(self, root: Given, report: Report) -> spec.Deployment:
         settings = root.section("settings")
@@ -148,12 +160,6 @@ class _Building:
             speculate=settings.get("speculate", default.speculate),
             **output_settings(settings, has_code=has_code, friendly=self._friendly),
         )
-
-
-def _in_current_form(root: Node, overrides: Sequence[str], report: Report) -> Node:
-    if not forms.is_flat(root):
-        return sets.applied(root, overrides, report)
-    return forms.lifted(sets.applied(forms.lifted(root), overrides, report))
 
 
 def _require_names(root: Given, report: Report) -> None:

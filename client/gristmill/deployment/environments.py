@@ -20,7 +20,7 @@ from gristmill.deployment.sections import Given
 _COMMENT: Final = re.compile(r"(^|\s)#.*$")
 
 
-def read_environment(root: Given, *, folder: str, report: Report) -> spec.Environment | None:
+def read_environment(root: Given, *, folder: str | None, report: Report) -> spec.Environment | None:
     """Return the deployment's environment; None: it has none, or none that can be used (which is noted)."""
     written = root.values.get("environment")
     if isinstance(written, Reference):
@@ -48,14 +48,16 @@ def _check_sources(given: Given, report: Report) -> None:
         report.add(given.at("requirements_file"), "conda_file and requirements_file exclude each other; give one")
 
 
-def _packages(given: Given, folder: str, report: Report) -> dict[str, Any]:
+def _packages(given: Given, folder: str | None, report: Report) -> dict[str, Any]:
     key = "conda_file" if given.sound("conda_file") else "requirements_file"
     if not given.sound(key):
         return {}
     node = given.at(key)
     try:
+        if isinstance(node.value, list) and key == "requirements_file":
+            return {"requirements": tuple(given.get(key, ())), "folder": folder or ""}
         if node.children:
-            return {"conda": _inline(node, report), "folder": folder}
+            return {"conda": _inline(node, report), "folder": folder or ""}
         return _from_file(node, key, folder, report)
     except Refused as refused:
         report.add(node, refused.message)
@@ -69,7 +71,9 @@ def _inline(node: Node, report: Report) -> dict[str, Any]:
     return document
 
 
-def _from_file(node: Node, key: str, folder: str, report: Report) -> dict[str, Any]:
+def _from_file(node: Node, key: str, folder: str | None, report: Report) -> dict[str, Any]:
+    if folder is None:
+        raise Refused("a file cannot be read here; give its content in place of its path")
     if not isinstance(node.value, str):
         raise Refused(f"{messages.NOT_TEXT} Found {node.shown()}; give the path of a file, or its content as a mapping")
     if is_url(node.value):

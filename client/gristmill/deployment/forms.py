@@ -1,15 +1,18 @@
 """Which generation of Azure's YAML a document is, and what is done with it.
 
 `type: model` (2023 on) is read as it is. Without `type` and `settings` it is the flat form of 2021-11 to 2022, whose
-settings stand at the root: they are moved under `settings`. The 2021 preview's endpoint form and pipeline deployments
-are refused as a whole, because nothing else said about them would help.
+settings stand at the root: they are moved under `settings`; or the preview form of 2021, see `preview`. Pipeline
+deployments, and endpoints without a deployment, are refused as a whole: nothing else said about them would help.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Final
 
+from gristmill.deployment import overrides as sets
+from gristmill.deployment import preview
 from gristmill.deployment.nodes import Node
 from gristmill.deployment.report import Report
 from gristmill.deployment.schema import SETTINGS
@@ -17,8 +20,25 @@ from gristmill.deployment.schema import SETTINGS
 #: Keys that may stand at the root in every form.
 _ALSO_AT_ROOT: Final = frozenset({"environment_variables"})
 _FLAT: Final = frozenset(key.name for key in SETTINGS.keys) - _ALSO_AT_ROOT
-_ENDPOINT_2021: Final = ("deployments", "traffic")
+_OF_ENDPOINTS: Final = ("deployments", "traffic")
 _OTHER_KINDS: Final = {"batch", "online", "managed", "kubernetes"}
+
+
+def in_current_form(root: Node, overrides: Sequence[str], report: Report) -> Node | None:
+    """Return a document of any generation in the current form, with every `--set` applied; None: it has none."""
+    if "deployments" in root.children:
+        deployment = preview.chosen(sets.applied(root, overrides, report), report)
+        return deployment and inline(deployment, report)
+    return _of_flat(root, overrides, report) if is_flat(root) else sets.applied(root, overrides, report)
+
+
+def inline(deployment: Node, report: Report) -> Node:
+    """Return a deployment that stands in an endpoint's file in the current form."""
+    return _of_flat(deployment, (), report) if is_flat(deployment) else deployment
+
+
+def _of_flat(root: Node, overrides: Sequence[str], report: Report) -> Node:
+    return preview.modern(lifted(sets.applied(lifted(root), overrides, report)), report)
 
 
 def is_flat(root: Node) -> bool:
@@ -46,14 +66,14 @@ def foreign(root: Node, report: Report) -> bool:
     """Note that the document is of a kind that is not read at all; False: it is a model deployment."""
     kind = root.children.get("type")
     word = kind.value.strip().lower() if kind and isinstance(kind.value, str) else ""
-    old = next((root.children[key] for key in _ENDPOINT_2021 if key in root.children), None)
+    old = next((root.children[key] for key in _OF_ENDPOINTS if key in root.children), None)
     if kind and word == "pipeline":
         report.add(kind, "pipeline deployments are not run; Gristmill scores models: write type: model")
     elif old or (kind and word in _OTHER_KINDS):
         report.add(
             old or kind or root,
-            "this is an endpoint of the 2021 preview form; write one file a deployment: name, endpoint_name, "
-            "type: model, model, code_configuration, environment, compute, resources, settings",
+            "this is an endpoint without a deployment; a deployment's file has name, endpoint_name, type: model, "
+            "model, code_configuration, environment, compute, resources, settings",
         )
     else:
         return False

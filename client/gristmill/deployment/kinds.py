@@ -197,6 +197,27 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class TextOrList:
+    """A text, or a list of texts in its place."""
+
+    words: str = "string or list"
+    limits: str = ""
+
+    def read(self, node: Node, report: Report, /) -> str | list[str]:
+        """Return the text, or the texts; each item that is none is reported by itself."""
+        if not isinstance(node.value, list):
+            text: str = Text().read(node, report)
+            return text
+        texts = []
+        for item in node.value:
+            if isinstance(item.value, str):
+                texts.append(item.value)
+            else:
+                report.add(item, f"{messages.NOT_TEXT} Found {item.shown()}; give a text")
+        return texts
+
+
+@dataclass(frozen=True)
 class Ignored:
     """Something that Azure's schema takes and that has no effect here."""
 

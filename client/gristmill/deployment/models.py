@@ -11,7 +11,7 @@ from typing import Final
 from gristmill import spec
 from gristmill.deployment import messages
 from gristmill.deployment.nodes import Node, short
-from gristmill.deployment.references import Reference, is_url, local_path, model_reference
+from gristmill.deployment.references import Reference, is_url, kept_path, local_path, model_reference
 from gristmill.deployment.report import Refused, Report
 from gristmill.deployment.sections import Given
 
@@ -24,7 +24,7 @@ _NO_CODE: Final = (
 )
 
 
-def read_model(root: Given, *, folder: str, stand_in: str | None, report: Report) -> spec.Model | None:
+def read_model(root: Given, *, folder: str | None, stand_in: str | None, report: Report) -> spec.Model | None:
     """Return the deployment's model; None: it has none, or none that can be used (which is noted)."""
     written = root.values.get("model")
     section = written if isinstance(written, Given) else None
@@ -44,7 +44,13 @@ def read_model(root: Given, *, folder: str, stand_in: str | None, report: Report
 
 
 def _placed(
-    node: Node, text: str, *, folder: str, kind: spec.ModelType | None, report: Report, given: Given | None = None
+    node: Node,
+    text: str,
+    *,
+    folder: str | None,
+    kind: spec.ModelType | None,
+    report: Report,
+    given: Given | None = None,
 ) -> spec.Model | None:
     name, version = (given.get("name", ""), given.get("version", "")) if given else ("", "")
     reference = model_reference(text)
@@ -55,17 +61,17 @@ def _placed(
         return spec.Model(path=text, name=name, version=version, type=kind)
     try:
         path = _local(text, folder)
-        kind = _kind_of_files(path, kind)
+        kind = kind if folder is None else _kind_of_files(path, kind)
     except Refused as refused:
         report.add(node, refused.message)
         return None
     return spec.Model(path=path, name=name, version=version, type=kind)
 
 
-def _local(text: str, folder: str) -> str:
+def _local(text: str, folder: str | None) -> str:
     if text.startswith("azureml:"):
         raise Refused(f"{short(repr(text))} is no reference; write azureml:<name>:<version> or azureml:<name>@latest")
-    return local_path(text, folder)
+    return kept_path(text) if folder is None else local_path(text, folder)
 
 
 def _kind_of_files(path: str, stated: spec.ModelType | None) -> spec.ModelType:

@@ -53,6 +53,6 @@ def _put(node: Node, keys: list[str], leaf: Node) -> Node:
 
 
 def _no_mapping(node: Node) -> str:
-    if isinstance(node.value, str) and node.field in {"model", "environment", "compute"}:
+    if isinstance(node.value, str):
         return f"{messages.SET_BENEATH_REFERENCE} {node.field} is {node.shown()}; set {node.field} itself"
     return f"{node.field} is {node.shown()}, nothing can be set beneath it"

@@ -24,6 +24,7 @@ _LONG: Final = {
 }
 _MLFLOW: Final = re.compile(rf"models:/(?P<name>{_WORD})(/(?P<version>{_WORD})|@(?P<label>{_WORD}))?|runs:/\S+/\S+")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://\S+")
+_UPLOAD: Final = re.compile(r"upload:[0-9a-f]{64}(/.*)?")
 _COMPUTE: Final = re.compile(r"(azureml:)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63})")
 _ARM_COMPUTE: Final = re.compile(r"(azureml:)?/subscriptions/\S+/computes/(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63})")
 
@@ -107,6 +108,26 @@ def compute_rule(text: str) -> str:
 def is_url(text: str) -> bool:
     """Whether the text is an address with a scheme; `file://` is a local path here."""
     return bool(_URL.fullmatch(text)) and not text.lower().startswith("file://")
+
+
+def is_upload(text: str) -> bool:
+    """Whether the text is the address of what a client sent to a server: `upload:<tree>`, `upload:<tree>/<path>`."""
+    return bool(_UPLOAD.fullmatch(text))
+
+
+def kept_path(text: str) -> str:
+    """Accept a path that is taken as it is, because whose machine's it is, and what is there, is not known here.
+
+    Raises:
+        Refused: it is relative, and so says nothing without a folder.
+
+    """
+    if is_url(text) or is_upload(text):
+        return text
+    path = local_path(text, "/")
+    if text.lower().startswith("file:") or not os.path.isabs(text):  # noqa: PTH117 - text, no path
+        raise Refused(f"{text[:80]!r} is relative to nothing here; give an absolute path, or an address")
+    return path
 
 
 def local_path(text: str, folder: str) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from gristmill.deployment.nodes import Node, Unreadable
-from gristmill.errors import Fault, InvalidDeployment
+from gristmill.errors import Fault, InvalidDeployment, InvalidDocument
 
 #: What an address may carry beside the place: a user with a password, and a query with a signature.
 _USER: Final = re.compile(r"://[^/?@\s'\"]*@")
@@ -47,15 +47,15 @@ class Report:
         """All faults, in the file's order; those without a line last."""
         return tuple(sorted(self._faults, key=lambda fault: (fault.line is None, fault.line or 0)))
 
-    def close(self, source: str) -> None:
+    def close(self, source: str, error: type[InvalidDocument] = InvalidDeployment) -> None:
         """Raise what was found.
 
         Raises:
-            InvalidDeployment: there is at least one fault.
+            InvalidDocument: there is at least one fault; the class is `error`.
 
         """
         if self._faults:
-            raise InvalidDeployment(source, self.faults)
+            raise error(source, self.faults)
 
 
 def _printable(text: str) -> str:

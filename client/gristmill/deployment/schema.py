@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from gristmill.deployment import references, rules
-from gristmill.deployment.kinds import Boolean, Choice, Ignored, Integer, Text, Texts, Version
+from gristmill.deployment.kinds import Boolean, Choice, Ignored, Integer, Text, TextOrList, Texts, Version
 from gristmill.deployment.sections import Key, Section, TextOr
 from gristmill.spec import ModelType, OutputAction, PredictPer, RowFormat
 
@@ -17,6 +17,8 @@ from gristmill.spec import ModelType, OutputAction, PredictPer, RowFormat
 LONGEST_TIMEOUT: Final = 259_200
 
 _ACCEPTED: Final = "Accepted, without effect."
+#: Of keys that a server shows and nobody sets.
+SHOWN: Final = "Shown by a server; without effect in a file."
 _NAME_LIMITS: Final = "letters, digits, dashes; 3 to 32 characters; lower-cased"
 _VARIABLES: Final = Texts(rule=rules.variable)
 
@@ -210,8 +212,8 @@ MODEL: Final = Section(
         Key(name="stage", kind=Ignored(), meaning=_ACCEPTED),
         Key(name="datastore", kind=Ignored(), meaning=_ACCEPTED),
         Key(name="job_name", kind=Ignored(), meaning=_ACCEPTED),
-        Key(name="id", kind=Ignored(), meaning=_ACCEPTED),
-        Key(name="$schema", kind=Ignored(), meaning=_ACCEPTED),
+        Key(name="id", kind=Ignored(), meaning=_ACCEPTED, dropped=True),
+        Key(name="$schema", kind=Ignored(), meaning=_ACCEPTED, dropped=True),
     ),
     hints={"local_path": "That is the 2021 form; write path: <file or folder>"},
     path="model",
@@ -226,8 +228,8 @@ ENVIRONMENT: Final = Section(
         ),
         Key(
             name="requirements_file",
-            kind=Text(),
-            meaning="A pip requirements file, in place of `conda_file`.",
+            kind=TextOrList(),
+            meaning="A pip requirements file, or its lines, in place of `conda_file`.",
             ours=True,
         ),
         Key(name="image", kind=Text(), meaning="Container image; recorded, used by container deployments."),
@@ -240,8 +242,8 @@ ENVIRONMENT: Final = Section(
         Key(name="inference_config", kind=Ignored(), meaning=_ACCEPTED),
         Key(name="os_type", kind=Ignored(), meaning=_ACCEPTED),
         Key(name="datastore", kind=Ignored(), meaning=_ACCEPTED),
-        Key(name="id", kind=Ignored(), meaning=_ACCEPTED),
-        Key(name="$schema", kind=Ignored(), meaning=_ACCEPTED),
+        Key(name="id", kind=Ignored(), meaning=_ACCEPTED, dropped=True),
+        Key(name="$schema", kind=Ignored(), meaning=_ACCEPTED, dropped=True),
     ),
     hints={
         "docker": "That is the 2021 form; write image: <image>",
@@ -256,7 +258,7 @@ ENVIRONMENT: Final = Section(
 
 ROOT: Final = Section(
     (
-        Key(name="$schema", kind=Ignored(), meaning=_ACCEPTED),
+        Key(name="$schema", kind=Ignored(), meaning=_ACCEPTED, dropped=True),
         Key(
             name="name",
             kind=Text(rules.resource_name("a deployment"), limits=_NAME_LIMITS),
@@ -272,7 +274,7 @@ ROOT: Final = Section(
         Key(name="description", kind=Text(), meaning="For people."),
         Key(name="tags", kind=Texts(), meaning="For people."),
         Key(name="properties", kind=Texts(), meaning="For programs; carried along."),
-        Key(name="id", kind=Ignored(), meaning=_ACCEPTED),
+        Key(name="id", kind=Ignored(), meaning=_ACCEPTED, dropped=True),
         Key(name="type", kind=Choice(("model",)), default="`model`", meaning="Pipelines are refused."),
         Key(
             name="model",
@@ -307,6 +309,10 @@ ROOT: Final = Section(
         Key(name="resources", kind=RESOURCES, meaning="What a job asks for."),
         Key(name="error_threshold", kind=Integer(-1), meaning="As `settings.error_threshold`; give it in one place."),
         Key(name="settings", kind=SETTINGS, meaning="How the input is scored and written."),
+        *(
+            Key(name=name, kind=Ignored(), meaning=SHOWN, dropped=True)
+            for name in ("provisioning_state", "creation_context")
+        ),
     ),
     hints={
         **{key.name: f"It belongs beneath settings: settings.{key.name}" for key in SETTINGS.keys},

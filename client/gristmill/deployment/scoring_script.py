@@ -16,7 +16,7 @@ from gristmill import spec
 from gristmill.deployment import messages
 from gristmill.deployment.nodes import Unreadable, short
 from gristmill.deployment.reading import MOST_BYTES
-from gristmill.deployment.references import local_path
+from gristmill.deployment.references import kept_path, local_path
 from gristmill.deployment.report import Refused, Report
 from gristmill.deployment.sections import Given
 
@@ -25,7 +25,7 @@ _DYNAMIC: Final = frozenset({"exec", "globals", "vars", "setattr", "__getattr__"
 _SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def read_code(root: Given, *, folder: str, report: Report) -> spec.CodeConfiguration | None:
+def read_code(root: Given, *, folder: str | None, report: Report) -> spec.CodeConfiguration | None:
     """Return the deployment's code; None: it has none, or none that can be used (which is noted)."""
     given = root.section("code_configuration")
     if not root.sound("code_configuration"):
@@ -37,11 +37,14 @@ def read_code(root: Given, *, folder: str, report: Report) -> spec.CodeConfigura
         return None
     if not (given.sound("code") and given.sound("scoring_script")):
         return None
+    text = given.get("code", "")
     try:
-        code = _folder(given.get("code", ""), folder)
+        code = _unseen(text) if folder is None else _folder(text, folder)
     except Refused as refused:
         report.add(given.at("code"), refused.message)
         return None
+    if folder is None:
+        return _unseen_script(given, code, report)
     return _script(given, code, name=root.get("name", ""), report=report)
 
 
@@ -50,9 +53,28 @@ def _missing(given: Given, key: str, message: str, report: Report) -> None:
     report.place(message, field=f"code_configuration.{key}", line=node.line, origin=node.origin)
 
 
-def _folder(text: str, folder: str) -> str:
-    if text.startswith("azureml:"):
+def _unseen(text: str) -> str:
+    _refuse_asset(text)
+    return kept_path(text)
+
+
+def _unseen_script(given: Given, code: str, report: Report) -> spec.CodeConfiguration | None:
+    """Return code that lies elsewhere: of the script, only the path can be checked."""
+    try:
+        path = _inside(given.get("scoring_script", ""), "/code")
+    except Refused as refused:
+        report.add(given.at("scoring_script"), refused.message)
+        return None
+    return spec.CodeConfiguration(code=code, scoring_script=os.path.relpath(path, "/code"))
+
+
+def _refuse_asset(text: str) -> None:
+    if text.startswith("azureml:") and not text.startswith("azureml://datastores/"):
         raise Refused(f"{short(text)!r} is a registered code asset, which cannot be fetched; give a local folder")
+
+
+def _folder(text: str, folder: str) -> str:
+    _refuse_asset(text)
     code = local_path(text, folder)
     if not os.path.isdir(code):  # noqa: PTH112 - Path.is_dir raises where the name is too long
         what = "is a file; give the folder that holds it" if os.path.isfile(code) else "no such folder"  # noqa: PTH113

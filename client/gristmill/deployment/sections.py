@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from gristmill.deployment import messages
 from gristmill.deployment.kinds import Kind, refuse_null
 from gristmill.deployment.nodes import Node, short
+from gristmill.deployment.references import Reference
 from gristmill.deployment.report import Refused, Report
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ class Key:
     default: str = ""
     #: Whether it is Gristmill's own and unknown to Azure.
     ours: bool = False
+    #: Whether it is only taken so that what was shown can be given back; no document carries it on.
+    dropped: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,22 @@ class Given:
         value = self.values.get(key)
         return value if isinstance(value, Given) else Given(Node(field=key, value={}, line=self.node.line), {})
 
+    def plain(self) -> dict[str, Any]:
+        """Return the values that are given and sound, without the places, as the document's form has them."""
+        return {key: _plain(value) for key, value in self.values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Given):
+        return value.plain()
+    if isinstance(value, Reference):
+        return value.text
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
 
 @dataclass(frozen=True)
 class Section:
@@ -84,6 +103,8 @@ class Section:
         for name, child in node.value.items():
             if name not in known:
                 report.add(child, f"{messages.UNKNOWN_FIELD} {self._way_out(name)}")
+                continue
+            if known[name].dropped:
                 continue
             try:
                 values[name] = known[name].kind.read(child, report)

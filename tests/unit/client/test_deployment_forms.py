@@ -64,15 +64,14 @@ def test_a_pipeline_is_refused_as_a_whole(faults):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("name: x\ntype: batch\nauth_mode: aad_token\ntraffic: {a: 100}\ndeployments:\n  - name: a\n", 5),
         ("name: x\ntraffic: {a: 100}\n", 2),
         ("name: x\ntype: batch\n", 2),
     ],
 )
-def test_an_endpoint_of_2021_is_refused_as_a_whole(faults, text, line):
+def test_an_endpoint_without_a_deployment_is_refused_as_a_whole(faults, text, line):
     (fault,) = faults(text)
     assert fault.line == line
-    assert fault.message.startswith("this is an endpoint of the 2021 preview form; write one file a deployment: name, ")
+    assert fault.message.startswith("this is an endpoint without a deployment; a deployment's file has name, ")
 
 
 @pytest.mark.parametrize("word", ["models", "1", "[model]", "''"])
@@ -82,21 +81,108 @@ def test_another_type_is_refused(faults, word):
     assert fault.message.endswith("passed is not in set ['model']. Write one of these")
 
 
-def test_a_deployment_of_2021_is_answered_piece_by_piece(faults):
-    text = (
-        "name: abc\n"
-        "model: {name: m, version: 1, local_path: ./model}\n"
-        "code_configuration:\n"
-        "  code: {local_path: ./code}\n"
-        "  scoring_script: batch_driver.py\n"
-        "environment: {name: e, version: 1, path: ., conda_file: 'file:./environment/conda.yaml', docker: {image: i}}\n"
-        "compute: {target: azureml:cpu-cluster, instance_count: 1}\n"
-        "mini_batch_size: 1\n"
-    )
-    found = faults(text)
-    expected = ["model.path", "model.local_path", "code_configuration.code", "environment.path", "environment.docker"]
-    assert {*expected, "compute"} == {fault.field for fault in found}
-    assert found[-1].message.endswith("write compute: azureml:<name>, and instance_count beneath resources")
+OF_2021 = """\
+name: abc
+model: {name: m, version: 1, local_path: ./model}
+code_configuration:
+  code: {local_path: ./code}
+  scoring_script: batch_driver.py
+environment: {name: e, version: 1, path: ., conda_file: 'file:./environment/conda.yaml', docker: {image: i}}
+compute: {target: azureml:cpu-cluster, instance_count: 2}
+mini_batch_size: 1
+"""
+
+
+def test_a_deployment_of_2021_is_the_same_in_the_current_form(load, deployment_folder):
+    current = """\
+name: abc
+type: model
+model: {name: m, version: 1, path: ./model}
+code_configuration: {code: ./code, scoring_script: batch_driver.py}
+environment: {name: e, version: 1, conda_file: ./environment/conda.yaml, image: i}
+compute: azureml:cpu-cluster
+resources: {instance_count: 2}
+settings: {mini_batch_size: 1}
+"""
+    assert load(OF_2021) == load(current)
+
+
+@pytest.mark.parametrize(
+    ("override", "count"),
+    [("compute.instance_count=5", 5), ("resources.instance_count=5", 5), ("mini_batch_size=9", 2)],
+)
+def test_set_reaches_a_deployment_of_2021_by_both_names(load, override, count):
+    assert load(OF_2021, overrides=[override]).instance_count == count
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "message"),
+    [
+        ("instance_count: 2", "instance_count: 0", "compute.instance_count", "0 is out of range"),
+        ("instance_count: 2", "nodes: 2", "compute.nodes", "Unknown field. Keys here: target, instance_count"),
+        ("target: azureml:cpu-cluster, ", "", "compute.target", "Missing data for required field. Give azureml:<name>"),
+        ("azureml:cpu-cluster", "a b", "compute.target", "'a b' is no compute"),
+        ("./model", "./gone", "model.local_path", "no such file or folder"),
+        ("local_path: ./model", "local_path: ./model, path: x", "model.local_path", "Unknown field. That is the 2021"),
+        ("local_path: ./code", "local_path: ./gone", "code_configuration.code.local_path", "no such folder"),
+        ("local_path: ./code", "local_path: ./code, a: b", "code_configuration.code", "Not a valid string. A mapping"),
+        ("docker: {image: i}", "docker: {build: i}", "environment.docker", "Unknown field. That is the 2021 form"),
+        ("mini_batch_size: 1", "resources: {instance_count: 1}", "compute.instance_count", "Can't set instance_count"),
+    ],
+)
+def test_a_fault_of_2021_has_the_field_that_the_file_shows(faults, old, new, field, message):
+    assert old in OF_2021
+    found = {fault.field: fault.message for fault in faults(OF_2021.replace(old, new))}
+    assert found[field].startswith(message)
+
+
+def test_the_current_form_keeps_refusing_what_only_2021_had(faults):
+    found = faults("type: model\n" + OF_2021.replace("mini_batch_size: 1\n", ""))
+    expected = {"model.local_path", "code_configuration.code", "environment.path", "environment.docker", "compute"}
+    assert expected <= {fault.field for fault in found}
+    (compute,) = (fault.message for fault in found if fault.field == "compute")
+    assert compute.endswith("write compute: azureml:<name>, and instance_count beneath resources")
+
+
+ENDPOINT = "name: end\ntype: batch\nauth_mode: aad_token\n"
+ONE = "  - name: one\n    model: {local_path: mlflow}\n    mini_batch_size: 7\n"
+TWO = "  - name: Two\n    model: {local_path: mlflow}\n    mini_batch_size: 8\n"
+
+
+def test_the_one_deployment_of_an_endpoints_file_is_read(load):
+    deployment = load(f"{ENDPOINT}deployments:\n{ONE}", require_names=True)
+    names = (deployment.endpoint_name, deployment.name)
+    assert (*names, deployment.settings.mini_batch_size) == ("end", "one", 7)
+
+
+@pytest.mark.parametrize("name", ["two", "Two"])
+def test_traffic_chooses_among_the_deployments_of_an_endpoints_file(load, name):
+    assert load(f"{ENDPOINT}traffic: {{{name}: 100, one: 0}}\ndeployments:\n{ONE}{TWO}").name == "two"
+
+
+def test_deployments_may_stand_by_name(load):
+    text = f"{ENDPOINT}deployments:\n  one: {{model: {{local_path: mlflow}}, mini_batch_size: 7}}\n"
+    assert load(text, overrides=["deployments.one.mini_batch_size=3"]).settings.mini_batch_size == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (f"deployments:\n{ONE}{TWO}", 4, "one deployment is needed, here stand: one, two; say which with traffic"),
+        (f"traffic: {{three: 100}}\ndeployments:\n{ONE}", 4, "one deployment is needed, here stand: one; say"),
+        (f"traffic: {{one: 100, two: 100}}\ndeployments:\n{ONE}{TWO}", 4, "one has 100 already"),
+        (f"traffic: {{one: 50}}\ndeployments:\n{ONE}", 4, "50 cannot be; a batch deployment has all"),
+        (f"traffic: {{one: -1}}\ndeployments:\n{ONE}", 4, "-1 is out of range"),
+        (f"traffic: one\ndeployments:\n{ONE}", 4, "Not a valid mapping type. Found 'one'"),
+        ("deployments: 1\n", 4, "Not a valid list. Found 1"),
+        ("deployments: []\n", 4, "one deployment is needed, here stand: none"),
+        ("deployments: [1]\n", 4, "Not a valid mapping type. Found 1"),
+    ],
+)
+def test_an_endpoints_file_that_does_not_say_which_is_refused(faults, text, line, message):
+    fault = faults(ENDPOINT + text)[0]
+    assert fault.line == line
+    assert fault.message.startswith(message)
 
 
 def test_a_name_beneath_settings_and_one_at_the_root_do_not_fight(load):

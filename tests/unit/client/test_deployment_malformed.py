@@ -106,7 +106,7 @@ DOCUMENTS: list[str | bytes] = [
     f"{CODE}environment_variables: {{A: {{}}}}",
     f"{CODE}compute: 1",
     f"{CODE}compute: []",
-    f"{CODE}compute: {{target: azureml:x}}",
+    f"{CODE}compute: {{instance_count: 1}}",
     f"{CODE}resources: 1",
     f"{CODE}resources: []",
     f"{CODE}resources: {{instance_count: two}}",

@@ -127,7 +127,11 @@ def test_a_text_that_is_no_reference_is_refused(faults, text, message):
         ("path: model\n  type: onnx", "model.type", "Value 'onnx' passed is not in set ['custom_model', 'mlflow_mo"),
         ("path: model\n  version: true", "model.version", "Not a valid string. Found true"),
         ("path: model\n  version: [1]", "model.version", "Not a valid string. Found a list"),
-        ("local_path: model", "model.local_path", "Unknown field. That is the 2021 form; write path: <file or folder>"),
+        (
+            "path: model\n  local_path: x",
+            "model.local_path",
+            "Unknown field. That is the 2021 form; write path: <file or folder>",
+        ),
         ("path: model\n  typ: x", "model.typ", "Unknown field. Did you mean type?"),
     ],
 )

@@ -166,7 +166,7 @@ def test_an_empty_section_lacks_both(faults):
         ("azureml:code:1", "'azureml:code:1' is a registered code asset, which cannot be fetched"),
         ("''", "the path is empty"),
         ("5", "Not a valid string. Found 5"),
-        ("{local_path: code}", "Not a valid string. A mapping is the 2021 form; write code: <folder>"),
+        ("{local_path: code, a: b}", "Not a valid string. A mapping is the 2021 form; write code: <folder>"),
     ],
 )
 def test_code_that_is_no_local_folder_is_refused(faults, code, message):

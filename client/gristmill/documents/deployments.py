@@ -1,0 +1,91 @@
+"""A batch deployment's document, from any generation of its YAML: what a server is sent, shows and keeps.
+
+Where `gristmill.deployment` makes the one `spec.Deployment` that a job carries, this keeps the document in the file's
+own words, in the current form: references stay references, and what is not given stays away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gristmill import spec
+from gristmill.deployment import forms
+from gristmill.deployment.building import Building
+from gristmill.deployment.nodes import Node
+from gristmill.deployment.schema import ROOT
+from gristmill.deployment.sections import Given
+from gristmill.documents.opening import Opened, opened, told
+from gristmill.errors import InvalidDeployment
+
+_LOCAL = "local"
+
+
+def load_deployment_document(
+    source: Path | str | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    endpoint_name: str | None = None,
+    folder: Path | None = None,
+    local: bool = True,
+) -> dict[str, Any]:
+    """Return a deployment in the current form: local paths absolute, environment files inline, names lower-cased.
+
+    `overrides` are `--set` texts. `name` and `endpoint_name` win over the file's. Relative paths are relative to the
+    file's folder, for a mapping to `folder` or else the working folder. Without `local` the document comes from
+    another machine: its paths must be absolute or addresses (`upload:<tree>` too), and nothing is looked at.
+
+    Raises:
+        InvalidDeployment: the document cannot be used; it lists every fault.
+
+    """
+    document = opened(source, what="deployment", folder=folder, local=local, error=InvalidDeployment)
+    current = forms.in_current_form(document.root, overrides, document.report)
+    found = None
+    if current is not None:
+        found = read(document.with_root(told(current, name=name, endpoint_name=endpoint_name)))
+    document.close(InvalidDeployment)
+    assert found is not None
+    return found
+
+
+def read(document: Opened) -> dict[str, Any] | None:
+    """Return the document of a tree in the current form; its faults are noted, None: it is of a foreign kind."""
+    built = Building(folder=document.folder).read(document.root, document.report, require_names=True)
+    return None if built is None else _written(*built)
+
+
+def inline(document: Opened, deployment: Node) -> dict[str, Any] | None:
+    """Return the document of a deployment that stands in an endpoint's file."""
+    return read(document.with_root(forms.inline(deployment, document.report)))
+
+
+def _written(given: Given, deployment: spec.Deployment) -> dict[str, Any]:
+    """Return what a document says, with what was found on this machine in the place of its paths."""
+    document = {"type": "model", **given.plain()}
+    if given.has("compute") and deployment.compute != _LOCAL:
+        document["compute"] = f"azureml:{deployment.compute}"
+    if isinstance(given.values.get("model"), Given) and deployment.model is not None:
+        document["model"] |= _model(deployment.model)
+    if deployment.code_configuration is not None:
+        document["code_configuration"] = spec.to_json(deployment.code_configuration)
+    if isinstance(given.values.get("environment"), Given) and deployment.environment is not None:
+        document["environment"] = environment(document["environment"], deployment.environment)
+    return {key.name: document[key.name] for key in ROOT.keys if key.name in document}
+
+
+def _model(model: spec.Model) -> dict[str, Any]:
+    kind = {} if model.type is None else {"type": model.type.value}
+    return {"path": model.path or model.reference, **kind}
+
+
+def environment(written: Mapping[str, Any], found: spec.Environment) -> dict[str, Any]:
+    """Return an environment's keys with the content of its files in the place of their paths."""
+    rest = {key: value for key, value in written.items() if key not in {"conda_file", "requirements_file"}}
+    if found.conda is not None:
+        return {**rest, "conda_file": found.conda}
+    if found.requirements is not None:
+        return {**rest, "requirements_file": list(found.requirements)}
+    return rest
