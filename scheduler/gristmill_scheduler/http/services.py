@@ -1,0 +1,120 @@
+"""What the routes work with: the objects behind them, made once and handed down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, Protocol
+
+from gristmill_scheduler.resources.shown import Shown
+from gristmill_storage.workspace import Workspace
+
+Document = Mapping[str, Any]
+
+
+class Named(Protocol):
+    """Resources that a name finds: endpoints, datastores, computes."""
+
+    def put(self, name: str, document: Document, *, expected: int | None = None, by: str = "") -> Shown:
+        """Make or replace one."""
+
+    def get(self, name: str) -> Shown:
+        """Return one."""
+
+    def delete(self, name: str, *, expected: int | None = None, by: str = "") -> None:
+        """Delete one."""
+
+    def list(self) -> list[Shown]:
+        """Return all."""
+
+
+class DeploymentsOf(Protocol):
+    """The deployments of endpoints."""
+
+    def put(self, endpoint: str, name: str, document: Document, *, expected: int | None = None, by: str = "") -> Shown:
+        """Make or replace one."""
+
+    def get(self, endpoint: str, name: str) -> Shown:
+        """Return one."""
+
+    def delete(self, endpoint: str, name: str, *, expected: int | None = None, by: str = "") -> None:
+        """Delete one."""
+
+    def list(self, endpoint: str) -> list[Shown]:
+        """Return all of an endpoint."""
+
+
+class VersionedAssets(Protocol):
+    """Data, environments, models."""
+
+    def put(self, name: str, version: str, document: Document, *, expected: int | None = None, by: str = "") -> Shown:
+        """Make a version, or change what is said of it."""
+
+    def add(self, name: str, document: Document, *, by: str = "") -> Shown:
+        """Make the next version."""
+
+    def get(self, name: str, version: str) -> Shown:
+        """Return a version."""
+
+    def labelled(self, name: str, label: str) -> Shown:
+        """Return the version that has a label."""
+
+    def versions(self, name: str, *, archived: Literal["exclude", "only", "include"] = "exclude") -> list[Shown]:
+        """Return the versions of one."""
+
+    def archive(self, name: str, version: str | None, archived: bool, *, by: str = "") -> list[Shown]:
+        """Hide a version (None: all) from lists, or show it again."""
+
+    def delete(self, name: str, version: str, *, expected: int | None = None, by: str = "") -> None:
+        """Delete a version."""
+
+    def list(self, *, archived: Literal["exclude", "only", "include"] = "exclude") -> list[Shown]:
+        """Return the latest version of each."""
+
+
+class UploadsTo(Protocol):
+    """What clients send."""
+
+    def exists(self, tree: str) -> bool:
+        """Return whether a tree is there."""
+
+    def receive(self, tree: str, stream: BinaryIO, *, most_bytes: int, most_files: int) -> None:
+        """Take a tree as a tar stream."""
+
+    def url(self, tree: str, path: str = "") -> str:
+        """Return the address of a tree."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The objects behind the routes."""
+
+    workspace: Workspace
+    endpoints: Named
+    deployments: DeploymentsOf
+    models: VersionedAssets
+    data: VersionedAssets
+    environments: VersionedAssets
+    datastores: Named
+    computes: Named
+    uploads: UploadsTo
+    #: Invocations and their jobs; None: this server has none.
+    jobs: Any
+    #: Tells what each node says of itself.
+    nodes: Callable[[], list[dict[str, Any]]]
+    #: Tells how many instances wait on a compute's queue.
+    waiting: Callable[[str], int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a server says of itself and what it bounds."""
+
+    #: Its address as clients are to use it, without a slash at the end.
+    url: str
+    #: Folders whose files a request may name.
+    allowed_roots: tuple[str, ...] = ()
+    #: Bytes of one upload.
+    most_upload_bytes: int = 64 << 30
+    #: Files of one upload.
+    most_upload_files: int = 1_000_000
