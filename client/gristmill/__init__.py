@@ -35,12 +35,17 @@ from gristmill.states import JobStatus
 if TYPE_CHECKING:
     from gristmill.api import resume, retry_failed, run, verify
     from gristmill.job import Job
+    from gristmill.service.client import Client
+    from gristmill.service.values import Input, Output
 
 __version__ = "0.1.0"
 
 #: What is imported when it is first asked for: a scheduler or a node runs this file too, and starts sooner without.
 _LATER = {
+    "Client": "gristmill.service.client",
+    "Input": "gristmill.service.values",
     "Job": "gristmill.job",
+    "Output": "gristmill.service.values",
     "resume": "gristmill.api",
     "retry_failed": "gristmill.api",
     "run": "gristmill.api",
@@ -48,9 +53,11 @@ _LATER = {
 }
 
 __all__ = [
+    "Client",
     "EnvironmentFailed",
     "GristmillError",
     "InitFailed",
+    "Input",
     "InputEmpty",
     "InputNotFound",
     "InvalidDeployment",
@@ -66,6 +73,7 @@ __all__ = [
     "Mistake",
     "ModelNotFound",
     "NothingSucceeded",
+    "Output",
     "OutputExists",
     "StorageFailed",
     "ThresholdExceeded",

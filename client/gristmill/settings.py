@@ -63,6 +63,8 @@ class ProcessSettings:
     token: str = field(default="", repr=False)
     #: Folder or URL of what a server keeps.
     workspace: str = ""
+    #: Folder of what this user's commands keep: a login, defaults.
+    config: Path = field(default_factory=Path)
     #: Seconds that running mini-batches are given when the node is told to leave.
     grace_seconds: float = DEFAULT_GRACE_SECONDS
 
@@ -90,6 +92,7 @@ class ProcessSettings:
             url=given.get("GRISTMILL_URL", ""),
             token=given.get("GRISTMILL_TOKEN", ""),
             workspace=given.get("GRISTMILL_WORKSPACE") or _default_workspace(given),
+            config=_config(given),
             pythons=tuple(part for part in pythons.split(os.pathsep) if part),
             environment=given,
         )
@@ -103,6 +106,11 @@ def _default_cache(environment: Mapping[str, str]) -> Path:
 def _default_workspace(environment: Mapping[str, str]) -> str:
     base = environment.get("XDG_DATA_HOME") or str(Path(environment.get("HOME") or "~", ".local", "share"))
     return str(Path(base, "gristmill", "workspace").expanduser())
+
+
+def _config(environment: Mapping[str, str]) -> Path:
+    base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME") or "~", ".config"))
+    return Path(base, "gristmill").expanduser()
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
