@@ -32,7 +32,7 @@ def read_environment(root: Given, *, folder: str | None, report: Report) -> spec
         name=written.get("name", ""),
         version=written.get("version", ""),
         image=written.get("image", ""),
-        **_packages(written, folder, report),
+        **read_packages(written, folder, report),
     )
 
 
@@ -48,7 +48,11 @@ def _check_sources(given: Given, report: Report) -> None:
         report.add(given.at("requirements_file"), "conda_file and requirements_file exclude each other; give one")
 
 
-def _packages(given: Given, folder: str | None, report: Report) -> dict[str, Any]:
+def read_packages(given: Given, folder: str | None, report: Report) -> dict[str, Any]:
+    """Return `conda` or `requirements`, and `folder`, of a `spec.Environment`; empty where it asks for no packages.
+
+    Without a folder no file can be read: only what is written out is taken.
+    """
     key = "conda_file" if given.sound("conda_file") else "requirements_file"
     if not given.sound(key):
         return {}

@@ -113,17 +113,18 @@ def _quotes(node: Node) -> str:
 
 @dataclass(frozen=True)
 class Version:
-    """A version: a text or a number, kept as it was written."""
+    """A version: a text or a number, kept as it was written; `rule` returns it as it is kept, or refuses it."""
 
-    words: str = "string or number"
+    rule: Callable[[str], str] | None = None
     limits: str = ""
+    words: str = "string or number"
 
     def read(self, node: Node, _report: Report, /) -> str:
         """Return the version's text."""
         refuse_null(node)
         if isinstance(node.value, (dict, list, bool)) or not node.text:
             raise Refused(f"{messages.NOT_TEXT} Found {node.shown()}; give a version, such as 1")
-        return node.text
+        return self.rule(node.text) if self.rule else node.text
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,21 @@ class Texts:
         if self.rule:
             self.rule(key, child.text)
         return child.text
+
+
+@dataclass(frozen=True)
+class Hushed:
+    """A text that may be a secret: no message shows it."""
+
+    words: str = "string"
+    limits: str = ""
+
+    def read(self, node: Node, _report: Report, /) -> str:
+        """Return the text."""
+        refuse_null(node)
+        if not isinstance(node.value, str):
+            raise Refused(f"{messages.NOT_TEXT} Give a text, in quotes if it looks like a number")
+        return node.value
 
 
 @dataclass(frozen=True)

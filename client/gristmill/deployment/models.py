@@ -31,7 +31,7 @@ def read_model(root: Given, *, folder: str | None, stand_in: str | None, report:
     kind = spec.ModelType(section.values["type"]) if section and section.sound("type") else None
     if stand_in is not None:
         node = Node(field="model", value=stand_in, text=stand_in, origin=f"--model {short(stand_in)}")
-        return _placed(node, stand_in, folder=os.getcwd(), kind=kind, report=report)  # noqa: PTH109 - not resolved
+        return place_model(node, stand_in, folder=os.getcwd(), kind=kind, report=report)  # noqa: PTH109 - not resolved
     if isinstance(written, Reference):
         return spec.Model(reference=written.text, name=written.name, version=written.version)
     if section is None:
@@ -40,10 +40,11 @@ def read_model(root: Given, *, folder: str | None, stand_in: str | None, report:
         report.place(f"{messages.MISSING} Give the model's file or folder", field="model.path", line=section.node.line)
     if not section.sound("path"):
         return None
-    return _placed(section.at("path"), section.get("path", ""), folder=folder, kind=kind, report=report, given=section)
+    node, text = section.at("path"), section.get("path", "")
+    return place_model(node, text, folder=folder, kind=kind, report=report, given=section)
 
 
-def _placed(
+def place_model(
     node: Node,
     text: str,
     *,
@@ -52,6 +53,11 @@ def _placed(
     report: Report,
     given: Given | None = None,
 ) -> spec.Model | None:
+    """Return the model at a path, an address or a reference, of the stated kind if there is one.
+
+    `folder` is that of relative paths; None: paths are kept, and nothing is looked at. `given` says name and version.
+    None comes back where the model cannot be used, which is noted.
+    """
     name, version = (given.get("name", ""), given.get("version", "")) if given else ("", "")
     reference = model_reference(text)
     if reference or text.startswith("azureml://"):

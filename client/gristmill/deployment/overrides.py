@@ -12,8 +12,8 @@ from gristmill.deployment.nodes import Node, Unreadable, beneath
 from gristmill.deployment.reading import parse_scalar
 from gristmill.deployment.report import Refused, Report
 
-#: A key that names environment variables, be it misspelt.
-_OF_VARIABLES: Final = re.compile("env.*var", re.IGNORECASE)
+#: A key beneath which secrets stand, be it misspelt: environment variables, credentials.
+_OF_SECRETS: Final = re.compile("env.*var|cred|secret|passw|token|_key", re.IGNORECASE)
 
 
 def applied(root: Node, overrides: Sequence[str], report: Report) -> Node:
@@ -27,9 +27,9 @@ def applied(root: Node, overrides: Sequence[str], report: Report) -> Node:
 
 
 def _origin(text: str) -> str:
-    """Return what a message names; a variable's value may be a secret and is left out."""
+    """Return what a message names; what may be a secret is left out."""
     name, sign, value = text.partition("=")
-    return f"--set {name}{sign}{'***' if value and _OF_VARIABLES.search(name) else value}"
+    return f"--set {name}{sign}{'***' if value and _OF_SECRETS.search(name) else value}"
 
 
 def _apply(root: Node, text: str) -> Node:
@@ -53,6 +53,8 @@ def _put(node: Node, keys: list[str], leaf: Node) -> Node:
 
 
 def _no_mapping(node: Node) -> str:
+    if _OF_SECRETS.search(node.field):
+        return f"{node.field} is a single value, nothing can be set beneath it"
     if isinstance(node.value, str):
         return f"{messages.SET_BENEATH_REFERENCE} {node.field} is {node.shown()}; set {node.field} itself"
     return f"{node.field} is {node.shown()}, nothing can be set beneath it"

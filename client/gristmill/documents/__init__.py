@@ -8,7 +8,21 @@ What comes out is what a server is sent: keys as in the files, local paths absol
 `gristmill.deployment`, and like it not imported by `import gristmill`.
 """
 
+from gristmill.documents.assets import load_data, load_environment, load_model
+from gristmill.documents.computes import load_compute
+from gristmill.documents.datastores import load_datastore
 from gristmill.documents.deployments import load_deployment_document
 from gristmill.documents.endpoints import EndpointFile, load_endpoint
+from gristmill.documents.job_inputs import load_job_inputs
 
-__all__ = ["EndpointFile", "load_deployment_document", "load_endpoint"]
+__all__ = [
+    "EndpointFile",
+    "load_compute",
+    "load_data",
+    "load_datastore",
+    "load_deployment_document",
+    "load_endpoint",
+    "load_environment",
+    "load_job_inputs",
+    "load_model",
+]

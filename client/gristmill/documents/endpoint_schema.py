@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from gristmill.deployment import rules
-from gristmill.deployment.kinds import Choice, Ignored, Text, Texts
-from gristmill.deployment.schema import SHOWN
+from gristmill.deployment.kinds import Choice, Text
 from gristmill.deployment.sections import Key, Section
+from gristmill.documents.described import TAGS, passed_over
 
-#: Of keys that Azure has and that mean nothing here.
-ACCEPTED: Final = "Accepted, without effect."
 NAME_LIMITS: Final = "letters, digits, dashes; 3 to 32 characters; lower-cased"
 
 DEFAULTS: Final = Section(
@@ -26,16 +24,13 @@ DEFAULTS: Final = Section(
 
 ENDPOINT: Final = Section(
     (
-        Key(name="$schema", kind=Ignored(), meaning=ACCEPTED, dropped=True),
         Key(
             name="name",
             kind=Text(rules.resource_name("an endpoint"), limits=NAME_LIMITS),
             default="required",
             meaning="Name of the endpoint; `--name` wins over it.",
         ),
-        Key(name="description", kind=Text(), meaning="For people."),
-        Key(name="tags", kind=Texts(), meaning="For people."),
-        Key(name="properties", kind=Texts(), meaning="For programs; carried along."),
+        *TAGS,
         Key(
             name="auth_mode",
             kind=Choice(("aad_token",)),
@@ -43,12 +38,7 @@ ENDPOINT: Final = Section(
             meaning="How callers show who they are: a bearer token.",
         ),
         Key(name="defaults", kind=DEFAULTS, meaning="What holds when a job does not say."),
-        Key(name="identity", kind=Ignored(), meaning=ACCEPTED, dropped=True),
-        Key(name="location", kind=Text(), meaning=ACCEPTED, dropped=True),
-        *(
-            Key(name=name, kind=Ignored(), meaning=SHOWN, dropped=True)
-            for name in ("id", "scoring_uri", "openapi_uri", "provisioning_state", "creation_context")
-        ),
+        *passed_over("identity", "location", "scoring_uri", "openapi_uri"),
     ),
     hints={
         "traffic": "That is the 2021 form; write defaults: deployment_name: <deployment>",
