@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from gristmill_storage.store import Store
 from gristmill_storage.workspace.documents import Documents, Versioned, checked_name
+from gristmill_storage.workspace.uploads import Uploads
 
-__all__ = ["Documents", "Versioned", "Workspace"]
+__all__ = ["Documents", "Uploads", "Versioned", "Workspace"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class Workspace:
     def url(self) -> str:
         """The folder's address."""
         return self.store.url
+
+    @property
+    def uploads(self) -> Uploads:
+        """What clients have uploaded."""
+        return Uploads(self.store)
 
     def documents(self, *collection: str) -> Documents:
         """Return the documents of a collection: `documents("batch-deployments", "my-endpoint")`.

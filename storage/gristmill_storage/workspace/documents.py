@@ -37,7 +37,7 @@ from gristmill_storage.store import Store
 KEEP: Final = 2
 
 #: How many versions before it a version names: how many changes a held up writer can sleep through and still be sure.
-_NAMED: Final = 32
+_NAMED: Final = 64
 
 #: How often a document is looked for whose current version is removed again and again before it is read.
 _LOOKS: Final = 100
@@ -157,6 +157,10 @@ class Documents:
             if current and (found := _shown(current)):
                 yield name, found
 
+    def versions(self) -> dict[str, int]:
+        """Return the current version of each document, deleted ones included, by one listing."""
+        return dict(self._listed())
+
     def _change(self, name: str, body: dict[str, Any] | None, expected: int | None) -> int:
         while True:
             now = self._predecessor(name, expected)
@@ -218,8 +222,8 @@ class Documents:
         ahead = now.number - number if now else 0
         if now is None or ahead <= 0 or ahead > len(now.after):
             raise StorageFailed(
-                f"{self.collection}/{name}: so many changes were made while one was written that nobody can say "
-                "whether it was among them; look at it again"
+                f"{self.collection}/{name}: so much was changed while version {number} was written ({ahead} versions) "
+                "that nobody can say whether it was among them; look at it again"
             )
         if now.after[ahead - 1] == version.id:
             return True
