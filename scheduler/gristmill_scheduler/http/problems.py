@@ -28,7 +28,7 @@ from gristmill.errors import (
     Conflict,
     Forbidden,
     GristmillError,
-    InvalidDeployment,
+    InvalidDocument,
     JobNotFound,
     LedgerFailed,
     Mistake,
@@ -176,7 +176,7 @@ def _answer(error: GristmillError, status: HTTPStatus, headers: dict[str, str]) 
         "detail": error.message,
         "error": {"class": type(error).__name__, "message": error.message, "detail": error.detail},
     }
-    if isinstance(error, InvalidDeployment):
+    if isinstance(error, InvalidDocument):
         faults = getattr(error, "faults", ())
         body["faults"] = [{"field": fault.field, "message": fault.message, "line": fault.line} for fault in faults]
     # ASCII alone: a message may quote what cannot be written as UTF-8, half a surrogate pair.

@@ -15,7 +15,6 @@ from gristmill_scheduler.http.names import Deployment, Endpoint
 from gristmill_scheduler.http.openapi import Document, Documents
 from gristmill_scheduler.http.paging import PageAsked, names_page
 from gristmill_scheduler.http.services import Services
-from gristmill_scheduler.resources.shown import Shown
 
 _ENDPOINT_BODY = body_schema("An endpoint, with the keys of its YAML file.")
 _DEPLOYMENT_BODY = body_schema("A deployment, with the keys of its YAML file, in any of its forms.")
@@ -94,10 +93,9 @@ def deployments_router(services: Services) -> APIRouter:
         set_default: Annotated[bool, Query(description="Let the endpoint invoke it from now on.")] = False,
     ) -> Response:
         """Make or replace a deployment."""
-        made = deployments.put(endpoint, deployment, body, expected=expected, by=caller.name)
-        if set_default:
-            _set_default(services, endpoint, deployment, by=caller.name)
-        return show(made)
+        return show(
+            deployments.put(endpoint, deployment, body, expected=expected, by=caller.name, set_default=set_default)
+        )
 
     @router.delete(
         "/{deployment}", operation_id="batch_deployment_delete", dependencies=[OWNER_OF_ENDPOINT], status_code=204
@@ -108,9 +106,3 @@ def deployments_router(services: Services) -> APIRouter:
         return gone()
 
     return router
-
-
-def _set_default(services: Services, endpoint: str, deployment: str, *, by: str) -> Shown:
-    found = services.endpoints.get(endpoint)
-    document = {**found.document, "defaults": {"deployment_name": deployment}}
-    return services.endpoints.put(endpoint, document, expected=found.version, by=by)

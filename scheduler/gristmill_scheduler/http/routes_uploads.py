@@ -5,6 +5,7 @@ The stream is not kept anywhere on the way: a thread takes piece after piece out
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections.abc import AsyncIterator
@@ -30,6 +31,10 @@ AT_ONCE: Final = 8
 
 #: Seconds that the next piece of an upload is waited for.
 PATIENCE_SECONDS: Final = 60.0
+
+#: Seconds, and bytes, for which a client that was refused is listened to.
+DRAIN_SECONDS: Final = 5.0
+DRAIN_BYTES: Final = 64 << 20
 
 #: A tree's name: the SHA-256 of what is in it.
 Tree = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 over what is in the folder, in hex.")]
@@ -75,12 +80,15 @@ def uploads_router(services: Services, about: About) -> APIRouter:
     async def put_upload(tree: Tree, request: Request) -> Response:
         """Take a folder as a plain tar stream; it appears whole or not at all."""
         _check_type(request)
-        if await run_in_threadpool(uploads.exists, tree):
-            await _drain(request)
-            return JSONResponse({"tree": tree, "url": await run_in_threadpool(uploads.url, tree)})
-        await anyio.to_thread.run_sync(_receive, services, about, tree, Body(request), limiter=places)
+        there = await run_in_threadpool(uploads.exists, tree)
+        body = Body(request)
+        try:
+            await anyio.to_thread.run_sync(_receive, services, about, tree, body, limiter=places)
+        finally:
+            await body.drain()
         url = await run_in_threadpool(uploads.url, tree)
-        return JSONResponse({"tree": tree, "url": url}, status_code=HTTPStatus.CREATED)
+        status = HTTPStatus.OK if there else HTTPStatus.CREATED
+        return JSONResponse({"tree": tree, "url": url}, status_code=status)
 
     return router
 
@@ -108,6 +116,15 @@ class Body(io.RawIOBase):
         self._rest = self._rest[count:]
         return count
 
+    async def drain(self) -> None:
+        """Read what nobody needs, within bounds: a client that is still sending would not hear the answer."""
+        with anyio.move_on_after(DRAIN_SECONDS), contextlib.suppress(ClientDisconnect, HTTPException, RuntimeError):
+            taken = 0
+            async for piece in self._pieces:
+                taken += len(piece)
+                if taken > DRAIN_BYTES:
+                    return
+
     async def _next(self) -> bytes:
         """Return the next piece that is not empty; none at the end."""
         with anyio.move_on_after(PATIENCE_SECONDS):
@@ -129,12 +146,6 @@ def _receive(services: Services, about: About, tree: str, body: Body) -> None:
             )
     except ClientDisconnect as error:
         raise Mistake("the upload ended in its middle; send it again") from error
-
-
-async def _drain(request: Request) -> None:
-    """Read what nobody needs: a client that is still sending would not hear the answer."""
-    async for _ in request.stream():
-        pass
 
 
 def _check_type(request: Request) -> None:

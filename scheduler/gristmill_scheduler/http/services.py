@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Final, Literal, Protocol
 
 from gristmill_scheduler.resources.shown import Shown
 from gristmill_storage.workspace import Workspace
+
+#: Bytes of one upload at most, unless the server is told another number.
+MOST_UPLOAD_BYTES: Final = 64 << 30
 
 Document = Mapping[str, Any]
 
@@ -31,8 +34,17 @@ class Named(Protocol):
 class DeploymentsOf(Protocol):
     """The deployments of endpoints."""
 
-    def put(self, endpoint: str, name: str, document: Document, *, expected: int | None = None, by: str = "") -> Shown:
-        """Make or replace one."""
+    def put(
+        self,
+        endpoint: str,
+        name: str,
+        document: Document,
+        *,
+        expected: int | None = None,
+        by: str = "",
+        set_default: bool = False,
+    ) -> Shown:
+        """Make or replace one, and let the endpoint invoke it if asked for."""
 
     def get(self, endpoint: str, name: str) -> Shown:
         """Return one."""
@@ -115,6 +127,6 @@ class About:
     #: Folders whose files a request may name.
     allowed_roots: tuple[str, ...] = ()
     #: Bytes of one upload.
-    most_upload_bytes: int = 64 << 30
+    most_upload_bytes: int = MOST_UPLOAD_BYTES
     #: Files of one upload.
     most_upload_files: int = 1_000_000
