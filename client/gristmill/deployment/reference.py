@@ -18,20 +18,29 @@ _HEAD: Final = "| Key | Type | Default | Range | Meaning |\n| --- | --- | --- | 
 def page() -> str:
     """Return the page as Markdown: an introduction, then one table a section."""
     introduction = resources.files("gristmill.deployment").joinpath("reference.md").read_text(encoding="utf-8")
-    sections: dict[str, list[Key]] = {}
-    for section, key in ROOT.walk():
-        sections.setdefault(section.path, []).append(key)
-    tables = [_table(path, keys) for path, keys in sections.items()]
+    tables = [_titled(path, rows) for path, rows in rows_of(ROOT).items()]
     return "\n\n".join([introduction.strip(), *tables]) + "\n"
 
 
-def _table(path: str, keys: list[Key]) -> str:
+def rows_of(root: Section, *, anchor: str = "", without: str = "") -> dict[str, str]:
+    """Return the table of each section of a kind of document, by the section's path; "" for the root.
+
+    `anchor` stands before the path in the anchors of the tables; keys of the meaning `without` are left out.
+    """
+    sections: dict[str, list[Key]] = {}
+    for section, key in root.walk():
+        if key.meaning != without:
+            sections.setdefault(section.path, []).append(key)
+    return {path: "\n".join([_HEAD, *(_row(key, anchor) for key in keys)]) for path, keys in sections.items()}
+
+
+def _titled(path: str, rows: str) -> str:
     title = f"## `{path}`" if path else "## The file's root"
-    return "\n".join([title, "", _HEAD, *map(_row, keys)])
+    return f"{title}\n\n{rows}"
 
 
-def _row(key: Key) -> str:
-    words = f"[mapping](#{_anchor(key.kind)})" if isinstance(key.kind, Section) else key.kind.words
+def _row(key: Key, anchor: str) -> str:
+    words = f"[mapping](#{anchor}{_anchor(key.kind)})" if isinstance(key.kind, Section) else key.kind.words
     name = f"`{key.name}`" + (" ⁺" if key.ours else "")
     return f"| {name} | {words} | {key.default} | {key.kind.limits} | {key.meaning} |"
 

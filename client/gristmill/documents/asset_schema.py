@@ -11,7 +11,7 @@ from gristmill.deployment.kinds import Choice, Ignored, Text, TextOrList, Versio
 from gristmill.deployment.schema import MODEL as INLINE_MODEL
 from gristmill.deployment.sections import Key, Section
 from gristmill.documents import described
-from gristmill.documents.described import TAGS, named, passed_over
+from gristmill.documents.described import OF_VERSIONS, TAGS, named, passed_over
 from gristmill.spec import ModelType
 
 _VERSION: Final = Key(
@@ -48,6 +48,7 @@ MODEL: Final = Section(
             "system_metadata",
             "default_deployment_template",
             "allowed_deployment_templates",
+            shown=OF_VERSIONS,
         ),
     ),
     hints=INLINE_MODEL.hints,
@@ -70,7 +71,7 @@ DATA: Final = Section(
             meaning="File or folder, relative to the file; a URL; `azureml://datastores/<name>/paths/<path>`.",
         ),
         *TAGS,
-        *passed_over("datastore", "auto_delete_setting"),
+        *passed_over("datastore", "auto_delete_setting", shown=OF_VERSIONS),
     ),
     hints={"local_path": "That is the 2021 form; write path: <file or folder>", "paths": "Did you mean path?"},
 )
@@ -107,7 +108,9 @@ ENVIRONMENT: Final = Section(
         ),
         *TAGS,
         Key(name="os_type", kind=Choice(("linux", "windows")), meaning="Carried along."),
-        *passed_over("inference_config", "datastore", "auto_delete_setting", "intellectual_property"),
+        *passed_over(
+            "inference_config", "datastore", "auto_delete_setting", "intellectual_property", shown=OF_VERSIONS
+        ),
     ),
     hints={
         "docker": "That is the 2021 form; write image: <image>",

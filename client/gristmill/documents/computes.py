@@ -62,6 +62,7 @@ COMPUTE: Final = Section(
             "enable_node_public_ip",
             "namespace",
             "resource_id",
+            shown=("provisioning_errors", "created_on"),
         ),
     ),
     hints={"instance_count": "A job says how many it wants; a compute has min_instances and max_instances"},

@@ -52,7 +52,9 @@ _CREDENTIALS: Final = Key(name="credentials", kind=CREDENTIALS, meaning="Where n
 
 def _store(kind: str, *keys: Key) -> Section:
     first = Key(name="type", kind=Choice((kind,)), default="required", meaning="Which store.")
-    return Section((named("datastore"), first, *keys, *TAGS, _CREDENTIALS, *passed_over()), path=kind)
+    return Section(
+        (named("datastore"), first, *keys, *TAGS, _CREDENTIALS, *passed_over(shown=("is_default", "root"))), path=kind
+    )
 
 
 def _needed(name: str, meaning: str) -> Key:

@@ -21,17 +21,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 #: What stands where a version or a label does, and so cannot be a version.
 _LABELS: Final = ("latest", "default")
 
-_OF_SERVERS: Final = (
-    "id",
-    "creation_context",
-    "provisioning_state",
-    "provisioning_errors",
-    "created_on",
-    "latest_version",
-    "archived",
-    "is_default",
-    "root",
-)
+_OF_ALL: Final = ("id", "creation_context", "provisioning_state")
+#: What a server shows of a version.
+OF_VERSIONS: Final = ("latest_version", "archived")
 
 TAGS: Final = (
     Key(name="description", kind=Text(), meaning="For people."),
@@ -73,10 +65,9 @@ def named(what: str) -> Key:
     return Key(name="name", kind=Text(name, limits=LIMITS), default="required", meaning=meaning)
 
 
-def passed_over(*more: str) -> tuple[Key, ...]:
-    """Return the keys that are taken and forgotten: those of editors, those that a server shows, and `more`."""
+def passed_over(*accepted: str, shown: tuple[str, ...] = ()) -> tuple[Key, ...]:
+    """Return the keys that are taken and forgotten: those of editors and of Azure, and those that a server shows."""
     return (
-        Key(name="$schema", kind=Ignored(), meaning=ACCEPTED, dropped=True),
-        *(Key(name=each, kind=Ignored(), meaning=ACCEPTED, dropped=True) for each in more),
-        *(Key(name=each, kind=Ignored(), meaning=SHOWN, dropped=True) for each in _OF_SERVERS),
+        *(Key(name=each, kind=Ignored(), meaning=ACCEPTED, dropped=True) for each in ("$schema", *accepted)),
+        *(Key(name=each, kind=Ignored(), meaning=SHOWN, dropped=True) for each in (*_OF_ALL, *shown)),
     )

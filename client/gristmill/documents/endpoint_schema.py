@@ -38,7 +38,7 @@ ENDPOINT: Final = Section(
             meaning="How callers show who they are: a bearer token.",
         ),
         Key(name="defaults", kind=DEFAULTS, meaning="What holds when a job does not say."),
-        *passed_over("identity", "location", "scoring_uri", "openapi_uri"),
+        *passed_over("identity", "location", shown=("scoring_uri", "openapi_uri")),
     ),
     hints={
         "traffic": "That is the 2021 form; write defaults: deployment_name: <deployment>",

@@ -5,6 +5,7 @@ Source: `az ml batch-endpoint invoke`, and the schema of the jobs that it begins
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -120,7 +121,11 @@ COMPUTE: Final = Section(
     path="compute",
 )
 
-_SHORT: Final = ("max_retries", "timeout")
+_RETRIES: Final = dataclasses.replace(RETRY_SETTINGS, path="retry_settings")
+#: What stands beneath `settings` in a deployment stands at the root here.
+_SETTINGS: Final = tuple(
+    dataclasses.replace(key, kind=_RETRIES) if key.kind is RETRY_SETTINGS else key for key in SETTINGS.keys
+)
 
 JOB: Final = Section(
     (
@@ -142,8 +147,8 @@ JOB: Final = Section(
         Key(name="tags", kind=Texts(), meaning="For people."),
         Key(name="properties", kind=Texts(), meaning="For programs; carried along."),
         Key(name="compute", kind=COMPUTE, meaning="How many instances score."),
-        *SETTINGS.keys,
-        *(key for key in RETRY_SETTINGS.keys if key.name in _SHORT),
+        *_SETTINGS,
+        *RETRY_SETTINGS.keys,
         *passed_over("name", "type"),
     ),
     hints={
