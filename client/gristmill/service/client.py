@@ -12,7 +12,7 @@ from gristmill.service.connection import find_server
 from gristmill.service.data import Data
 from gristmill.service.datastores import Datastores
 from gristmill.service.environments import Environments
-from gristmill.service.http import Http
+from gristmill.service.http import Http, Retries
 from gristmill.service.job_operations import Jobs
 from gristmill.service.models import Models
 from gristmill.service.resource import Resource
@@ -35,6 +35,7 @@ class Client:
         ca_file: str | None = None,
         progress: Progress | None = None,
         settings: ProcessSettings | None = None,
+        retries: Retries | None = None,
     ) -> None:
         """Find the server; nothing is sent yet.
 
@@ -44,13 +45,14 @@ class Client:
             ca_file: file of certificates to trust, for a server with one of its own making.
             progress: called with bytes sent and bytes in all while files are uploaded.
             settings: the process's; None: they are read from the environment.
+            retries: how long a server that does not answer is asked again.
 
         Raises:
             Mistake: there is no server, or what names it cannot be used.
 
         """
         connection = find_server(url, token, ca_file=ca_file, settings=settings)
-        self._http = http = Http(connection)
+        self._http = http = Http(connection, retries=retries)
         self._uploads = uploads = Uploads(http, progress=progress)
         self.jobs = Jobs(http, uploads)
         self.batch_endpoints = BatchEndpoints(http, uploads, self.jobs)

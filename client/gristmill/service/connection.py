@@ -243,4 +243,4 @@ def _shown(url: str) -> str:
     """Return an address without what may be a password."""
     head, at, tail = url.rpartition("@")
     scheme, mark, _ = head.partition("://")
-    return f"{scheme}{mark}***@{tail}" if at else url
+    return f"{scheme if mark else ''}{mark}***@{tail}" if at else url

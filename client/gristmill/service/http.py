@@ -86,7 +86,8 @@ class Http:
             headers=headers,
             timeout=_TIMEOUT,
             transport=transport,
-            verify=_trusted(connection.ca_file),
+            # Without TLS there is nothing to verify, and the system's certificates take long to read.
+            verify=_trusted(connection.ca_file) if connection.url.startswith("https:") else False,
             # A proxy that the environment names is none for this machine itself.
             trust_env=urlsplit(connection.url).hostname not in _LOOPBACK,
         )
