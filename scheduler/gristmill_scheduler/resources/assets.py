@@ -8,15 +8,15 @@ The number of a deleted version is not given again to something else.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
-from gristmill.deployment import messages
 from gristmill.errors import Conflict, Mistake, ResourceNotFound
+from gristmill_scheduler.resources.names import check_name, is_name
 from gristmill_scheduler.resources.records import Body, Record, Records
 from gristmill_scheduler.resources.shown import Shown, ShownList
+from gristmill_storage.store import shown
 from gristmill_storage.workspace import Workspace
 
 #: The label that every asset has: its version that was created last.
@@ -29,8 +29,6 @@ Archived: TypeAlias = Literal["exclude", "only", "include"]
 
 #: How often the next version is looked for because somebody else took it.
 _TRIES: Final = 100
-
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 
 
 class Assets(ABC):
@@ -67,8 +65,8 @@ class Assets(ABC):
             PreconditionFailed: another version of the document than the expected one is there.
 
         """
-        self._check("name", name)
-        self._check("version", version)
+        check_name("name", name)
+        check_name("version", version)
         if version == LATEST:
             raise Mistake(f"version: {LATEST} is a label; give a number, or leave the version out")
         body = self._body(name, version, document)
@@ -88,7 +86,7 @@ class Assets(ABC):
             Mistake: the document or the name cannot be used.
 
         """
-        self._check("name", name)
+        check_name("name", name)
         for _ in range(_TRIES):
             try:
                 return self.put(name, self._next(name), document, expected=0, by=by)
@@ -112,8 +110,8 @@ class Assets(ABC):
             ResourceNotFound: it is not there.
 
         """
-        if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
-            raise ResourceNotFound(self._missing(name, version))
+        if not is_name(name):
+            raise ResourceNotFound(self._missing(shown(name), shown(version)))
         return self._records(name).get(version)
 
     def labelled(self, name: str, label: str) -> Shown:
@@ -154,13 +152,19 @@ class Assets(ABC):
             raise ResourceNotFound(self._missing(name, ""))
         return [self._shown(name, each) for each in sorted(_wanted(versions, archived), key=_age, reverse=True)]
 
-    def archive(self, name: str, version: str, archived: bool, *, by: str = "") -> Shown:
-        """Hide a version from lists and from `latest`, or show it again.
+    def archive(self, name: str, version: str | None, archived: bool, *, by: str = "") -> ShownList:
+        """Hide a version (None: all of them) from lists and from `latest`, or show it again.
 
         Raises:
             ResourceNotFound: it is not there.
 
         """
+        versions = [each.name for each in self._versions(name)] if version is None else [version]
+        if not versions:
+            raise ResourceNotFound(self._missing(shown(name), ""))
+        return [self._mark(name, each, archived=archived, by=by) for each in versions]
+
+    def _mark(self, name: str, version: str, *, archived: bool, by: str) -> Shown:
         self.record(name, version)
 
         def change(found: Record | None) -> Body:
@@ -186,7 +190,7 @@ class Assets(ABC):
         return Records(documents, missing=lambda version: self._missing(name, version))
 
     def _versions(self, name: str) -> RecordList:
-        return [*self._records(name).all()] if _NAME.fullmatch(name) else []
+        return [*self._records(name).all()] if is_name(name) else []
 
     def _next(self, name: str) -> str:
         numbers = [int(version) for version in self._records(name).taken() if version.isdecimal()]
@@ -195,13 +199,6 @@ class Assets(ABC):
     def _missing(self, name: str, version: str) -> str:
         what = f"{self.word} {name}:{version}" if version else f"{self.word} {name}"
         return f"{what}: there is none on this server; make it first, or look at the list of those there are"
-
-    def _check(self, field: str, text: str) -> None:
-        if not _NAME.fullmatch(text):
-            raise Mistake(
-                f"{field}: {messages.PATTERN} Found {text[:80]!r}; begin with a letter or digit, go on with letters, "
-                "digits, '_', '.' and '-', 255 characters at most"
-            )
 
     def _refuse_other(self, name: str, found: Record, body: Body) -> None:
         for key in self.content:

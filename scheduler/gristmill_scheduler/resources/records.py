@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from gristmill.errors import Conflict, PreconditionFailed, ResourceNotFound
+from gristmill_scheduler.resources.names import is_name
+from gristmill_storage.store import shown
 from gristmill_storage.workspace import Documents, Versioned
 
 #: How often a change is made anew because somebody else was quicker.
@@ -51,15 +53,17 @@ class Record:
 class Records:
     """The documents of one collection."""
 
-    def __init__(self, documents: Documents, *, missing: Callable[[str], str]) -> None:
-        """Take the collection, and what to say of a name that is not in it."""
+    def __init__(
+        self, documents: Documents, *, missing: Callable[[str], str], lives: Callable[[Body], bool] | None = None
+    ) -> None:
+        """Take the collection, what to say of a name that is not in it, and what tells whether a document counts."""
         self._documents = documents
         self._missing = missing
+        self._lives = lives or (lambda body: not body.get("gone"))
 
     def find(self, name: str) -> Record | None:
         """Return a document; None where there is none."""
-        found = self._documents.find(name)
-        return None if found is None or _is_gone(found) else _record(name, found)
+        return self._living(name, self._documents.find(name)) if is_name(name) else None
 
     def get(self, name: str) -> Record:
         """Return a document.
@@ -70,7 +74,7 @@ class Records:
         """
         found = self.find(name)
         if found is None:
-            raise ResourceNotFound(self._missing(name))
+            raise ResourceNotFound(self._missing(shown(name)))
         return found
 
     def names(self) -> list[str]:
@@ -84,7 +88,7 @@ class Records:
     def all(self) -> Iterator[Record]:
         """Yield every document, sorted by name."""
         for name, found in self._documents.all():
-            if not _is_gone(found):
+            if self._lives(found.body):
                 yield _record(name, found)
 
     def write(
@@ -105,10 +109,10 @@ class Records:
         """
         for attempt in range(_TRIES):
             stored = self._documents.find(name)
-            found = None if stored is None or _is_gone(stored) else _record(name, stored)
+            found = self._living(name, stored)
             try:
                 body = {**change(found), "creation_context": _context(found, by)}
-                written = self._documents.put(name, body, expected=_awaited(stored, expected))
+                written = self._documents.put(name, body, expected=_awaited(stored, found, expected))
             except (Conflict, PreconditionFailed):
                 if expected is not None or self._documents.find(name) == stored:
                     raise
@@ -128,6 +132,9 @@ class Records:
         self.get(name)
         self._documents.delete(name, expected=expected)
 
+    def _living(self, name: str, stored: Versioned | None) -> Record | None:
+        return _record(name, stored) if stored and self._lives(stored.body) else None
+
     def retire(self, name: str, *, expected: int | None = None, by: str = "") -> None:
         """Delete a document so that its name stays taken.
 
@@ -140,15 +147,10 @@ class Records:
         self.write(name, lambda _found: {"gone": True}, expected=expected, by=by)
 
 
-def _is_gone(found: Versioned) -> bool:
-    return bool(found.body.get("gone"))
-
-
-def _awaited(stored: Versioned | None, expected: int | None) -> int:
-    """Return the version that the store must have for a change to be made; what is retired counts as none."""
-    there = stored.version if stored else 0
-    if expected is None or (expected == 0 and stored and _is_gone(stored)):
-        return there
+def _awaited(stored: Versioned | None, found: Record | None, expected: int | None) -> int:
+    """Return the version that the store must have for a change to be made; what does not count counts as none."""
+    if expected is None or (expected == 0 and found is None):
+        return stored.version if stored else 0
     return expected
 
 
