@@ -1,0 +1,125 @@
+"""Begins a job of which only the record is there, or whose scheduler died: with its lead, exactly one server does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gristmill.errors import JobNotFound, LedgerLost, Mistake
+from gristmill.spec import Job
+from gristmill.states import JobStatus
+from gristmill_scheduler.admission import admit, read_led, readmit
+from gristmill_scheduler.coordinator import Begin
+from gristmill_scheduler.jobs.record import JobRecord, State, Way, ended
+from gristmill_scheduler.jobs.records import Records
+from gristmill_scheduler.leadership import Leadership
+from gristmill_scheduler.leading import Leading
+from gristmill_storage import job_folder
+from gristmill_storage.documents import document_or_none
+from gristmill_storage.files import Store, open_store
+from gristmill_storage.ledger import Ledger
+
+log = logging.getLogger("gristmill.jobs")
+
+
+class Beginning:
+    """Lets jobs begin here."""
+
+    def __init__(self, records: Records, leading: Leading, ledger: Ledger, *, environment: Mapping[str, str]) -> None:
+        """Take the jobs' records, what leads jobs here, the ledger, and the environment that admission looks at."""
+        self._records = records
+        self._leading = leading
+        self._ledger = ledger
+        self._environment = environment
+
+    def begin(self, name: str) -> bool:
+        """Begin a job that waits; one that cannot be begun ends Failed. False: somebody leads it at the moment.
+
+        Raises:
+            GristmillError: storage or the ledger fails: it may be tried again.
+
+        """
+        return self._with_lead(name, State.QUEUED, self._begin)
+
+    def mend(self, name: str) -> bool:
+        """Go on with a job that was begun; one that has ended is noted as that. False: somebody leads it.
+
+        Raises:
+            GristmillError: as `begin`.
+
+        """
+        return self._with_lead(name, State.BEGUN, self._mend)
+
+    def _with_lead(self, name: str, state: State, act: Callable[[JobRecord, Leadership], bool]) -> bool:
+        lead, started = self._leading.lead(name), False
+        if not lead.take():
+            return False
+        try:
+            if name in self._leading.led():
+                return False  # its coordinator is about to end
+            record = self._records.find(name)
+            started = record is not None and record.state is state and act(record, lead)
+        except Mistake as error:
+            log.info("job %s cannot be begun: %s", name, error)
+            self._end(name, {"status": JobStatus.FAILED, "error": error.to_json()})
+        finally:
+            if not started:
+                lead.stop()
+        return True
+
+    def _begin(self, record: JobRecord, lead: Leadership) -> bool:
+        if record.paused:
+            return False
+        job, folder, begin = self._admitted(record)
+        now = self._records.change(record.name, _begun)
+        if now.state is State.BEGUN:
+            self._start(job, folder, lead, begin)
+        return now.state is State.BEGUN
+
+    def _admitted(self, record: JobRecord) -> tuple[Job, Store, Begin]:
+        if record.way is Way.NEW:
+            return record.job, admit(record.job, environment=self._environment), Begin.NEW
+        job, folder = readmit(record.folder)
+        # Whoever finds this job with a result must know that it is of this life.
+        folder.delete(job_folder.RESULT)
+        return job, folder, Begin.RESUME
+
+    def _mend(self, record: JobRecord, lead: Leadership) -> bool:
+        folder = open_store(record.folder)
+        result = document_or_none(folder, job_folder.RESULT)
+        if result is not None:
+            self._end(record.name, {**result, "document": document_or_none(folder, job_folder.SUMMARY)})
+            return False
+        try:
+            job, folder = read_led(record.folder)
+        except JobNotFound:
+            job, folder = record.job, admit(record.job, environment=self._environment)
+            self._start(job, folder, lead, Begin.NEW)
+            return True
+        log.info("job %s: nobody leads it; going on with it", record.name)
+        self._start(job, folder, lead, self._way(record))
+        return True
+
+    def _way(self, record: JobRecord) -> Begin:
+        """Return how to go on: what the ledger knows of a job that was to be resumed may be of its life before."""
+        if record.way is Way.NEW:
+            return Begin.TAKE
+        try:
+            state = self._ledger.snapshot(record.name).state
+        except LedgerLost:
+            state = "closed"
+        return Begin.RESUME if state == "closed" else Begin.TAKE
+
+    def _start(self, job: Job, folder: Store, lead: Leadership, begin: Begin) -> None:
+        self._leading.start(self._leading.coordinator(job, folder, lead), begin)
+
+    def _end(self, name: str, result: Mapping[str, Any]) -> None:
+        self._records.change(name, lambda record: {} if record.state is State.ENDED else ended(record, result))
+
+
+def _begun(record: JobRecord) -> dict[str, Any]:
+    if record.state is not State.QUEUED or record.paused:
+        return {}
+    return {"state": State.BEGUN, "modified": time.time()}

@@ -1,0 +1,64 @@
+"""What an invocation needs of the resources: which deployment is meant, what it is, and where data lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gristmill import spec
+from gristmill.errors import Mistake, ResourceNotFound
+from gristmill_scheduler.resources.shown import Shown
+
+
+class Located(Protocol):
+    """Where something lies."""
+
+    @property
+    def url(self) -> str:
+        """Address that nodes open."""
+
+    @property
+    def type(self) -> str | None:
+        """What it is, where a registered asset says it."""
+
+
+class References(Protocol):
+    """Resolves what users write."""
+
+    def uri(self, text: str, *, kind: Literal["input", "output", "code", "model"]) -> Located:
+        """Return where a reference points."""
+
+
+class Deployments(Protocol):
+    """Their deployments."""
+
+    def route(self, endpoint: str, deployment: str | None) -> str:
+        """Return which one an invocation goes to: the one named, the default, or the only one."""
+
+    def job_deployment(self, endpoint: str, deployment: str, overrides: Sequence[str]) -> tuple[spec.Deployment, int]:
+        """Return the spec for one job, and the version of the document that it was made from."""
+
+
+class Computes(Protocol):
+    """The pools of nodes."""
+
+    def get(self, name: str) -> Shown:
+        """Return one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """The resources."""
+
+    deployments: Deployments
+    references: References
+    computes: Computes
+
+    def most_instances(self, compute: str) -> int | None:
+        """Return how many instances a compute may have; None where nobody said."""
+        try:
+            most = self.computes.get(compute).document.get("max_instances")
+        except (ResourceNotFound, Mistake):
+            return None
+        return int(most) if most is not None else None

@@ -1,0 +1,252 @@
+"""Lets queued jobs begin when their compute has use for them, in order of submission, and mends what died.
+
+Of all servers of a workspace one dispatches at a time: it holds a lead in the ledger under a name that no job can have.
+The jobs that it begins are led in its process; jobs that ran when their server died are taken over by any server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from gristmill.errors import GristmillError
+from gristmill.states import JobStatus
+from gristmill_scheduler.coordinator import Coordinator
+from gristmill_scheduler.jobs.beginning import Beginning
+from gristmill_scheduler.jobs.board import Board
+from gristmill_scheduler.jobs.record import State
+from gristmill_scheduler.jobs.records import Records
+from gristmill_scheduler.jobs.rows import Row
+from gristmill_scheduler.jobs.waiting import Nodes, serving, slots
+from gristmill_scheduler.leadership import LEAST_SECONDS, Leadership, TakenOver
+from gristmill_scheduler.leading import Leading
+from gristmill_scheduler.takeover import TakeOver
+from gristmill_storage.ledger import Ledger
+
+#: Seconds between two looks when nothing is told.
+LOOK_SECONDS: Final = 1.0
+
+#: Seconds between two looks at what other servers wrote, at least; and how much of the time they may take.
+REFRESH_SECONDS: Final = 3.0
+_REFRESH_SHARE: Final = 20
+
+#: Jobs of one compute that are led at once, at most.
+MOST: Final = 16
+
+#: Jobs that are begun side by side: admission looks at their inputs, which may be slow to answer.
+_BEGINNERS: Final = 4
+
+#: Seconds that a job is let alone which storage or ledger did not let begin.
+_AGAIN_SECONDS: Final = 5.0
+
+#: Seconds that a job is let alone which somebody leads: the server that did may have died just now.
+_SOON_SECONDS: Final = 0.3
+
+#: Seconds that coordinators are given to let go of their jobs.
+_HAND_OVER_SECONDS: Final = 5.0
+
+log = logging.getLogger("gristmill.jobs")
+
+
+def lead_name(workspace: str) -> str:
+    """Return under what a workspace's dispatcher holds its lead; no job's name has a colon."""
+    return f"dispatcher:{hashlib.sha256(workspace.encode()).hexdigest()[:16]}"
+
+
+class Dispatcher:
+    """Looks again and again, in threads of its own."""
+
+    def __init__(
+        self,
+        records: Records,
+        board: Board,
+        leading: Leading,
+        beginning: Beginning,
+        *,
+        ledger: Ledger,
+        name: str,
+        nodes: Callable[[], Nodes],
+        most_instances: Callable[[str], int | None],
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            records: the jobs' records
+            board: what is told of the jobs led here
+            leading: what leads jobs here
+            beginning: what lets them begin
+            ledger: where the lead is held; one whose calls end soon
+            name: what the lead is called
+            nodes: tells what each node says of itself
+            most_instances: tells how many instances a compute may have; None: nobody said
+
+        """
+        self._records = records
+        self._board = board
+        self._leading = leading
+        self._beginning = beginning
+        self._ledger = ledger
+        self._name = name
+        self._nodes = nodes
+        self._most_instances = most_instances
+        self._lead: Leadership | None = None
+        self._later: dict[str, float] = {}
+        self._under_way: set[str] = set()
+        self._wake, self._stopping = threading.Event(), threading.Event()
+        self._beginners = ThreadPoolExecutor(_BEGINNERS, thread_name_prefix="begin-job")
+        self._taker = TakeOver(ledger, lead=leading.lead, led=leading.led, begin=leading.take)
+        self._threads = [
+            threading.Thread(target=self._run, name="dispatcher", daemon=True),
+            threading.Thread(target=self._refresh, name="job-records", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._taker.start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing any more, and leave the jobs led here to others."""
+        self._stopping.set()
+        self._wake.set()
+        self._taker.stop()
+        self._threads[0].join(LOOK_SECONDS)
+        self._beginners.shutdown(wait=True, cancel_futures=True)
+        if self._lead is not None:
+            self._lead.stop()
+        self._leading.end(Coordinator.hand_over, _HAND_OVER_SECONDS)
+
+    def notice(self) -> None:
+        """Look soon: a job came or ended."""
+        self._wake.set()
+
+    def is_beginning(self, name: str) -> bool:
+        """Return whether a job is just being begun, or looked at for that, here."""
+        return name in self._under_way
+
+    def look(self) -> None:
+        """Begin what can be begun, if this is the dispatcher; wait for nothing."""
+        self._board.settle()
+        if not self._leads():
+            return
+        rows = [row for row in self._records.rows.unfinished() if row.name not in self._under_way]
+        self._mend([row for row in rows if row.state is State.BEGUN])
+        waiting = defaultdict(list)
+        for row in rows:
+            if row.state is State.QUEUED and not row.paused:
+                waiting[row.compute].append(row)
+        for compute, queue in waiting.items():
+            self._dispatch(compute, [row for row in queue if not self._is_put_off(row.name)])
+
+    def _dispatch(self, compute: str, queue: Sequence[Row]) -> None:
+        """Begin the first of a compute's jobs, as many as it has use for."""
+        if not queue:
+            return
+        led = [row for row in self._records.rows.unfinished() if row.compute == compute and self._counts(row)]
+        demand, count = sum(map(self._demand, led)), len(led)
+        room = self._room(compute)
+        for row in queue:
+            if count and (demand >= room or count >= MOST):
+                return
+            self._submit(row.name, self._beginning.begin)
+            demand, count = demand + row.instances, count + 1
+
+    def _counts(self, row: Row) -> bool:
+        return row.state is State.BEGUN or row.name in self._under_way
+
+    def _demand(self, row: Row) -> int:
+        """Return the instances that a job has use for; one that is merged needs none."""
+        live = self._board.find(row.name)
+        return 0 if live is not None and live.status is JobStatus.FINALIZING else row.instances
+
+    def _room(self, compute: str) -> int:
+        """Return how many instances a compute can run, by its nodes, or else by what is said of it."""
+        try:
+            there = slots(serving(self._nodes(), compute))
+        except GristmillError as error:
+            log.warning("the nodes cannot be asked: %s", error)
+            there = 0
+        return there or self._most_instances(compute) or 1
+
+    def _mend(self, begun: Sequence[Row]) -> None:
+        """Go on with jobs that nobody leads and the ledger does not announce; those that it does are taken over."""
+        led = self._leading.led()
+        lost = [row.name for row in begun if row.name not in led and not self._is_put_off(row.name)]
+        if lost:
+            announced = self._ledger.announced()
+            for name in lost:
+                if name not in announced:
+                    self._submit(name, self._beginning.mend)
+
+    def _is_put_off(self, name: str) -> bool:
+        if self._later.get(name, 0.0) > time.monotonic():
+            return True
+        self._later.pop(name, None)
+        return False
+
+    def _submit(self, name: str, act: Callable[[str], bool]) -> None:
+        self._under_way.add(name)
+        try:
+            self._beginners.submit(self._act, name, act)
+        except RuntimeError:  # it was shut down meanwhile
+            self._under_way.discard(name)
+
+    def _act(self, name: str, act: Callable[[str], bool]) -> None:
+        try:
+            if not act(name):
+                self._later[name] = time.monotonic() + _SOON_SECONDS
+        except GristmillError as error:
+            log.warning("job %s cannot be begun now: %s", name, error)
+            self._later[name] = time.monotonic() + _AGAIN_SECONDS
+        except Exception:
+            log.exception("job %s cannot be begun now", name)
+            self._later[name] = time.monotonic() + _AGAIN_SECONDS
+        finally:
+            self._under_way.discard(name)
+            self.notice()
+
+    def _leads(self) -> bool:
+        """Return whether this is the dispatcher, now."""
+        if self._lead is None:
+            lead = Leadership(self._name, self._ledger, seconds=LEAST_SECONDS)
+            if not lead.take():
+                return False
+            log.info("this server dispatches jobs")
+            self._lead = lead
+        try:
+            self._lead.check()
+        except TakenOver:
+            log.info("another server dispatches jobs")
+            self._lead.stop()
+            self._lead = None
+            return False
+        return True
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            self._guarded(self.look, "jobs cannot be dispatched now")
+            self._wake.wait(LOOK_SECONDS)
+
+    def _refresh(self) -> None:
+        pause = REFRESH_SECONDS
+        while not self._stopping.wait(pause):
+            began = time.monotonic()
+            self._guarded(self._records.refresh, "the jobs' records cannot be looked at now")
+            pause = max(REFRESH_SECONDS, _REFRESH_SHARE * (time.monotonic() - began))
+
+    @staticmethod
+    def _guarded(act: Callable[[], Any], message: str) -> None:
+        try:
+            act()
+        except GristmillError as error:
+            log.warning("%s: %s", message, error)
+        except Exception:
+            log.exception("%s", message)

@@ -1,0 +1,124 @@
+"""What is known of every job without a look at storage: enough to filter, to order, and to begin the next one."""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gristmill_scheduler.jobs.record import JobRecord, State
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One job."""
+
+    name: str
+    endpoint: str
+    deployment: str
+    compute: str
+    #: Instances that it wants.
+    instances: int
+    #: Seconds since the epoch.
+    submitted: float
+    state: State
+    #: How it ended; "" while it has not.
+    status: str
+    archived: bool
+    paused: bool
+    #: Of the record.
+    version: int
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """Where it stands among all: by submission."""
+        return self.submitted, self.name
+
+
+def row_of(record: JobRecord) -> Row:
+    """Return what is kept in memory of a record."""
+    return Row(
+        name=record.name,
+        endpoint=_shared(record.endpoint),
+        deployment=_shared(record.deployment),
+        compute=_shared(record.compute),
+        instances=record.job.deployment.instance_count,
+        submitted=record.job.submitted,
+        state=record.state,
+        status=_shared(str(record.status or "")),
+        archived=record.archived,
+        paused=record.paused,
+        version=record.version,
+    )
+
+
+class Rows:
+    """All jobs, in order of submission; safe to share between threads."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._rows: dict[str, Row] = {}
+        self._order: list[tuple[float, str]] = []
+        #: Those that have not ended.
+        self._open: set[str] = set()
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._rows)
+
+    def put(self, row: Row) -> None:
+        """Note a job as it stands; an older version than the one known is passed over."""
+        with self._lock:
+            known = self._rows.get(row.name)
+            if known is not None and known.version > row.version:
+                return
+            if known is not None and known.order != row.order:
+                del self._order[bisect.bisect_left(self._order, known.order)]
+            if known is None or known.order != row.order:
+                bisect.insort(self._order, row.order)
+            self._rows[row.name] = row
+            (self._open.discard if row.state is State.ENDED else self._open.add)(row.name)
+
+    def find(self, name: str) -> Row | None:
+        """Return a job; None where there is none of that name."""
+        return self._rows.get(name)
+
+    def newest(self, after: Row | None = None) -> Iterator[Row]:
+        """Yield jobs, the newest first; with `after`, those submitted before that one."""
+        with self._lock:
+            end = len(self._order) if after is None else bisect.bisect_left(self._order, after.order)
+            names = [name for _, name in self._order[:end]]
+        return (self._rows[name] for name in reversed(names))
+
+    def unfinished(self) -> list[Row]:
+        """Return the jobs that have not ended, in order of submission."""
+        with self._lock:
+            rows = [self._rows[name] for name in self._open]
+        return sorted(rows, key=lambda row: row.order)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs ended in which status; "" counts those that have not."""
+        with self._lock:
+            counted: dict[str, int] = {}
+            for row in self._rows.values():
+                counted[row.status] = counted.get(row.status, 0) + 1
+        return counted
+
+    def stale(self, versions: Mapping[str, int]) -> list[str]:
+        """Return the names of those whose record has another version than the one known."""
+        with self._lock:
+            return [name for name, version in versions.items() if not self._is_known(name, version)]
+
+    def _is_known(self, name: str, version: int) -> bool:
+        row = self._rows.get(name)
+        return row is not None and row.version >= version
+
+
+_SEEN: dict[str, str] = {}
+
+
+def _shared(text: str) -> str:
+    """Return one object for equal texts: ten thousand jobs have few endpoints."""
+    return _SEEN.setdefault(text, text)

@@ -1,0 +1,59 @@
+"""What a job waits for, in words, from what nodes say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+#: Jobs that are named; the rest are counted.
+_NAMED: Final = 2
+
+Nodes = Sequence[Mapping[str, Any]]
+
+
+def serving(nodes: Nodes, compute: str) -> list[Mapping[str, Any]]:
+    """Return the nodes that serve a compute."""
+    return [node for node in nodes if node.get("compute") == compute]
+
+
+def slots(nodes: Nodes) -> int:
+    """Return how many instances nodes can run at once."""
+    return sum(int(node.get("slots", 1)) for node in nodes)
+
+
+def describe(name: str, compute: str, *, wanted: int, alive: int, nodes: Nodes, ahead: int = 0) -> str:
+    """Return what a job waits for: "waiting for 2 of 3 instances of gpu: 1 node, busy with job x".
+
+    Args:
+        name: the job
+        compute: where it is to run
+        wanted: instances that it asks for
+        alive: instances that it has
+        nodes: all that are known, of any compute
+        ahead: jobs that wait before it
+
+    """
+    missing = max(1, wanted - alive)
+    plural = "" if wanted == 1 else "s"
+    head = f"waiting for {missing} of {wanted} instance{plural} of {compute}"
+    tail = f"; {ahead} job{'' if ahead == 1 else 's'} before it" if ahead else ""
+    return f"{head}: {_offer(name, serving(nodes, compute))}{tail}"
+
+
+def _offer(name: str, nodes: Nodes) -> str:
+    if not nodes:
+        return "no node serves it"
+    count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
+    running = [job for node in nodes for job in node.get("running", ()) if job]
+    others = sorted({str(job) for job in running if job != name})
+    if not others:
+        return count
+    free = slots(nodes) - len(running)
+    return f"{count}, {'' if free <= 0 else f'{free} of {slots(nodes)} places free, '}busy with {_listed(others)}"
+
+
+def _listed(jobs: list[str]) -> str:
+    if len(jobs) == 1:
+        return f"job {jobs[0]}"
+    named, more = jobs[:_NAMED], len(jobs) - _NAMED
+    return f"jobs {', '.join(named)}{f' and {more} more' if more > 0 else ''}"
