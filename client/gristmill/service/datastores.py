@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from gristmill.documents import load_datastore
 from gristmill.service.named import Named
-from gristmill.service.reading import load_plain
 
 
 class Datastores(Named):
@@ -15,4 +15,4 @@ class Datastores(Named):
 
     def load(self, source: Any) -> dict[str, Any]:
         """Return the document of a YAML file or a mapping."""
-        return load_plain(source)
+        return load_datastore(source)

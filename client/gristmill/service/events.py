@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from gristmill.errors import ServerFailed
 
+#: What the server tells when it has had nothing to tell for long.
+_HEARTBEAT: Final = "heartbeat"
+
 #: Bytes of one line beyond which this is no stream of ours.
 _LONGEST: Final = 64 * 2**20
 
@@ -20,8 +23,6 @@ class Event:
     #: log, status, progress or end; "" for a sign of life between two.
     name: str
     data: dict[str, Any]
-    #: What a new connection goes on after; "" where the server numbers none.
-    id: str = ""
 
 
 #: Something came: a comment, or half of an event.
@@ -68,4 +69,5 @@ def _event(fields: dict[str, list[str]]) -> Event:
         data = None
     if not isinstance(data, dict):
         raise ServerFailed("the server's stream has an event that is no JSON object")
-    return Event(name=fields.get("event", ["message"])[-1], data=data, id=fields.get("id", [""])[-1])
+    name = fields.get("event", ["message"])[-1]
+    return ALIVE if name == _HEARTBEAT else Event(name=name, data=data)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gristmill.errors import Mistake, ServerFailed
 from gristmill.service.events import ALIVE, Event, read_events
 from gristmill.service.http import Http, place
+from gristmill.service.told import Told
 from gristmill.states import JobStatus
 
 #: Seconds without a byte after which a connection is taken for dead.
@@ -43,9 +44,8 @@ class Following:
         self._name = name
         self._deadline = deadline
         self._heard = time.monotonic()
-        self._last = ""
-        #: Characters of each log file that were told; a new connection begins at the first again.
-        self._told: dict[str, int] = {}
+        #: Of each log file, so that a new connection tells nothing again.
+        self._told: dict[str, Told] = {}
 
     def events(self) -> Iterator[Event]:
         """Go through log, status, progress and at last end, with `ALIVE` now and then; stop at the deadline.
@@ -74,42 +74,32 @@ class Following:
 
     def _connection(self) -> Iterator[Event]:
         """Go through what one connection brings."""
-        seen: dict[str, int] = {}
+        for told in self._told.values():
+            told.reconnect()
         for event in self._stream():
             self._heard = time.monotonic()
-            self._last = event.id or self._last
-            if event.name != "log":
-                yield event
-            elif (new := self._new(event, seen)) is not None:
-                yield new
+            yield self._new(event) if event.name == "log" else event
             if self._late():
                 return
 
     def _stream(self) -> Iterator[Event]:
-        headers = {"accept": _TYPE, **({"last-event-id": self._last} if self._last else {})}
         where = f"{place('jobs', self._name)}/stream"
         seconds = max(0.1, min(_SILENCE, self._left()))
         try:
-            with self._http.stream(where, headers=headers, read_timeout=seconds) as response:
+            with self._http.stream(where, headers={"accept": _TYPE}, read_timeout=seconds) as response:
                 if not response.headers.get("content-type", "").startswith(_TYPE):
                     raise _NoStream
+                self._heard = time.monotonic()
                 yield from read_events(response.iter_bytes())
         except Mistake:
             # Where there is no such job, a look says so.
             raise _NoStream from None
 
-    def _new(self, event: Event, seen: dict[str, int]) -> Event | None:
+    def _new(self, event: Event) -> Event:
         """Return what of a log's text was not told by an earlier connection."""
-        if event.id:
-            return event
-        file, text = str(event.data.get("file", "")), str(event.data.get("text", ""))
-        begin = seen.get(file, 0)
-        seen[file] = begin + len(text)
-        told = self._told.get(file, 0)
-        if seen[file] <= told:
-            return None
-        self._told[file] = seen[file]
-        return replace(event, data={**event.data, "text": text[max(0, told - begin) :]})
+        told = self._told.setdefault(str(event.data.get("file", "")), Told())
+        text = told.new(str(event.data.get("text", "")))
+        return replace(event, data={**event.data, "text": text}) if text else ALIVE
 
     def _looks(self) -> Iterator[Event]:
         """Ask for the job again and again; without logs."""

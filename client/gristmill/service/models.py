@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from gristmill.documents import load_model
 from gristmill.service import sources
 from gristmill.service.assets import Assets
-from gristmill.service.reading import load_plain
 from gristmill.service.sources import Places
 
 
@@ -18,4 +18,4 @@ class Models(Assets):
 
     def load(self, source: Any) -> dict[str, Any]:
         """Return the document of a YAML file or a mapping."""
-        return load_plain(source)
+        return load_model(source)

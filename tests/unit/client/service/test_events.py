@@ -7,12 +7,13 @@ from gristmill.service.events import ALIVE, Event, read_events
 
 STREAM = (
     ': hello\n\nevent: status\ndata: {"status": "Running"}\n\n'
+    "event: heartbeat\ndata: {}\n\n"
     'event: log\nid: 7\ndata: {"text":\ndata:  "ä\u2028b"}\r\n\r\nevent: nothing\n\ndata: {"a": 1}\n\n'
 ).encode()
 
 EVENTS = [
     Event(name="status", data={"status": "Running"}),
-    Event(name="log", data={"text": "ä\u2028b"}, id="7"),
+    Event(name="log", data={"text": "ä\u2028b"}),
     Event(name="message", data={"a": 1}),
 ]
 
