@@ -7,12 +7,15 @@ from collections.abc import Iterator
 
 import doc_blocks
 
+from gristmill.cli import reference
 from gristmill.cli.main import EXIT_CODES, parser
 from gristmill.deployment.reference import page
 from gristmill.settings import NAMES
 
 PAGES = doc_blocks.ROOT / "docs" / "reference"
 COMMAND_LINE = (PAGES / "command-line.md").read_text()
+SERVER_COMMANDS = (PAGES / "server-commands.md").read_text()
+BOTH = COMMAND_LINE + SERVER_COMMANDS
 
 
 def commands(root: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -33,8 +36,12 @@ def test_the_page_of_the_deployment_file_is_made_from_the_schema() -> None:
     assert (PAGES / "deployment.md").read_text() == page(), "python -m gristmill.deployment.reference writes it"
 
 
+def test_the_page_of_the_servers_commands_is_made_from_the_parser() -> None:
+    assert reference.page() == SERVER_COMMANDS, "python -m gristmill.cli.reference writes it"
+
+
 def test_every_command_has_its_section() -> None:
-    assert [c.prog for c in commands(parser()) if f"## `{c.prog}" not in COMMAND_LINE] == []
+    assert [c.prog for c in commands(parser()) if f"## `{c.prog}" not in BOTH] == []
 
 
 def test_every_option_is_explained() -> None:
@@ -46,7 +53,7 @@ def test_every_option_is_explained() -> None:
     }
 
     assert len(options) > 10
-    assert {option for option in options if f"`{option}" not in COMMAND_LINE} == set()
+    assert {option for option in options if f"`{option}" not in BOTH} == set()
 
 
 def test_every_exit_code_is_explained() -> None:

@@ -7,31 +7,31 @@ import sys
 from typing import Any
 
 from gristmill import api, asking
+from gristmill.cli import job_server
 from gristmill.cli.follow import follow
-from gristmill.cli.job_look import add_path
-from gristmill.cli.options import command
+from gristmill.cli.job_place import add_place, job_command
 from gristmill.cli.output import print_result
 from gristmill.states import JobStatus
 from gristmill.unfinished import find_complete
 
 _RESUME = """\
   gristmill job resume scores/
+  gristmill job resume -n digits-1
 """
 
 _RETRY = """\
   gristmill job retry-failed scores/
+  gristmill job retry-failed -n digits-1
 """
 
 
 def add(below: Any) -> None:
     """Add the commands."""
-    resume = command(below, "resume", summary="go on with a job that was cancelled or failed", example=_RESUME)
-    add_path(resume)
-    resume.set_defaults(command=_resume)
+    resume = job_command(below, "resume", summary="go on with a job that was cancelled or failed", example=_RESUME)
+    add_place(resume, here=_resume, there=job_server.ask("resume"))
     text = "score the failed items of a completed job again, into the same output"
-    retry = command(below, "retry-failed", summary=text, example=_RETRY)
-    add_path(retry)
-    retry.set_defaults(command=_retry)
+    retry = job_command(below, "retry-failed", summary=text, example=_RETRY)
+    add_place(retry, here=_retry, there=job_server.ask("retry_failed"))
 
 
 def _resume(options: argparse.Namespace) -> int:

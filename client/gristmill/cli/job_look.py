@@ -3,90 +3,43 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Mapping
 from typing import Any
 
 from gristmill import api, asking
-from gristmill.cli.options import command
-from gristmill.cli.output import print_result
-from gristmill.cli.progress import counted, headline
+from gristmill.cli import job_server
+from gristmill.cli.job_place import add_place, job_command
+from gristmill.cli.job_words import print_findings, print_standing
+from gristmill.errors import Mistake
 from gristmill.unfinished import find_running
 
 _SHOW = """\
   gristmill job show scores/
-  gristmill job show scores/ --query status -o tsv
+  gristmill job show -n digits-1 --query status -o tsv
 """
 
 _VERIFY = """\
   gristmill job verify scores/
+  gristmill job verify -n digits-1
 """
 
 
 def add(below: Any) -> None:
     """Add the commands."""
-    show = command(below, "show", summary="show where a job stands", example=_SHOW)
-    add_path(show)
-    show.set_defaults(command=_show)
+    show = job_command(below, "show", summary="show where a job stands", example=_SHOW)
+    show.add_argument("--web", action="store_true", help="with --name: show it in a browser, too")
+    add_place(show, here=_show, there=job_server.show_job)
     text = "check from storage that every item is in the output once, or in errors.jsonl"
-    verify = command(below, "verify", summary=text, example=_VERIFY)
-    add_path(verify)
-    verify.set_defaults(command=_verify)
-
-
-def add_path(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that names a job."""
-    parser.add_argument("path", metavar="PATH", help="the job's output folder, or its own folder in .gristmill/")
+    verify = job_command(below, "verify", summary=text, example=_VERIFY)
+    add_place(verify, here=_verify, there=job_server.verify)
 
 
 def _show(options: argparse.Namespace) -> int:
+    if options.web:
+        raise Mistake("--web: a job here has no page for a browser; give --name for a job of the server")
     folder, _ = find_running(options.path)
     print_standing(asking.ask("show", folder), options)
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    found = api.verify(options.path)
-    if options.format is None and options.query is None:
-        sys.stdout.write(_findings(found))
-    else:
-        print_result(found, options.format, options.query)
-    return 0 if found["ok"] else 1
-
-
-def _findings(found: Mapping[str, Any]) -> str:
-    """Return what a person wants to know of a verification."""
-    lines = [f"  {fault}" for fault in found["faults"]]
-    head = "everything is in its place" if found["ok"] else counted(len(lines), "fault")
-    checked = ", ".join(f"{count:,} {what.replace('_', '-')}" for what, count in found["checked"].items() if count)
-    return "\n".join([f"{found['job']}: {head}", *lines, *([f"  checked  {checked}"] if checked else [])]) + "\n"
-
-
-def print_standing(standing: Mapping[str, Any], options: argparse.Namespace) -> None:
-    """Print where a job stands."""
-    if options.format is None and options.query is None:
-        sys.stdout.write(describe(standing))
-    else:
-        print_result(standing, options.format, options.query)
-
-
-def describe(standing: Mapping[str, Any]) -> str:
-    """Return where a job stands as a person wants to read it."""
-    lines = [f"{standing['name']}: {headline(standing['status'], standing['detail'])}"]
-    error = standing["error"]
-    if error:
-        lines.append(f"  error    {error['message']}")
-    lines.append(f"  items    {_items(standing)}")
-    lines += [f"  {name:<8} {standing[name]}" for name in ("output", "errors", "summary", "folder") if standing[name]]
-    return "\n".join(lines) + "\n"
-
-
-def _items(standing: Mapping[str, Any]) -> str:
-    items, batches = standing["items"] or {}, standing["mini_batches"] or {}
-    words = [f"{items.get('succeeded', 0):,} succeeded", f"{items.get('failed', 0):,} failed"]
-    if items.get("unscored"):
-        words.append(f"{items['unscored']:,} not scored")
-    if "planned" in batches:
-        more = "" if batches.get("plan_closed") else "+"
-        words.append(f"{batches['done']:,} of {batches['planned']:,}{more} mini-batches")
-    return ", ".join(words)
+    return print_findings(api.verify(options.path), options)

@@ -8,10 +8,11 @@ import sys
 from typing import Any, Final
 
 from gristmill import api, asking
+from gristmill.cli import job_server
 from gristmill.cli.display import open_display
 from gristmill.cli.interrupts import Interrupts
-from gristmill.cli.job_look import add_path, print_standing
-from gristmill.cli.options import command
+from gristmill.cli.job_place import add_place, job_command
+from gristmill.cli.job_words import print_standing
 from gristmill.errors import GristmillError, JobNotFound
 from gristmill.local.session import close_all
 from gristmill.states import JobStatus
@@ -26,30 +27,31 @@ _ENDED: Final = frozenset({*filter(lambda status: status.terminal, JobStatus), "
 _CANCEL = """\
   gristmill job cancel scores/
   gristmill job cancel scores/ --keep-partial
+  gristmill job cancel -n digits-1
 """
 
 _PAUSE = """\
   gristmill job pause scores/
+  gristmill job pause -n digits-1
 """
 
 _UNPAUSE = """\
   gristmill job unpause scores/
+  gristmill job unpause -n digits-1
 """
 
 
 def add(below: Any) -> None:
     """Add the commands."""
-    cancel = command(below, "cancel", summary="end a job, whoever runs it", example=_CANCEL)
-    add_path(cancel)
+    cancel = job_command(below, "cancel", summary="end a job, whoever runs it", example=_CANCEL)
+    add_place(cancel, here=_cancel, there=job_server.cancel)
     cancel.add_argument("--keep-partial", action="store_true", help="publish what is finished")
     cancel.add_argument("--no-wait", action="store_true", help="do not wait for the end (at most a minute)")
-    cancel.set_defaults(command=_cancel)
-    pause = command(below, "pause", summary="begin no mini-batch of a job any more, until unpause", example=_PAUSE)
-    add_path(pause)
-    pause.set_defaults(command=lambda options: _pass_on("pause", options))
-    unpause = command(below, "unpause", summary="let a paused job go on", example=_UNPAUSE)
-    add_path(unpause)
-    unpause.set_defaults(command=lambda options: _pass_on("unpause", options))
+    text = "begin no mini-batch of a job any more, until unpause"
+    pause = job_command(below, "pause", summary=text, example=_PAUSE)
+    add_place(pause, here=lambda options: _pass_on("pause", options), there=job_server.ask("pause"))
+    unpause = job_command(below, "unpause", summary="let a paused job go on", example=_UNPAUSE)
+    add_place(unpause, here=lambda options: _pass_on("unpause", options), there=job_server.ask("unpause"))
 
 
 def _pass_on(action: str, options: argparse.Namespace) -> int:

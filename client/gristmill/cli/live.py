@@ -45,6 +45,10 @@ class LiveDisplay:
         """Write it above the picture."""
         self._live.console.print(Text(f"{self._job}: {text}"))
 
+    def line(self, text: str) -> None:
+        """Write something of the job's own above the picture, as it is."""
+        self._live.console.print(Text(text))
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:

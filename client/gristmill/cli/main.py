@@ -10,7 +10,20 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 import gristmill
-from gristmill.cli import job, node, run
+from gristmill.cli import (
+    batch_deployment,
+    batch_endpoint,
+    compute,
+    configure,
+    data,
+    datastore,
+    endpoint,
+    environment,
+    job,
+    model,
+    node,
+    run,
+)
 from gristmill.errors import GristmillError
 
 EXIT_CODES: Final = """\
@@ -29,14 +42,38 @@ examples:
   gristmill run deployment.yml --input images/ --output scores/
   gristmill run --model model/ --input images/ --output scores.csv
   gristmill job show scores/
-  gristmill job pause scores/
-  gristmill job unpause scores/
-  gristmill job cancel scores/ --keep-partial
   gristmill job resume scores/
-  gristmill job retry-failed scores/
-  gristmill job verify scores/
   GRISTMILL_REDIS_URL=redis://host:6379 gristmill node --compute gpu --slots 2
+  gristmill model create -n digits --type custom_model --path model/
+  gristmill data create -n digits --type uri_folder --path images/
+  gristmill environment list -o table
+  gristmill datastore list -o table
+  gristmill compute create -n batch-cluster --max-instances 5
+  gristmill batch-endpoint create -n mnist
+  gristmill batch-deployment create -f deployment.yml -e mnist --set-default
+  gristmill batch-endpoint invoke -n mnist --input images/ --query name -o tsv
+  gristmill job stream -n digits-1
+  gristmill job download -n digits-1 --output-name score
+  gristmill endpoint list --type batch
+  gristmill account get-access-token --query accessToken -o tsv
+  gristmill configure --defaults workspace=main
 """
+
+#: The modules of the commands that `az ml` has too, in the order of the help and of their page.
+SERVER_COMMANDS: Final = (
+    batch_endpoint,
+    batch_deployment,
+    model,
+    data,
+    environment,
+    datastore,
+    compute,
+    endpoint,
+    configure,
+)
+
+#: The modules of all commands.
+COMMANDS: Final = (run, node, job, *SERVER_COMMANDS)
 
 #: What a shell reports of a program that nobody listens to any more.
 _BROKEN_PIPE: Final = 141
@@ -60,14 +97,14 @@ def parser() -> Parser:
     )
     root.add_argument("--version", action="version", version=f"gristmill {gristmill.__version__}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, node, job):
+    for command in COMMANDS:
         command.add(commands)
     return root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(configure.restored(sys.argv[1:] if arguments is None else arguments))
     try:
         code: int = options.command(options)
         sys.stdout.flush()

@@ -1,0 +1,34 @@
+"""The server that a command asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gristmill.service.client import Client
+    from gristmill.service.connection import Connection
+
+
+def find() -> Connection:
+    """Return where the server is, and the token for it.
+
+    Raises:
+        Mistake: there is none, or what names it cannot be used.
+
+    """
+    # The client's package brings an HTTP library, which takes longer to import than all of the command line.
+    from gristmill.service.connection import find_server  # noqa: PLC0415
+
+    return find_server()
+
+
+def connect() -> Client:
+    """Return a client of the server.
+
+    Raises:
+        Mistake: as `find` says.
+
+    """
+    from gristmill.service.client import Client  # noqa: PLC0415 - as above
+
+    return Client()
