@@ -12,7 +12,7 @@ from gristmill.errors import Mistake, PreconditionFailed
 #: What stands for "it must not be there yet".
 ABSENT: Final = 0
 
-_TAG: Final = re.compile(r'"(\d{1,15})"')
+_TAG: Final = re.compile(r'"([0-9]{1,15})"')
 
 
 def etag(version: int) -> str:

@@ -97,6 +97,13 @@ class UploadsTo(Protocol):
         """Return the address of a tree."""
 
 
+class JobsOf(Protocol):
+    """What the server's own routes need of its jobs; those of jobs know the rest."""
+
+    def counts(self, sees: Callable[[str], bool]) -> dict[str, int]:
+        """Return how many jobs of the endpoints that a caller sees have each status."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Services:
     """The objects behind the routes."""
@@ -104,14 +111,14 @@ class Services:
     workspace: Workspace
     endpoints: Named
     deployments: DeploymentsOf
-    models: VersionedAssets
+    #: None: there is no registry.
+    models: VersionedAssets | None
     data: VersionedAssets
     environments: VersionedAssets
     datastores: Named
     computes: Named
     uploads: UploadsTo
-    #: Invocations and their jobs; None: this server has none.
-    jobs: Any
+    jobs: JobsOf
     #: Tells what each node says of itself.
     nodes: Callable[[], list[dict[str, Any]]]
     #: Tells how many instances wait on a compute's queue.

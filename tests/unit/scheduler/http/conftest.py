@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from gristmill.errors import Conflict, PreconditionFailed, ResourceNotFound
 from gristmill_scheduler.http.app import build_app
 from gristmill_scheduler.http.audit import AuditLog
-from gristmill_scheduler.http.auth import Guard
+from gristmill_scheduler.http.auth import READER, Guard
 from gristmill_scheduler.http.failures import Failures
 from gristmill_scheduler.http.services import About, Services
 from gristmill_scheduler.http.tokens import Grant, Tokens
@@ -37,7 +37,7 @@ class Kept:
         self.there: dict[tuple[str, ...], Shown] = {}
         self.by: list[str] = []
 
-    def put(self, *arguments: Any, expected: int | None = None, by: str = "") -> Shown:
+    def put(self, *arguments: Any, expected: int | None = None, by: str = "", **_: Any) -> Shown:
         *names, document = arguments
         key = tuple(names)
         found = self.there.get(key)
@@ -86,6 +86,11 @@ class Kept:
         return [self.there[key] for key in keys]
 
 
+class NoJobs:
+    def counts(self, sees: Callable[[str], bool]) -> dict[str, int]:
+        return {"Running": sum(map(sees, ["mine", "mine", "other"]))}
+
+
 @dataclass
 class World:
     """An application and what is behind it."""
@@ -113,7 +118,7 @@ def workspace() -> Workspace:
 def kept_services(workspace: Workspace, **others: Any) -> Services:
     names = ("endpoints", "deployments", "models", "data", "environments", "datastores", "computes")
     given: dict[str, Any] = {name: Kept() for name in names}
-    given |= {"uploads": workspace.uploads, "jobs": None, "nodes": list, "waiting": lambda _compute: 0}
+    given |= {"uploads": workspace.uploads, "jobs": NoJobs(), "nodes": list, "waiting": lambda _compute: 0}
     return Services(workspace=workspace, **{**given, **others})
 
 
@@ -131,6 +136,39 @@ def build(workspace: Workspace, audit: Path, options: dict[str, Any]) -> World:
 def make_world(workspace: Workspace, tmp_path: Path) -> Callable[..., World]:
     """Make an application; options are those of the guard, and `about`, `more`, `services`."""
     return lambda **options: build(workspace, tmp_path / "audit", options)
+
+
+@pytest.fixture(scope="module")
+def failing() -> list[Exception]:
+    """The error that GET /raise of the shared applications raises: the last of these."""
+    return []
+
+
+def _raising(failing: list[Exception]) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/raise", dependencies=[READER])
+    def fail() -> None:
+        raise failing[-1]
+
+    return router
+
+
+@pytest.fixture(scope="module")
+def _open_world(tmp_path_factory: pytest.TempPathFactory, failing: list[Exception]) -> World:
+    workspace = Workspace(MemoryStore(f"memory://{uuid.uuid4().hex}"))
+    options = {"insecure_local": True, "more": [_raising(failing)]}
+    return build(workspace, tmp_path_factory.mktemp("world") / "audit", options)
+
+
+@pytest.fixture
+def open_world(_open_world: World) -> World:
+    """An application to which everyone is an owner; shared, with nothing in it."""
+    for resources in vars(_open_world.services).values():
+        if isinstance(resources, Kept):
+            resources.there.clear()
+    _open_world.services.workspace.store.delete_tree("")
+    return _open_world
 
 
 @pytest.fixture(scope="module")
