@@ -7,29 +7,51 @@ The references and what they stand for:
     models:/m-<id>                                                                        a logged model of MLflow 3
     runs:/<run>/path, mlflow-artifacts:/path                                              artifacts of a run
 
+MLflow numbers versions itself. Where a user asks for another number, or a word, that is a tag of the version's
+(`gristmill.version`), and Azure's words go by it; `models:/` always means MLflow's number.
+
 The client is asked by its own address, never by MLflow's process-wide one: jobs of one node do not disturb each other.
 MLflow is imported when a model is asked for: it takes seconds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import threading
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from gristmill import spec
-from gristmill.errors import MissingExtra, ModelNotFound, StorageFailed
+from gristmill.errors import MissingExtra, Mistake, ModelNotFound, StorageFailed
+
+T = TypeVar("T")
 
 _REGISTERED = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/]+)|/(?P<version>[^/@]+))(?:/(?P<path>.+))?$")
 _AZURE = re.compile(r"azureml:(?P<name>[^/:@]+)(?:@(?P<alias>[^/:@]+)|:(?P<version>[^/:@]+))?$")
 _LOGGED = "models:/m-"
-_LATEST = "latest"
+#: What always leads to the version that was created last.
+LATEST: Final = "latest"
+
+#: Tag of a version whose number a user chose.
+VERSION_TAG: Final = "gristmill.version"
+#: Tag, "true", of one that is hidden and never the latest.
+ARCHIVED_TAG: Final = "gristmill.archived"
+
+#: What a model's folder is called whose own name is not known.
+_UNNAMED: Final = "model"
+
+#: What begins the address of a database in a file.
+_SQLITE: Final = "sqlite:///"
 
 #: MLflow's codes that say: there is no such thing.
 _ABSENT = frozenset(["RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "ENDPOINT_NOT_FOUND"])
@@ -43,15 +65,18 @@ class _Registered:
     #: "" where `version` says which.
     alias: str = ""
     #: A number, `latest`, or a stage.
-    version: str = _LATEST
+    version: str = LATEST
     #: Path inside the model's folder; "": all of it.
     path: str = ""
+    #: Whether the version is meant in Azure's words.
+    azure: bool = False
 
 
 def resolve_model(model: spec.Model, destination: Path, *, tracking_uri: str | None) -> Path:
     """Download the model that `model.reference` names; return the folder of its files, or its one file.
 
-    `destination` is made, or is an empty folder; it becomes that folder, or holds that file.
+    Both have the name that they were registered under (a model folder's name counts: AZUREML_MODEL_DIR holds it), and
+    are put into `destination`, which is made, or is an empty folder.
     `tracking_uri` None: MLflow's own choice (MLFLOW_TRACKING_URI).
 
     Raises:
@@ -64,7 +89,7 @@ def resolve_model(model: spec.Model, destination: Path, *, tracking_uri: str | N
     wanted = _parse(reference)
     mlflow = _mlflow(reference)
     with _translated(reference, mlflow, tracking_uri):
-        client = mlflow.MlflowClient(tracking_uri, registry_uri=tracking_uri)
+        client = _client(mlflow, tracking_uri) if tracking_uri else mlflow.MlflowClient()
         address = _located(client, _registered(client, wanted) if wanted else reference)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -72,7 +97,7 @@ def resolve_model(model: spec.Model, destination: Path, *, tracking_uri: str | N
         _translated(reference, mlflow, tracking_uri),
     ):
         fetched = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=scratch, tracking_uri=tracking_uri)
-        return _place(Path(fetched), destination)
+        return _place(Path(fetched), destination, _own_name(address))
 
 
 def _parse(reference: str) -> _Registered | None:
@@ -81,7 +106,8 @@ def _parse(reference: str) -> _Registered | None:
         return None
     match = _REGISTERED.match(reference.rstrip("/")) or _AZURE.match(reference)
     if match:
-        return _Registered(**{key: value for key, value in match.groupdict().items() if value})
+        given = {key: value for key, value in match.groupdict().items() if value}
+        return _Registered(**given, azure=match.re is _AZURE)
     raise ModelNotFound(
         f"model: {reference} is no reference that an MLflow registry resolves (azureml:NAME:VERSION, "
         "models:/NAME/VERSION, models:/NAME@ALIAS, runs:/RUN/PATH); give the model's path by --model PATH"
@@ -113,23 +139,162 @@ def _located(client: Any, address: str) -> str:
 
 
 def _version(client: Any, wanted: _Registered) -> str:
-    if wanted.alias and wanted.alias != _LATEST:
+    """Return MLflow's number of a version."""
+    if wanted.alias and wanted.alias != LATEST:
         return str(client.get_model_version_by_alias(wanted.name, wanted.alias).version)
-    if wanted.version.isdecimal():
+    if wanted.version.isdecimal() and not wanted.azure:
         return wanted.version
-    quoted = wanted.name.replace("'", "\\'")
-    found = [
-        int(entry.version)
-        for entry in client.search_model_versions(f"name='{quoted}'")
-        if wanted.version.lower() in (_LATEST, str(entry.current_stage).lower())
-    ]
+    found = [int(entry.version) for entry in versions(client, wanted.name) if _is_meant(entry, wanted)]
     if not found:
-        raise _Nothing
-    return str(max(found))
+        raise Absent
+    # Of two that go by the same number the older one keeps its name.
+    return str(max(found) if wanted.version.lower() == LATEST else min(found))
 
 
-class _Nothing(Exception):
-    """The registry answered, and has no such version."""
+def _is_meant(entry: Any, wanted: _Registered) -> bool:
+    if wanted.version.lower() == LATEST:
+        return bool(entry.tags.get(ARCHIVED_TAG) != "true")
+    own = entry.tags.get(VERSION_TAG)
+    if wanted.azure and wanted.version in (own, None if own else str(entry.version)):
+        return True
+    stage: str = entry.current_stage or ""
+    return wanted.version.lower() == stage.lower()
+
+
+def versions(client: Any, name: str = "") -> Iterator[Any]:
+    """Yield the versions of a model, or of all models, as MLflow tells of them; without their aliases."""
+    return _pages(client.search_model_versions, name)
+
+
+def aliases(client: Any, name: str = "") -> dict[tuple[str, str], list[str]]:
+    """Return the aliases that lead to versions of a model, or of all models, by name and MLflow's number."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for model in _pages(client.search_registered_models, name):
+        for alias, number in dict(model.aliases or {}).items():
+            found.setdefault((model.name, str(number)), []).append(alias)
+    return found
+
+
+def _pages(search: Callable[..., Any], name: str) -> Iterator[Any]:
+    quoted = name.replace("'", "\\'")
+    token = None
+    while True:
+        page = search(f"name='{quoted}'" if name else "", page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+class Absent(Exception):
+    """The registry answered, and has no such thing."""
+
+
+def ask(act: Callable[[Any], T], *, tracking_uri: str) -> T:
+    """Return what `act` does with a client of the registry at an address.
+
+    Raises:
+        Absent: the registry has no such thing.
+        MissingExtra: MLflow is not installed.
+        Mistake: the registry refuses what it was given.
+        StorageFailed: it cannot be reached, or failed.
+
+    """
+    mlflow = _mlflow("models in a registry")
+    try:
+        return act(_client(mlflow, tracking_uri))
+    except mlflow.exceptions.MlflowException as error:
+        code = getattr(error, "error_code", "")
+        reason = _redacted(str(error).strip().partition("\n")[0])
+        if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+            raise Absent(reason) from error
+        if code in ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS"):
+            raise Mistake(f"model: the registry {_redacted(tracking_uri)} refuses it: {reason}") from error
+        raise StorageFailed(f"the registry {_redacted(tracking_uri)} failed: {reason}") from error
+    except OSError as error:
+        raise StorageFailed(f"the registry {_redacted(tracking_uri)} failed: {_redacted(str(error))}") from error
+
+
+def locate(reference: str, *, tracking_uri: str) -> tuple[str, str]:
+    """Return the address of the files that a reference stands for, and the run that made them ("": none that is known).
+
+    Raises:
+        Absent: there is no such thing; the others as `ask` does.
+        ModelNotFound: it is no reference that a registry resolves.
+
+    """
+    wanted = _parse(reference)
+    if wanted is None and reference.startswith("runs:/"):
+        run, _, path = reference.removeprefix("runs:/").lstrip("/").partition("/")
+        place = ask(lambda client: str(client.get_run(run).info.artifact_uri), tracking_uri=tracking_uri)
+        return f"{place.rstrip('/')}/{path}".rstrip("/"), run
+
+    def look(client: Any) -> str:
+        return _located(client, _registered(client, wanted) if wanted else reference)
+
+    return ask(look, tracking_uri=tracking_uri), ""
+
+
+def number_of(reference: str, *, tracking_uri: str) -> tuple[str, str] | None:
+    """Return name and MLflow's number of the version that a reference into the registry means; None for another one.
+
+    Raises:
+        Absent: there is none; the others as `locate` does.
+
+    """
+    wanted = _parse(reference)
+    if wanted is None:
+        return None
+    number = ask(lambda client: _version(client, wanted), tracking_uri=tracking_uri)
+    ask(lambda client: client.get_model_version(wanted.name, number), tracking_uri=tracking_uri)
+    return wanted.name, number
+
+
+#: Clients by address: to make one of a database is to look whether all its tables are there.
+_clients: dict[str, Any] = {}
+_connecting = threading.Lock()
+
+
+def _client(mlflow: ModuleType, tracking_uri: str) -> Any:
+    """Return the client of an address; a database in a file is made if it is not there."""
+    with _connecting:
+        found = _clients.get(tracking_uri)
+        if found is None:
+            with _alone(tracking_uri):
+                found = _clients[tracking_uri] = mlflow.MlflowClient(tracking_uri, registry_uri=tracking_uri)
+        return found
+
+
+@contextmanager
+def _alone(tracking_uri: str) -> Iterator[None]:
+    """Let one process at a time make the tables of a database in a file."""
+    if not tracking_uri.startswith(_SQLITE):
+        yield
+        return
+    path = _lock_of(tracking_uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="ascii") as lock:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if not lock.read():
+            lock.write(uuid.uuid4().hex)
+        yield
+
+
+def identity(tracking_uri: str) -> str:
+    """Return what tells a registry in a file from an earlier one at the same address; "" for any other."""
+    if not tracking_uri.startswith(_SQLITE):
+        return ""
+    try:
+        return _lock_of(tracking_uri).read_text("ascii")
+    except (OSError, ValueError):
+        return ""
+
+
+def _lock_of(tracking_uri: str) -> Path:
+    database = Path(tracking_uri.removeprefix(_SQLITE))
+    return database.with_name(f"{database.name}.lock")
 
 
 @contextmanager
@@ -137,7 +302,7 @@ def _translated(reference: str, mlflow: ModuleType, tracking_uri: str | None) ->
     """Turn what MLflow raises within into our errors; no secret of the server's address is repeated."""
     try:
         yield
-    except (_Nothing, FileNotFoundError) as error:
+    except (Absent, FileNotFoundError) as error:
         raise _not_found(reference, mlflow, tracking_uri) from error
     except mlflow.exceptions.MlflowException as error:
         plain = type(error) is not mlflow.tracking.registry.UnsupportedModelRegistryStoreURIException
@@ -173,12 +338,14 @@ def _redacted(text: str) -> str:
     return re.sub(r"//[^/@\s]+@", "//***@", text)
 
 
-def _place(fetched: Path, destination: Path) -> Path:
-    """Make what was fetched the destination's content."""
-    if fetched.is_dir():
-        destination.mkdir(exist_ok=True)
-        for entry in fetched.iterdir():
-            shutil.move(entry, destination / entry.name)
-        return destination
+def _own_name(address: str) -> str:
+    """Return the name that a model's file or folder was registered under."""
+    name = unquote(urlsplit(address).path).rstrip("/").rpartition("/")[2]
+    # MLflow 3 keeps each logged model's files in a folder that it calls so, whatever they were called.
+    return _UNNAMED if name in ("", "artifacts") else name
+
+
+def _place(fetched: Path, destination: Path, name: str) -> Path:
+    """Put what was fetched into the destination."""
     destination.mkdir(exist_ok=True)
-    return Path(shutil.move(fetched, destination / fetched.name))
+    return Path(shutil.move(fetched, destination / (name if fetched.is_dir() else fetched.name)))

@@ -18,7 +18,7 @@ from gristmill import spec
 from gristmill.errors import ModelNotFound, StorageFailed
 from gristmill.settings import ProcessSettings
 from gristmill_storage.files import Entry, Store, open_store, scheme
-from gristmill_storage.registry import resolve_model
+from gristmill_storage.registry import identity, resolve_model
 from gristmill_workers.once import locked
 
 #: Seconds that another process may take to fetch the model that this one wants too.
@@ -119,7 +119,7 @@ def resolved(model: spec.Model, scratch: Path, settings: ProcessSettings, log: L
     if not _FIXED.search(model.reference):
         return _resolve(model, scratch / "registry", settings, log)
     server = settings.environment.get("MLFLOW_TRACKING_URI", "")
-    key = hashlib.sha256(json.dumps([model.reference, server]).encode()).hexdigest()[:24]
+    key = hashlib.sha256(json.dumps([model.reference, server, identity(server)]).encode()).hexdigest()[:24]
     folder = settings.cache / "models" / key
     waiting = _waiting(model.reference, log)
     with locked(folder.with_name(f"{key}.lock"), seconds=_FETCH_SECONDS, waiting=waiting):
@@ -136,9 +136,9 @@ def resolved(model: spec.Model, scratch: Path, settings: ProcessSettings, log: L
 
 
 def _resolve(model: spec.Model, folder: Path, settings: ProcessSettings, log: Log) -> Path:
-    """Ask the registry for a model; what it fetches goes into the folder, under the model's name."""
+    """Ask the registry for a model; what it fetches goes into the folder, under the name that it was registered by."""
     log(f"asking the registry for the model {model.reference}")
-    destination = folder / (model.name or "model")
+    destination = folder / "model"
     shutil.rmtree(destination, ignore_errors=True)
     destination.mkdir(parents=True)
     return resolve_model(model, destination, tracking_uri=settings.environment.get("MLFLOW_TRACKING_URI") or None)

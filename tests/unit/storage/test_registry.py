@@ -72,7 +72,7 @@ def resolve(tmp_path):
 )
 def test_a_reference_becomes_the_versions_files(registry, resolve, tmp_path, reference, version):
     found = resolve(reference, registry)
-    assert found == tmp_path / "models" / "here"
+    assert found == tmp_path / "models" / "here" / str(version), "the folder keeps the name that it was registered by"
     assert (found / "MLmodel").read_text() == f"version {version}"
     assert (found / "data" / "model.pkl").is_file()
     # Nothing is left beside it, and nothing was written into the registry's own folder.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,9 +91,11 @@ class Registry:
     def resolve_model(self, model: spec.Model, destination: Path, *, tracking_uri: str | None) -> Path:
         self.asked.append((model.reference, tracking_uri))
         assert list(destination.iterdir()) == []
-        weights = destination / "weights.pt"
+        folder = destination if self.one_file else destination / "best-one"
+        folder.mkdir(exist_ok=True)
+        weights = folder / "weights.pt"
         weights.write_text(str(len(self.asked)))
-        return weights if self.one_file else destination
+        return weights if self.one_file else folder
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ def test_a_numbered_version_is_asked_for_once(registry, settings, tmp_path):
     model = spec.Model(reference="models:/digits/3", name="digits")
     for _ in range(2):
         path = resolved(model, tmp_path, settings, print)
-        assert (path.name, (path / "weights.pt").read_text()) == ("digits", "1")
+        assert (path.name, (path / "weights.pt").read_text()) == ("best-one", "1")
     assert registry.asked == [("models:/digits/3", "http://mlflow:5000")]
 
 
@@ -122,6 +125,16 @@ def test_a_name_that_may_come_to_mean_another_model_is_asked_for_each_time(regis
     for expected in ("1", "2"):
         path = resolved(spec.Model(reference=reference, name="digits"), tmp_path, settings, print)
         assert (path / "weights.pt").read_text() == expected
+
+
+def test_a_registry_that_was_made_anew_at_the_same_address_is_asked_again(registry, settings, tmp_path):
+    server = f"sqlite:///{tmp_path}/mlflow.db"
+    here = replace(settings, environment={**settings.environment, "MLFLOW_TRACKING_URI": server})
+    model = spec.Model(reference="models:/digits/3")
+    for expected in ("1", "2"):
+        (tmp_path / "mlflow.db.lock").write_text(f"the life {expected}")
+        for _ in range(2):
+            assert (resolved(model, tmp_path, here, print) / "weights.pt").read_text() == expected
 
 
 def test_a_registry_whose_files_are_on_this_machine_is_not_copied(settings, tmp_path, monkeypatch):
