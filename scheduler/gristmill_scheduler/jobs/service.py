@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, BinaryIO, Final, Literal, TypeAlias
 
@@ -22,7 +22,7 @@ from gristmill_scheduler.jobs.outputs import Outputs
 from gristmill_scheduler.jobs.record import JobRecord, State
 from gristmill_scheduler.jobs.records import Records
 from gristmill_scheduler.jobs.rows import Row
-from gristmill_scheduler.jobs.shown import child_of
+from gristmill_scheduler.jobs.shown import at, child_of
 from gristmill_scheduler.jobs.stream import Event, Streams
 from gristmill_scheduler.leading import Leading
 from gristmill_storage.files import open_store
@@ -122,9 +122,9 @@ class Jobs:
         return self._looking.document(record, child=child)
 
     def endpoint_of(self, name: str) -> str:
-        """Return the endpoint that a job belongs to."""
-        record, _ = self._looking.record(name)
-        return record.endpoint
+        """Return the endpoint that a job belongs to; of one that is known, without a look at storage."""
+        row = self._records.rows.find(name)
+        return row.endpoint if row is not None else self._looking.record(name)[0].endpoint
 
     def list(
         self,
@@ -226,8 +226,14 @@ class Jobs:
         """Return rows of a job's errors.jsonl, and the place of the next ones; None after the last."""
         return self._outputs(name).errors(after=after, limit=limit)
 
-    async def stream(self, name: str) -> AsyncIterator[Event]:
-        """Yield what happens to a job (see `jobs/stream.py`), at last `end` with its document."""
+    async def stream(self, name: str, *, url: str = "") -> AsyncGenerator[Event, None]:
+        """Yield what happens to a job (see `jobs/stream.py`), at last `end` with its document.
+
+        Args:
+            name: the job's name, or its child's
+            url: the server's own, for the document
+
+        """
         record, child = await asyncio.to_thread(self._looking.record, name)
 
         def look() -> dict[str, Any]:
@@ -235,7 +241,8 @@ class Jobs:
 
         async with aclosing(self._streams.follow(record.name, open_store(record.folder), look)) as events:
             async for event, document in events:
-                yield event, child_of(document) if child and event == "end" else document
+                shown = child_of(document) if child and event == "end" else document
+                yield event, at(shown, url) if event == "end" else shown
 
     def _outputs(self, name: str) -> Outputs:
         record, _ = self._looking.record(name)

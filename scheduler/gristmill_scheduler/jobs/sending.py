@@ -1,0 +1,103 @@
+"""How a job's bytes go out: files, whole or in part, and events as they happen."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any, BinaryIO, Final
+
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from gristmill_scheduler.jobs.stream import HEARTBEAT, Event
+
+#: Bytes that are read at once.
+_BLOCK: Final = 1 << 20
+
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+#: What is sent is the user's own: no browser may take it for a page of this server.
+_HEADERS: Final = {
+    "Accept-Ranges": "bytes",
+    "Content-Disposition": "attachment",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class AsciiJson(JSONResponse):
+    """JSON that can be sent whatever its texts hold: a file's name may be no Unicode."""
+
+    def render(self, content: Any) -> bytes:
+        """Return it with every other character escaped."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def send_file(file: BinaryIO, size: int, asked: str | None) -> Response:
+    """Answer with a file, or with the part that the header `Range` asks for; closes it in the end.
+
+    Args:
+        file: can seek
+        size: its bytes
+        asked: the header; what is no single range of bytes is passed over, as HTTP has it
+
+    """
+    part = _part(asked, size)
+    if part is None:
+        file.close()
+        headers = {"Content-Range": f"bytes */{size}"}
+        return Response(status_code=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
+    start, length = part
+    headers = {**_HEADERS, "Content-Length": str(length)}
+    whole = length == size
+    if not whole:
+        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
+    return StreamingResponse(
+        _blocks(file, start, length),
+        status_code=HTTPStatus.OK if whole else HTTPStatus.PARTIAL_CONTENT,
+        media_type="application/octet-stream",
+        headers=headers,
+    )
+
+
+def send_events(events: AsyncGenerator[Event, None]) -> Response:
+    """Answer with events as they happen."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_lines(events), media_type="text/event-stream", headers=headers)
+
+
+async def _lines(events: AsyncGenerator[Event, None]) -> AsyncIterator[str]:
+    async with aclosing(events):
+        async for event, document in events:
+            yield ": still here\n\n" if event == HEARTBEAT else _event(event, document)
+
+
+def _event(event: str, document: dict[str, Any]) -> str:
+    return f"event: {event}\ndata: {json.dumps(document)}\n\n"
+
+
+def _part(asked: str | None, size: int) -> tuple[int, int] | None:
+    """Return where a part begins and its length; None where there are no such bytes."""
+    match = _RANGE.fullmatch(asked.strip()) if asked else None
+    if match is None or match.groups() == ("", ""):
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        length = min(int(last), size)
+        return (size - length, length) if length else None
+    start, end = int(first), min(int(last) if last else size - 1, size - 1)
+    if last and int(last) < start:
+        return 0, size
+    return (start, end - start + 1) if start < size else None
+
+
+def _blocks(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
+    with file:
+        file.seek(start)
+        while length > 0:
+            data = file.read(min(_BLOCK, length))
+            if not data:
+                return
+            length -= len(data)
+            yield data
