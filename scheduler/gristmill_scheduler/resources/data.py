@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from gristmill.documents import load_data
@@ -48,7 +48,13 @@ class Data(Assets):
             raise fault(source, "path", "a data asset leads to a place, not to another asset; give that one's path")
         if _SIGNED.search(path) or _USER.search(path):
             raise fault(source, "path", "the address carries a secret, and none is kept here; give a datastore's path")
-        url = self._places.place(path, kind="input").url
-        if is_local(url) and Path(url).exists() and Path(url).is_dir() is (kind == _FILE):
-            what = "file" if kind == _FILE else "folder"
+        what = "file" if kind == _FILE else "folder"
+        if _is_another(self._places.place(path, kind="input").url, kind):
             raise fault(source, "path", f"There is no {what} on target path: {path}. Give its path, or another type")
+
+
+def _is_another(url: str, kind: str) -> bool:
+    """Whether there is a folder of this machine where a file was promised, or the other way."""
+    if not is_local(url) or not os.path.exists(url):  # noqa: PTH110 - Path.exists raises where a name is too long
+        return False
+    return os.path.isdir(url) is (kind == _FILE)  # noqa: PTH112 - as above

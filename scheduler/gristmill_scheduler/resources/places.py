@@ -8,9 +8,9 @@ https://..., s3://..., abfs://..., gs://...     kept as they are
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from gristmill.errors import InputNotFound, Mistake
@@ -114,7 +114,7 @@ class Places:
 
     def _local(self, text: str, kind: Kind) -> str:
         path = self._roots.place(text, reading=kind != "output")
-        if kind != "output" and not Path(path).exists():
+        if kind != "output" and not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long
             raise InputNotFound(f"There is no file or folder on target path: {shown(path)}. Give one that is there")
         return path
 
