@@ -65,7 +65,13 @@ class Serving:
         self.nodes: list[subprocess.Popen[str]] = []
         self._wanted = (nodes, slots, compute)
         self._arguments = [str(argument) for argument in arguments]
-        settings = {"GRISTMILL_REDIS_URL": redis_url, "GRISTMILL_CACHE": str(folder / "cache")}
+        models = self.workspace / "mlflow"
+        models.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "GRISTMILL_REDIS_URL": redis_url,
+            "GRISTMILL_CACHE": str(folder / "cache"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{models / 'mlflow.db'}",
+        }
         self._environment = {**os.environ, "GRISTMILL_LEASE_SECONDS": "2", **settings, **(environment or {})}
         self._stack = ExitStack()
 

@@ -71,7 +71,7 @@ def _routers(services: Services, guard: Guard, about: About) -> list[APIRouter]:
         status_router(services, about),
         endpoints_router(services),
         deployments_router(services),
-        *([assets_router("models", "model", services.models)] if services.models is not None else []),
+        assets_router("models", "model", services.models),
         assets_router("data", "data", services.data),
         assets_router("environments", "environment", services.environments),
         named_router("datastores", "datastore", services.datastores),

@@ -111,8 +111,7 @@ class Services:
     workspace: Workspace
     endpoints: Named
     deployments: DeploymentsOf
-    #: None: there is no registry.
-    models: VersionedAssets | None
+    models: VersionedAssets
     data: VersionedAssets
     environments: VersionedAssets
     datastores: Named

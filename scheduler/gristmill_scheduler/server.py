@@ -1,0 +1,104 @@
+"""What a server consists of, put together in one place: resources, jobs, and the application in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from gristmill.settings import ProcessSettings
+from gristmill_scheduler.http.app import build_app
+from gristmill_scheduler.http.audit import AuditLog
+from gristmill_scheduler.http.auth import Guard
+from gristmill_scheduler.http.services import About, Services
+from gristmill_scheduler.jobs.catalog import Catalog
+from gristmill_scheduler.jobs.routes import jobs_router
+from gristmill_scheduler.jobs.service import Jobs
+from gristmill_scheduler.resources.assembly import Resources, make_resources
+from gristmill_scheduler.resources.models import Models
+from gristmill_storage.ledger import Ledger
+from gristmill_storage.queue import Queue
+from gristmill_storage.registration import Registry
+from gristmill_storage.workspace import Workspace
+
+#: Where the lines of the audit are, in a workspace on this machine.
+AUDIT = "audit"
+
+#: Seconds that a request waits for a Redis server that is away.
+_PATIENCE_SECONDS = 2.0
+
+
+class Server:
+    """A server, all but its socket."""
+
+    def __init__(
+        self,
+        settings: ProcessSettings,
+        workspace: Workspace,
+        guard: Guard,
+        *,
+        about: About,
+        allowed_roots: Sequence[Path] = (),
+    ) -> None:
+        """Put it together; nothing is begun yet.
+
+        Args:
+            settings: of the process.
+            workspace: where all state is.
+            guard: who finds out who asks.
+            about: what the server says of itself.
+            allowed_roots: folders of this machine that requests may name.
+
+        """
+        self._ledger = Ledger(settings.redis_url, patience=_PATIENCE_SECONDS)
+        self._queue = Queue(settings.redis_url)
+        uri = settings.environment.get("MLFLOW_TRACKING_URI", "")
+        resources = make_resources(
+            workspace,
+            allowed_roots=allowed_roots,
+            address=lambda: about.url,
+            # Models are made of what references lead to, and references to models are pinned by them.
+            pin_model=(lambda reference: models.pin(reference)) if uri else None,  # noqa: PLW0108
+        )
+        models = Models(Registry(uri), locate=lambda text: resources.references.uri(text, kind="model"))
+        self._jobs = Jobs(workspace, _catalog(resources), settings)
+        services = self._services(workspace, resources, models)
+        folder = workspace.store.local_path(AUDIT)
+        self.app: FastAPI = build_app(
+            services, guard, about=about, audit_log=AuditLog(folder), more=[jobs_router(self._jobs)]
+        )
+
+    def begin(self) -> None:
+        """Begin to lead jobs."""
+        self._jobs.start()
+
+    def close(self) -> None:
+        """Leave the jobs that are led here to others; takes a few seconds at most."""
+        self._jobs.stop()
+        self._queue.close()
+        self._ledger.disconnect()
+
+    def _services(self, workspace: Workspace, resources: Resources, models: Models) -> Services:
+        return Services(
+            workspace=workspace,
+            endpoints=resources.endpoints,
+            deployments=resources.deployments,
+            models=models,
+            data=resources.data,
+            environments=resources.environments,
+            datastores=resources.datastores,
+            computes=resources.computes,
+            uploads=workspace.uploads,
+            jobs=self._jobs,
+            nodes=self._ledger.nodes,
+            waiting=self._queue.length,
+        )
+
+
+def _catalog(resources: Resources) -> Catalog:
+    return Catalog(
+        deployments=resources.deployments,
+        references=resources.references,
+        computes=resources.computes,
+    )
