@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from gristmill.errors import Mistake, ServerFailed
 from gristmill.service.following import terminal
@@ -85,28 +85,37 @@ def fetch(http: Http, job: str, output: str, name: str, path: Path, *, size: int
     try:
         with draft.open("wb") as stream:
             for attempt in range(1, http.attempts + 1):
+                begin = stream.tell()
                 try:
-                    _read(http, where, stream)
+                    _read(http, where, stream, size)
                     _check_size(where, stream.tell(), size)
                     break
                 except ServerFailed:
                     if attempt == http.attempts:
                         raise
+                    if stream.tell() == begin:
+                        # What came before leads no further.
+                        _empty(stream)
                 http.wait(attempt)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _read(http: Http, where: str, stream: Any) -> None:
+def _read(http: Http, where: str, stream: BinaryIO, size: int | None) -> None:
     """Write the rest of a file behind what an earlier attempt left."""
     begin = stream.tell()
+    if begin and begin == size:
+        return
     with http.stream(where, headers={"range": f"bytes={begin}-"} if begin else {}) as response:
         if begin and response.status_code != _PARTIAL:
-            stream.seek(0)
-            stream.truncate()
-        for chunk in response.iter_bytes():
-            stream.write(chunk)
+            _empty(stream)
+        stream.writelines(response.iter_bytes())
+
+
+def _empty(stream: BinaryIO) -> None:
+    stream.seek(0)
+    stream.truncate()
 
 
 def _check_size(where: str, got: int, size: int | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from gristmill.errors import Mistake, ServerFailed
+from gristmill.service import download
 from gristmill.service.http import Http, place
 from gristmill.service.jobs import ServiceJob
 from gristmill.service.resource import Resource
@@ -125,6 +126,21 @@ class Jobs:
     def errors(self, name: str) -> builtins.list[dict[str, Any]]:
         """Return what became of each failed item of a job."""
         return self.made({"name": name, "status": ""}).errors()
+
+    def files(self, name: str, output_name: str | None = None) -> builtins.list[dict[str, Any]]:
+        """Return path and size of each file of an output (None: of the logs) as it is now, also while the job runs."""
+        return download.list_files(self._http, name, output_name or download.ARTIFACTS)
+
+    def read(self, name: str, path: str, output_name: str | None = None) -> Iterator[bytes]:
+        """Go through the bytes of one file of an output (None: of the logs).
+
+        Raises:
+            GristmillError: there is no such file, or the connection breaks.
+
+        """
+        output = output_name or download.ARTIFACTS
+        with self._http.stream(place("jobs", name, "files", output, *path.split("/"))) as response:
+            yield from response.iter_bytes()
 
     def _ask(
         self, name: str, wish: str, document: Mapping[str, Any] | None = None, *, again: bool = True

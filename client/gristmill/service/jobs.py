@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from gristmill import results, spec
 from gristmill.addresses import local_path
@@ -24,8 +25,6 @@ from gristmill.states import JobStatus
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_DEFAULT_SETTINGS: Final = spec.Settings()
 
 
 class ServiceJob(Resource):
@@ -141,7 +140,7 @@ class ServiceJob(Resource):
         path = local_path(address)
         if settings.output_action is spec.OutputAction.SUMMARY_ONLY:
             return results.read_table(address, settings)
-        if path is not None and self._files.same_machine() and path.is_file():
+        if path is not None and self._files.same_machine() and os.access(path, os.R_OK):
             return results.read_table(str(path), settings)
         with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
             name = address.rstrip("/").rpartition("/")[2]
@@ -245,7 +244,5 @@ class ServiceJob(Resource):
         raise kind(f"job {self['name']}: {status}")
 
     def _settings(self) -> spec.Settings:
-        """Return the settings that the job ran with, from its summary."""
-        deployment = (self._plain().get("summary") or {}).get("deployment") or {}
-        settings = deployment.get("settings")
-        return spec.from_json(spec.Settings, settings) if settings else _DEFAULT_SETTINGS
+        """Return the settings that the job ran with."""
+        return spec.from_json(spec.Settings, self._plain().get("settings") or {})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from gristmill.spec import OutputAction
+from gristmill.spec import OutputAction, to_json
 from gristmill.states import JobStatus
 from gristmill_scheduler.jobs.record import JobRecord
 
@@ -92,6 +92,8 @@ def _asked(record: JobRecord) -> dict[str, Any]:
         "inputs": record.inputs,
         "outputs": {"score": {"type": "uri_file", "path": _output(record)}},
         "overrides": dict(map(_override, record.overrides)),
+        # With the overrides in them: what reads the output needs to know its form.
+        "settings": to_json(record.job.deployment.settings),
         "tags": record.tags,
         "archived": record.archived,
     }

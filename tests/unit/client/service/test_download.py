@@ -125,6 +125,18 @@ def test_a_server_without_ranges_sends_all_again(client: Client, server: Server,
     assert tree(tmp_path)["named-outputs/score/predictions.csv"] == SCORES
 
 
+def test_a_part_that_leads_no_further_is_given_up(client: Client, server: Server, ended: Any, tmp_path: Path) -> None:
+    server.answers["GET /jobs/j1/files/score/predictions.csv"] = [
+        Reply(chunks=[SCORES[:300], None]),
+        Reply(416),
+        Reply(chunks=[SCORES]),
+    ]
+    client.jobs.download("j1", tmp_path, output_name="score")
+
+    assert tree(tmp_path)["named-outputs/score/predictions.csv"] == SCORES
+    assert "range" not in server.seen[-1 if server.seen[-1].path.endswith("predictions.csv") else -2].headers
+
+
 def test_half_a_file_never_appears(client: Client, server: Server, ended: Any, tmp_path: Path) -> None:
     server.answers["GET /jobs/j1/files/score/predictions.csv"] = Reply(chunks=[SCORES[:300]])
 

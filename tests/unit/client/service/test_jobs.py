@@ -15,7 +15,7 @@ from gristmill.service.client import Client
 from gristmill.service.events import Event
 
 SETTINGS = spec.to_json(spec.Settings(output_format=spec.RowFormat.CSV, header=True, delimiter=","))
-SUMMARY = {"items": {"total": 3}, "deployment": {"settings": SETTINGS}}
+SUMMARY = {"items": {"total": 3}}
 
 
 def event(name: str, /, **data: Any) -> bytes:
@@ -35,7 +35,7 @@ def job(client: Client, server: Server, job_document: Any) -> Any:
 @pytest.fixture
 def done(job_document: Any) -> dict[str, Any]:
     document: dict[str, Any] = job_document(
-        status="Completed", summary=SUMMARY, items={"total": 3, "succeeded": 2, "failed": 1}, rows=2
+        status="Completed", summary=SUMMARY, settings=SETTINGS, items={"total": 3, "succeeded": 2, "failed": 1}, rows=2
     )
     return document
 
@@ -240,7 +240,7 @@ def test_the_output_is_read_where_it_is_on_the_same_machine(
 
 
 def test_a_job_without_an_output_file_has_no_table(client: Client, server: Server, done: Any) -> None:
-    done["summary"]["deployment"] = {"settings": {**SETTINGS, "output_action": "summary_only"}}
+    done["settings"] = {**SETTINGS, "output_action": "summary_only"}
     server.answers["GET /jobs/j1"] = done
 
     with pytest.raises(errors.Mistake, match="summary_only"):

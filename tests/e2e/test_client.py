@@ -1,0 +1,190 @@
+"""The Python client and the real server, with a node that scores."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gristmill
+from gristmill.errors import InitFailed, Mistake, PreconditionFailed, ResourceNotFound
+from gristmill.service import ServiceJob
+from gristmill.settings import ProcessSettings
+from serving import Serving
+
+SCRIPT = """\
+import glob, os
+
+def init():
+    global weights
+    (path,) = glob.glob(os.environ["AZUREML_MODEL_DIR"] + "/net/*.txt")
+    weights = open(path).read()
+    print("the weights are", weights)
+
+def run(mini_batch):
+    rows = []
+    for path in mini_batch:
+        if os.path.basename(path) == "bad.txt":
+            raise ValueError("bad file")
+        rows.append([os.path.basename(path), weights])
+    return rows
+"""
+
+SETTINGS = {
+    "mini_batch_size": 1,
+    "retry_settings": {"max_retries": 1},
+    "output_format": "csv",
+    "header": True,
+    "output_file_name": "scores.csv",
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Code, a model, an input, and YAML files of an endpoint and a deployment."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("code", "net", "images"):
+        (folder / name).mkdir()
+    (folder / "code" / "score.py").write_text(SCRIPT)
+    (folder / "net" / "weights.txt").write_text("seven")
+    for name in ("a.txt", "b.txt", "bad.txt", "c.txt"):
+        (folder / "images" / name).write_text(name)
+    (folder / "endpoint.yml").write_text("name: names\n")
+    deployment = {
+        "name": "blue",
+        "endpoint_name": "names",
+        "type": "model",
+        "model": {"path": "net"},
+        "code_configuration": {"code": "code", "scoring_script": "score.py"},
+        "settings": SETTINGS,
+    }
+    (folder / "deployment.yml").write_text(json.dumps(deployment))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serving(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with Serving(redis_server, tmp_path_factory.mktemp("serving"), nodes=1) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def client(serving: Serving, project: Path) -> Iterator[gristmill.Client]:
+    with gristmill.Client(serving.url, serving.token) as client:
+        client.batch_endpoints.begin_create_or_update(project / "endpoint.yml").result()
+        client.batch_deployments.begin_create_or_update(project / "deployment.yml", set_default=True).result()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def job(client: gristmill.Client, project: Path) -> ServiceJob:
+    job = client.batch_endpoints.invoke("names", input=project / "images", job_name="first", tags={"a": "b"})
+    return job.wait(timeout=60, progress=True)
+
+
+def test_from_yaml_to_a_table(client: gristmill.Client, job: ServiceJob) -> None:
+    assert job.status == "Completed"
+    assert job.tags.a == "b"
+    assert job.summary["items"] == {"total": 4, "succeeded": 3, "failed": 1}
+    table = job.to_pandas()
+    assert sorted(table.iloc[:, 0]) == ["a.txt", "b.txt", "c.txt"]
+    assert set(table.iloc[:, 1]) == {"seven"}
+    (error,) = job.errors()
+    assert error["file"] == "bad.txt"
+    assert error["category"] == "exception"
+    assert client.jobs.verify("first").ok
+    assert "3" in job._repr_html_()
+
+
+def test_a_job_can_be_found_followed_and_fetched_when_it_has_ended(
+    client: gristmill.Client, job: ServiceJob, tmp_path: Path
+) -> None:
+    assert [each.name for each in client.batch_endpoints.list_jobs("names")][-1] == "first"
+    assert "first" in [each.name for each in client.batch_deployments.list_jobs("names", name="blue")]
+    assert [each.parent_job_name for each in client.jobs.list(parent_job_name="first")] == ["first"]
+    assert client.jobs.get("first_batchscoring").status == "Completed"
+
+    out = io.StringIO()
+    client.jobs.stream("first", out=out)
+    assert "the weights are seven" in out.getvalue()
+    assert "Status: Completed" in out.getvalue()
+
+    client.jobs.download("first", tmp_path, all=True)
+    assert (tmp_path / "named-outputs" / "score" / "scores.csv").read_text().count("seven") == 3
+    assert list((tmp_path / "artifacts").rglob("*stdout*"))
+    client.jobs.download("first_batchscoring", tmp_path / "child", output_name="score")
+    assert (tmp_path / "child" / "named-outputs" / "score" / "scores.csv").is_file()
+    with pytest.raises(Mistake, match="has no output 'scores'"):
+        client.jobs.download("first", tmp_path, output_name="scores")
+
+    client.jobs.archive("first")
+    assert "first" not in [each.name for each in client.jobs.list()]
+    client.jobs.restore("first")
+    assert "first" in [each.name for each in client.jobs.list(max_results=5)]
+
+
+def test_a_script_that_cannot_begin_is_raised_as_itself(client: gristmill.Client, project: Path) -> None:
+    deployment = dict(client.batch_deployments.get("blue", "names"))
+    code = project / "broken"
+    code.mkdir()
+    (code / "score.py").write_text(
+        "def init():\n    raise RuntimeError('no weights')\ndef run(batch):\n    return batch\n"
+    )
+    document = json.loads((project / "deployment.yml").read_text())
+    document |= {"name": "green", "model": {"path": str(project / "net")}}
+    document["code_configuration"]["code"] = str(code)
+    client.batch_deployments.begin_create_or_update(document)
+    assert dict(client.batch_deployments.get("blue", "names")) == deployment
+
+    job = client.batch_endpoints.invoke("names", deployment_name="green", input=project / "images" / "a.txt")
+    with pytest.raises(InitFailed, match="no weights"):
+        job.wait(timeout=60)
+
+
+def test_two_who_change_an_endpoint_do_not_undo_each_other(client: gristmill.Client) -> None:
+    client.batch_endpoints.begin_create_or_update({"name": "shared"})
+    mine, theirs = client.batch_endpoints.get("shared"), client.batch_endpoints.get("shared")
+
+    theirs.description = "theirs"
+    client.batch_endpoints.begin_create_or_update(theirs)
+    mine.description = "mine"
+    with pytest.raises(PreconditionFailed):
+        client.batch_endpoints.begin_create_or_update(mine)
+
+    theirs.description = "theirs again"
+    assert client.batch_endpoints.begin_create_or_update(theirs).result().description == "theirs again"
+    client.batch_endpoints.begin_delete("shared")
+    with pytest.raises(ResourceNotFound):
+        client.batch_endpoints.get("shared")
+
+
+def test_inputs_have_names_and_versions(client: gristmill.Client, project: Path) -> None:
+    document = {"name": "images", "type": "uri_folder", "path": str(project / "images")}
+    first = client.data.create_or_update(document)
+    client.data.create_or_update({**document, "description": "again"})
+
+    assert (first.version, client.data.get("images").version) == ("1", "2")
+    assert [each.version for each in client.data.list("images")] == ["2", "1"]
+    client.data.archive("images", "1")
+    assert [each.version for each in client.data.list("images")] == ["2"]
+
+    job = client.batch_endpoints.invoke(
+        "names",
+        inputs={"anything": gristmill.Input(path="images@latest")},
+        params_override=[{"output_file_name": "other.csv"}],
+    )
+    assert job.inputs.anything.path.startswith("azureml:images")
+    job.wait(timeout=60)
+    assert len(job.to_pandas()) == 3
+    assert job.outputs.score.path.endswith("/other.csv")
+
+
+def test_the_server_of_the_environment_is_found(serving: Serving, client: gristmill.Client) -> None:
+    settings = ProcessSettings.read({"GRISTMILL_URL": serving.url, "GRISTMILL_TOKEN": serving.token, "HOME": "/none"})
+
+    with gristmill.Client(settings=settings) as found:
+        assert found.status().redis
+        assert found.info().api == 1
