@@ -46,12 +46,13 @@ SETTINGS = {
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Code, a model, an input, and YAML files of an endpoint and a deployment."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("code", "net", "images"):
+    for name in ("code", "net", "images", "seen"):
         (folder / name).mkdir()
     (folder / "code" / "score.py").write_text(SCRIPT)
     (folder / "net" / "weights.txt").write_text("seven")
     for name in ("a.txt", "b.txt", "bad.txt", "c.txt"):
         (folder / "images" / name).write_text(name)
+    (folder / "seen" / "a.txt").write_text("a.txt")
     (folder / "endpoint.yml").write_text("name: names\n")
     deployment = {
         "name": "blue",
@@ -66,8 +67,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def serving(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with Serving(redis_server, tmp_path_factory.mktemp("serving"), nodes=1) as serving:
+def serving(redis_server: str, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    roots = ["--allow-root", project / "seen"]
+    with Serving(redis_server, tmp_path_factory.mktemp("serving"), nodes=1, arguments=roots) as serving:
         yield serving
 
 
@@ -82,6 +84,7 @@ def client(serving: Serving, project: Path) -> Iterator[gristmill.Client]:
 @pytest.fixture(scope="module")
 def job(client: gristmill.Client, project: Path) -> ServiceJob:
     job = client.batch_endpoints.invoke("names", input=project / "images", job_name="first", tags={"a": "b"})
+    assert job.inputs.input.path.startswith("upload:")
     return job.wait(timeout=60, progress=True)
 
 
@@ -139,7 +142,9 @@ def test_a_script_that_cannot_begin_is_raised_as_itself(client: gristmill.Client
     client.batch_deployments.begin_create_or_update(document)
     assert dict(client.batch_deployments.get("blue", "names")) == deployment
 
-    job = client.batch_endpoints.invoke("names", deployment_name="green", input=project / "images" / "a.txt")
+    # The server may open that folder itself.
+    job = client.batch_endpoints.invoke("names", deployment_name="green", input=project / "seen")
+    assert job.inputs.input.path.rstrip("/") == str(project / "seen")
     with pytest.raises(InitFailed, match="no weights"):
         job.wait(timeout=60)
 
