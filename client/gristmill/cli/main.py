@@ -20,9 +20,13 @@ from gristmill.cli import (
     endpoint,
     environment,
     job,
+    login,
     model,
     node,
     run,
+    status,
+    token,
+    up,
 )
 from gristmill.errors import GristmillError
 
@@ -41,6 +45,8 @@ EXAMPLES: Final = """\
 examples:
   gristmill run deployment.yml --input images/ --output scores/
   gristmill run --model model/ --input images/ --output scores.csv
+  gristmill up
+  gristmill status
   gristmill job show scores/
   gristmill job resume scores/
   GRISTMILL_REDIS_URL=redis://host:6379 gristmill node --compute gpu --slots 2
@@ -57,9 +63,14 @@ examples:
   gristmill endpoint list --type batch
   gristmill account get-access-token --query accessToken -o tsv
   gristmill configure --defaults workspace=main
+  gristmill token create -n nightly --role invoker --endpoint mnist
+  gristmill login https://gristmill.example.com
+  gristmill logout
+  gristmill down
 """
 
-#: The modules of the commands that `az ml` has too, in the order of the help and of their page.
+#: The modules of the commands that `az ml` has too, and of those that bring a server up and say which is meant; in the
+#: order of the help and of their page.
 SERVER_COMMANDS: Final = (
     batch_endpoint,
     batch_deployment,
@@ -70,6 +81,10 @@ SERVER_COMMANDS: Final = (
     compute,
     endpoint,
     configure,
+    token,
+    login,
+    status,
+    up,
 )
 
 #: The modules of all commands.

@@ -100,6 +100,11 @@ class Child:
         if self._process.returncode is None:
             self._kill_group()
 
+    def wait(self, deadline: float) -> None:
+        """Wait for its end until `deadline` (by the monotonic clock), without a sign that anyone does."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+
     def reap(self, deadline: float) -> None:
         """Wait for its end until `deadline` (by the monotonic clock), then kill it; its process group ends with it."""
         self.release()

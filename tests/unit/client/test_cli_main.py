@@ -40,7 +40,7 @@ LEAVES = leaves(PARSER)
 def test_help_shows_an_example_of_every_group() -> None:
     firsts = {" ".join(words.split()[:2]) for words in LEAVES}
 
-    assert {first for first in firsts if f" {first} " not in door.EXAMPLES} == set()
+    assert {first for first in firsts if f" {first} " not in f"{door.EXAMPLES} ".replace("\n", " ")} == set()
 
 
 @pytest.mark.parametrize("words", LEAVES)
