@@ -127,7 +127,7 @@ class _Listener:
         self._tail = tail
         self._status: Any = None
         self._progress: Any = None
-        self._stuck: Mapping[str, int] | None = None
+        self._stuck: tuple[Mapping[str, int], bool] | None = None
 
     def changes(self, view: View) -> list[Event]:
         """Return what is new of status and progress."""
@@ -150,12 +150,12 @@ class _Listener:
             return []
         found = await asyncio.to_thread(lambda: list(self._tail.new(view.logs, last=view.ended)))
         # A line that has no end yet, or a file that cannot be read: it waits for the next look.
-        self._stuck = None if found else view.logs
+        self._stuck = None if found else (view.logs, view.ended)
         return [("log", {"file": path, "text": text}) for path, text in found]
 
     def behind(self, view: View) -> bool:
         """Return whether there is more to tell of a view's logs, and it can be told."""
-        return view.logs != self._stuck and self._tail.behind(view.logs)
+        return (view.logs, view.ended) != self._stuck and self._tail.behind(view.logs)
 
 
 def _look(folder: Store, document: Callable[[], Mapping[str, Any]]) -> View:

@@ -16,6 +16,8 @@ import pytest
 from gristmill import spec
 from gristmill.errors import Mistake, ResourceNotFound
 from gristmill.settings import ProcessSettings
+from gristmill_scheduler import takeover as takeover_module
+from gristmill_scheduler.jobs import dispatcher as dispatcher_module
 from gristmill_scheduler.jobs.catalog import Catalog
 from gristmill_scheduler.jobs.service import Jobs
 from gristmill_scheduler.resources.places import Located
@@ -191,6 +193,13 @@ class World:
         self.nodes.hold.clear()
         for server in self._servers:
             server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(dispatcher_module, "REFRESH_SECONDS", 0.1)
+    monkeypatch.setattr(takeover_module, "LOOK_SECONDS", 0.02)
 
 
 @pytest.fixture
