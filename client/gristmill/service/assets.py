@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from gristmill.service.stored import Stored
 from gristmill.service.uploads import Uploads
 
 
-class Assets:
+class Assets(ABC):
     """What is done with assets of one kind."""
 
     #: What the server calls the kind.
@@ -82,9 +83,9 @@ class Assets:
         """
         self._stored.remove(place(self.collection, name, "versions", str(version)))
 
+    @abstractmethod
     def load(self, source: Any) -> dict[str, Any]:
         """Return the document of a YAML file or a mapping, its local paths absolute."""
-        raise NotImplementedError
 
     def _move(self, name: str, version: str | int | None, label: str | None, action: str) -> None:
         if label is not None:

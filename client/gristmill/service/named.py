@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from gristmill.service.stored import Stored
 from gristmill.service.uploads import Uploads
 
 
-class Named:
+class Named(ABC):
     """What is done with resources of one kind."""
 
     #: What the server calls the kind.
@@ -66,6 +67,6 @@ class Named:
         self.delete(name)
         return Poller(None)
 
+    @abstractmethod
     def load(self, source: Any) -> dict[str, Any]:
         """Return the document of a YAML file or a mapping."""
-        raise NotImplementedError

@@ -285,3 +285,44 @@ def test_a_resource_of_the_users_own_is_read_as_a_mapping(client: Client, server
     client.batch_endpoints.begin_create_or_update(endpoint)
 
     assert server.asked() == ["PUT /batchEndpoints/digits"]
+
+
+def test_an_endpoints_file_with_deployments_in_it_is_refused(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "endpoint.yml").write_text(
+        "type: batch\nname: digits\ntraffic: {blue: 100}\n"
+        "deployments:\n- name: blue\n  model: azureml:m:1\n  compute: azureml:c\n"
+    )
+
+    with pytest.raises(errors.Mistake, match="stand in the same file"):
+        client.batch_endpoints.begin_create_or_update(tmp_path / "endpoint.yml")
+
+
+def test_a_version_is_archived_by_its_label(client: Client, server: Server) -> None:
+    server.answers["GET /models/x/labels/stable"] = shown({"name": "x", "version": "3"})
+    server.answers["POST /models/x/versions/3/archive"] = {}
+
+    client.models.archive("x", label="stable")
+
+    assert server.asked()[-1] == "POST /models/x/versions/3/archive"
+
+
+def test_every_group_reads_documents_of_its_own_kind(client: Client, server: Server) -> None:
+    server.answers["POST /environments/x"] = echo('"1"')
+    server.answers["PUT /computes/x"] = echo('"1"')
+    server.answers["PUT /datastores/x"] = echo('"1"')
+    server.answers["POST /models/x"] = echo('"1"')
+
+    client.environments.create_or_update({"name": "x", "image": "docker.io/x:1"})
+    client.models.create_or_update({"name": "x", "path": "https://host/model/"})
+    assert client.compute.begin_create_or_update({"name": "x", "max_instances": 2}).result().max_instances == 2
+    with pytest.raises(errors.InvalidDocument):
+        client.datastores.create_or_update({"name": "x", "type": "nonsense"})
+    with pytest.raises(errors.InvalidDocument):
+        client.compute.create_or_update({"name": "x", "max_instances": "many"})
+
+
+def test_what_is_no_document_is_an_error(client: Client, server: Server) -> None:
+    server.answers["GET /batchEndpoints/x"] = Reply(document=[1])
+
+    with pytest.raises(errors.ServerFailed, match="answered no document"):
+        client.batch_endpoints.get("x")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import io
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from gristmill.machine import machine_id
 from gristmill.service import following
 from gristmill.service.client import Client
 from gristmill.service.events import Event
+from gristmill.service.resource import Resource
 
 SETTINGS = spec.to_json(spec.Settings(output_format=spec.RowFormat.CSV, header=True, delimiter=","))
 SUMMARY = {"items": {"total": 3}}
@@ -319,3 +321,13 @@ def test_a_notebook_shows_a_bar_and_counts(job: Any, job_document: Any, client: 
     assert "&lt;script&gt;" in shown
     assert "<script>" not in shown
     assert "1,200 items · 1,200 failed · 1 rows" in shown
+
+
+def test_a_copy_of_a_job_is_its_document_alone(job: Any) -> None:
+    assert copy.copy(job) == dict(job)
+    assert type(copy.deepcopy(job)) is Resource
+
+
+def test_jobs_are_downloaded_by_their_names(client: Client, job: Any, tmp_path: Path) -> None:
+    with pytest.raises(errors.Mistake, match="This job is in state Running"):
+        client.jobs.download("j1", tmp_path)
