@@ -70,13 +70,16 @@ def bring_up(wish: Wish, run: RunFolder, settings: ProcessSettings) -> Running:
     finally:
         os.close(lock_or_running)
     try:
-        return Running(document=_hear(daemon, run), before=False)
+        document = _hear(daemon, run)
     except BaseException:
-        daemon.terminate()
+        _end(daemon)
         raise
     finally:
         assert daemon.stdout is not None
         daemon.stdout.close()
+    # Nobody here waits for its end: it outlives this process, and Popen is not to complain of that.
+    daemon.returncode = 0
+    return Running(document=document, before=False)
 
 
 def stay_up(wish: Wish, run: RunFolder, settings: ProcessSettings, *, tell: Any) -> int | Running:
@@ -172,6 +175,16 @@ def _hear(daemon: subprocess.Popen[bytes], run: RunFolder) -> Mapping[str, Any]:
     if event.pop("event") != "ready":
         raise GristmillError.from_json(event["error"])
     return event
+
+
+def _end(daemon: subprocess.Popen[bytes]) -> None:
+    """Let a daemon end what it has begun, and wait for that."""
+    daemon.terminate()
+    try:
+        daemon.wait(_DOWN_SECONDS)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
 
 
 def _tail(run: RunFolder) -> str:
