@@ -35,7 +35,11 @@ SHORT := --items 6000 --seconds 8 --minutes 1 --longest 10
 # The oldest Celery that is supported, and what came with it.
 OLD_CELERY := .venv-celery56
 
-.PHONY: help setup demo test test-long chaos chaos-short chaos-old-celery simulate lint format wheel pin clean
+# Azure's own client judges which YAML files are taken. It cannot be installed beside what .venv holds.
+JUDGE := .venv-azure
+JUDGE_VERSION := 1.35.2
+
+.PHONY: help setup demo test test-long chaos chaos-short chaos-old-celery simulate judge lint format wheel pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +73,9 @@ simulate: $(DEV_READY) ## Live 10,000 simulated jobs whose machines fail (SEEDS=
 	@PYTHONPATH=tests/simulation $(BIN)/python -m simulator $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(PROFILE),--profile $(PROFILE)) $(if $(BUG),--bug $(BUG)) $(if $(REAL),--real $(REAL)) $(if $(TRACE),--trace)
 
+judge: $(JUDGE)/.ready-$(JUDGE_VERSION) ## Ask Azure's client about every file of tests/judge (ARGS=--write to write its answers down)
+	PYTHONHASHSEED=0 PYTHONPATH=tests $(JUDGE)/bin/python -m judge $(ARGS)
+
 lint: $(DEV_READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -88,7 +95,7 @@ pin: $(DEV_READY) ## Write constraints.txt from what .venv holds now
 	$(BIN)/python scripts/pin.py
 
 clean: ## Remove what the other targets made, except .venv
-	rm -rf build dist demo chaos.json chaos-old-celery.json $(OLD_CELERY) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist demo chaos.json chaos-old-celery.json $(OLD_CELERY) $(JUDGE) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/uv:
 	@[[ -n "$(PYTHON)" ]] || { echo "no Python 3.11 or newer with venv and ensurepip on PATH: install one" >&2; exit 1; }
@@ -112,4 +119,9 @@ $(OLD_CELERY)/.ready: pyproject.toml constraints.txt | $(BIN)/uv
 	grep -vE '^(amqp|billiard|celery|kombu|redis|vine)==' constraints.txt > $(OLD_CELERY)/constraints.txt
 	$(BIN)/uv pip install --quiet --python $(OLD_CELERY)/bin/python --constraints $(OLD_CELERY)/constraints.txt \
 		--build-constraints constraints.txt --editable '.[local,s3]' 'moto[server]' celery==5.6.3 kombu==5.6.2
+	@touch $@
+
+$(JUDGE)/.ready-$(JUDGE_VERSION): | $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(JUDGE)
+	$(BIN)/uv pip install --quiet --python $(JUDGE)/bin/python azure-ai-ml==$(JUDGE_VERSION) marshmallow==3.26.2
 	@touch $@

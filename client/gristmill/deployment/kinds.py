@@ -234,6 +234,21 @@ class TextOrList:
 
 
 @dataclass(frozen=True)
+class Loose:
+    """A mapping of anything."""
+
+    words: str = "mapping"
+    limits: str = ""
+
+    def read(self, node: Node, _report: Report, /) -> Any:
+        """Return it as it is."""
+        refuse_null(node)
+        if not isinstance(node.value, dict):
+            raise Refused(f"{messages.NOT_MAPPING} Found {node.shown()}; give key: value lines")
+        return node.plain()
+
+
+@dataclass(frozen=True)
 class Ignored:
     """Something that Azure's schema takes and that has no effect here."""
 

@@ -104,12 +104,13 @@ class Section:
             if name not in known:
                 report.add(child, f"{messages.UNKNOWN_FIELD} {self._way_out(name)}")
                 continue
-            if known[name].dropped:
-                continue
             try:
-                values[name] = known[name].kind.read(child, report)
+                value = known[name].kind.read(child, report)
             except Refused as refused:
                 report.add(child, refused.message)
+                continue
+            if not known[name].dropped:
+                values[name] = value
         return Given(node, values)
 
     def _way_out(self, name: str) -> str:

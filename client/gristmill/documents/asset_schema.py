@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gristmill.deployment.kinds import Choice, Ignored, Text, TextOrList, Version
+from gristmill.deployment.kinds import Choice, Ignored, Loose, Text, TextOrList, Version
 from gristmill.deployment.schema import MODEL as INLINE_MODEL
 from gristmill.deployment.sections import Key, Section
 from gristmill.documents import described
@@ -38,7 +38,7 @@ MODEL: Final = Section(
             meaning="File or folder, relative to the file; a URL; `azureml://...`; `runs:/<run>/<path>`.",
         ),
         *TAGS,
-        Key(name="flavors", kind=Ignored("mapping"), meaning="Flavors of an MLflow model; carried along."),
+        Key(name="flavors", kind=Loose(), meaning="Flavors of an MLflow model; carried along."),
         Key(name="stage", kind=Text(), meaning="Carried along."),
         *passed_over(
             "datastore",

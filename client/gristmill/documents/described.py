@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from gristmill.deployment import messages
-from gristmill.deployment.kinds import Ignored, Text, Texts
+from gristmill.deployment.kinds import Boolean, Ignored, Kind, Loose, Text, Texts
 from gristmill.deployment.nodes import short
 from gristmill.deployment.report import Refused
 from gristmill.deployment.sections import Key
@@ -24,6 +24,13 @@ _LABELS: Final = ("latest", "default")
 _OF_ALL: Final = ("id", "creation_context", "provisioning_state")
 #: What a server shows of a version.
 OF_VERSIONS: Final = ("latest_version", "archived")
+
+#: What some of Azure's keys are, which have no effect.
+_KINDS: Final[dict[str, Kind]] = {
+    **dict.fromkeys(("location", "namespace", "resource_id", "datastore"), Text()),
+    **dict.fromkeys(("ssh_public_access_enabled", "enable_node_public_ip"), Boolean()),
+    **dict.fromkeys(("identity", "inference_config", "ssh_settings", "network_settings"), Loose()),
+}
 
 TAGS: Final = (
     Key(name="description", kind=Text(), meaning="For people."),
@@ -65,9 +72,13 @@ def named(what: str) -> Key:
     return Key(name="name", kind=Text(name, limits=LIMITS), default="required", meaning=meaning)
 
 
+def _accepted(key: str) -> Key:
+    return Key(name=key, kind=_KINDS.get(key, Ignored()), meaning=ACCEPTED, dropped=True)
+
+
 def passed_over(*accepted: str, shown: tuple[str, ...] = ()) -> tuple[Key, ...]:
     """Return the keys that are taken and forgotten: those of editors and of Azure, and those that a server shows."""
     return (
-        *(Key(name=each, kind=Ignored(), meaning=ACCEPTED, dropped=True) for each in ("$schema", *accepted)),
+        *(_accepted(each) for each in ("$schema", *accepted)),
         *(Key(name=each, kind=Ignored(), meaning=SHOWN, dropped=True) for each in (*_OF_ALL, *shown)),
     )
