@@ -91,16 +91,16 @@ def _add_endpoint(parser: argparse.ArgumentParser, *, required: bool = True) -> 
 
 
 def _add_script_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--skip-script-validation", action="store_true", help="do not parse the scoring script")
+    parser.add_argument(
+        "--skip-script-validation", action="store_true", help="nothing follows from it: the script is parsed"
+    )
 
 
 def _create(options: argparse.Namespace) -> int:
     if options.set_default and options.no_wait:
         raise Mistake("--set-default: cannot be given with --no-wait, as with az; leave --no-wait away")
     flags = {"name": options.name, "endpoint_name": options.endpoint_name}
-    document = reading.read(
-        "deployment", options.file, flags, options.set, check_script=not options.skip_script_validation
-    )
+    document = reading.read("deployment", options.file, flags, options.set)
     operations = server.connect().batch_deployments
     made = operations.begin_create_or_update(document, set_default=options.set_default)
     return show(made.result(), options, DEPLOYMENT)

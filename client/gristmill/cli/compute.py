@@ -78,7 +78,7 @@ def _add_create(below: Any) -> None:
     _add_sizes(create)
     create.add_argument("--size", metavar="SIZE", help="kept, as az has it: nodes are the machines that they are")
     create.add_argument("--tier", metavar="TIER", help="kept, as az has it: dedicated or low_priority")
-    create.add_argument("-l", "--location", metavar="NAME", help="kept, as az has it")
+    create.add_argument("-l", "--location", metavar="NAME", help="nothing follows from it")
     add_tags(create)
     add_set(create)
     add_no_wait(create)

@@ -48,7 +48,8 @@ def add(commands: Any) -> None:
     )
     below = group(commands, "account", summary="answer scripts that ask for az's account")
     service_command(below, "show", _show, summary="show who works with which server", example=_SHOW)
-    service_command(below, "set", lambda _: 0, summary="take a subscription; there is none here", example=_SET)
+    setting = service_command(below, "set", _set, summary="take a subscription; there is none here", example=_SET)
+    setting.add_argument("-s", "-n", "--name", metavar="NAME", help="nothing follows from it")
     text = "print the token that the server is asked with, for curl"
     token = service_command(below, "get-access-token", _token, summary=text, example=_GET)
     for option in ("--resource", "--scope", "--tenant"):
@@ -65,6 +66,10 @@ def _configure(options: argparse.Namespace) -> int:
     for text in options.defaults:
         if "=" not in text:
             raise Mistake(f"--defaults {text}: write key=value, as workspace=main")
+    return 0
+
+
+def _set(_: argparse.Namespace) -> int:
     return 0
 
 

@@ -13,6 +13,7 @@ from gristmill.cli.job_words import print_findings
 from gristmill.cli.service_options import add_name, service_command
 from gristmill.cli.views import ERROR, JOB, note, show, show_all
 from gristmill.errors import GristmillError, Mistake
+from gristmill.service.resource import plain
 
 #: Seconds that the end of a cancelled job is waited for, and between two looks.
 _WAIT_SECONDS: Final = 60.0
@@ -152,4 +153,4 @@ def cancel(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Print whether what came out of a job is right."""
-    return print_findings(server.connect().jobs.verify(options.name), options)
+    return print_findings(plain(server.connect().jobs.verify(options.name)), options)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gristmill.addresses import absolute
 from gristmill.cli.edits import Edits, put, reading
-from gristmill.cli.views import plain
 from gristmill.errors import Mistake
+from gristmill.service.resource import Resource, plain
 
 if TYPE_CHECKING:
     from gristmill.documents import EndpointFile
-    from gristmill.service.resource import Resource
 
 #: Flags that the readers of files take by name; the others are set as `--set` would.
 _NAMING: Final = frozenset({"name", "endpoint_name", "version"})
@@ -36,7 +35,7 @@ _READERS: Final = {
 _PLACES: Final = (("model",), ("model", "path"), ("code_configuration", "code"), ("path",))
 
 
-def read(kind: str, file: str | None, flags: Mapping[str, Any], sets: Sequence[str], **more: Any) -> dict[str, Any]:
+def read(kind: str, file: str | None, flags: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
     """Return the document of a resource.
 
     Args:
@@ -44,7 +43,6 @@ def read(kind: str, file: str | None, flags: Mapping[str, Any], sets: Sequence[s
         file: its YAML file; None: the flags are all there is.
         flags: values by key; they win over the file's. Those that are None were not given.
         sets: texts of `--set`.
-        more: what the kind's reader takes.
 
     Raises:
         InvalidDocument: what was given cannot be used; it lists every fault.
@@ -54,9 +52,7 @@ def read(kind: str, file: str | None, flags: Mapping[str, Any], sets: Sequence[s
     naming = {key: given.pop(key) for key in _NAMING & given.keys()}
     overrides = [f"{key}={_written(key, value)}" for key, value in given.items() if key != "tags"]
     overrides += [f"tags.{_quoted(text)}" for text in given.get("tags", ())]
-    document: dict[str, Any] = _reader(kind)(
-        Path(file) if file else {}, overrides=[*overrides, *sets], **naming, **more
-    )
+    document: dict[str, Any] = _reader(kind)(Path(file) if file else {}, overrides=[*overrides, *sets], **naming)
     return document
 
 

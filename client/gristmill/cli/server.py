@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gristmill.service.connection import Connection, find_server
+
 if TYPE_CHECKING:
     from gristmill.service.client import Client
-    from gristmill.service.connection import Connection
 
 
 def find() -> Connection:
@@ -16,9 +17,6 @@ def find() -> Connection:
         Mistake: there is none, or what names it cannot be used.
 
     """
-    # The client's package brings an HTTP library, which takes longer to import than all of the command line.
-    from gristmill.service.connection import find_server  # noqa: PLC0415
-
     return find_server()
 
 
@@ -29,6 +27,7 @@ def connect() -> Client:
         Mistake: as `find` says.
 
     """
-    from gristmill.service.client import Client  # noqa: PLC0415 - as above
+    # Its HTTP library takes longer to import than all of the command line.
+    from gristmill.service.client import Client  # noqa: PLC0415
 
     return Client()

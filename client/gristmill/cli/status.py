@@ -10,7 +10,7 @@ from typing import Any, Final
 from gristmill.cli import server
 from gristmill.cli.output import print_result, render
 from gristmill.cli.service_options import service_command
-from gristmill.cli.views import plain
+from gristmill.service.resource import plain
 
 _EXAMPLE: Final = """\
   gristmill status

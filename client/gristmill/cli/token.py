@@ -10,7 +10,8 @@ from gristmill.cli import server
 from gristmill.cli.confirming import confirmed
 from gristmill.cli.output import print_result
 from gristmill.cli.service_options import group, service_command
-from gristmill.cli.views import View, note, plain, show_all
+from gristmill.cli.views import View, note, show_all
+from gristmill.service.resource import plain
 
 _ROLES: Final = ("reader", "invoker", "owner")
 

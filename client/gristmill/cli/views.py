@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gristmill.cli.output import print_result
+from gristmill.service.resource import plain
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,8 @@ JOB: Final = View(
         "Submitted": "submitted",
     }
 )
-ERROR: Final = View({"Item": "item|file|name", "Category": "category", "Attempts": "attempts", "Message": "message"})
-
-
-def plain(document: Any) -> Any:
-    """Return a document as dicts and lists, whatever mappings and sequences it is made of."""
-    if isinstance(document, Mapping):
-        return {str(key): plain(value) for key, value in document.items()}
-    if isinstance(document, (list, tuple)):
-        return [plain(value) for value in document]
-    return document
+LOG: Final = View({"Path": "path", "Size": "size"})
+ERROR: Final = View({"File": "file", "Category": "category", "Attempts": "attempts", "Message": "message"})
 
 
 def show(document: Mapping[str, Any], options: argparse.Namespace, view: View) -> int:
