@@ -142,7 +142,7 @@ def _environment(document: Opened, given: Given) -> dict[str, Any]:
     packages = read_packages(given, document.folder, document.report)
     if given.has("build"):
         _check_build(document, given.section("build"))
-    written = deployments.environment(given.plain(), spec.Environment(**packages))
+    written = deployments.environment(given, spec.Environment(**packages), document.report)
     if given.section("build").sound("path"):
         written["build"] = {**written["build"], "path": _build_path(document, given.section("build"))}
     return written

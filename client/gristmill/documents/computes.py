@@ -42,7 +42,7 @@ COMPUTE: Final = Section(
         Key(
             name="max_instances",
             kind=Integer(1),
-            default="no limit",
+            default="4",
             meaning="The most that a job may ask for.",
         ),
         Key(

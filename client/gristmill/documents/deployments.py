@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gristmill import spec
 from gristmill.deployment import forms
 from gristmill.deployment.building import Building
 from gristmill.deployment.nodes import Node
+from gristmill.deployment.report import Refused, Report
 from gristmill.deployment.schema import ROOT
 from gristmill.deployment.sections import Given
+from gristmill.documents import self_contained
 from gristmill.documents.opening import Opened, opened, told
 from gristmill.errors import InvalidDeployment
 
-_LOCAL = "local"
+_LOCAL: Final = "local"
+_FILES: Final = ("conda_file", "requirements_file")
 
 
 def load_deployment_document(
@@ -54,7 +57,7 @@ def load_deployment_document(
 def read(document: Opened) -> dict[str, Any] | None:
     """Return the document of a tree in the current form; its faults are noted, None: it is of a foreign kind."""
     built = Building(folder=document.folder).read(document.root, document.report, require_names=True)
-    return None if built is None else _written(*built)
+    return None if built is None else _written(*built, document.report)
 
 
 def inline(document: Opened, deployment: Node) -> dict[str, Any] | None:
@@ -62,7 +65,7 @@ def inline(document: Opened, deployment: Node) -> dict[str, Any] | None:
     return read(document.with_root(forms.inline(deployment, document.report)))
 
 
-def _written(given: Given, deployment: spec.Deployment) -> dict[str, Any]:
+def _written(given: Given, deployment: spec.Deployment, report: Report) -> dict[str, Any]:
     """Return what a document says, with what was found on this machine in the place of its paths."""
     document = {"type": "model", **given.plain()}
     if given.has("compute") and deployment.compute != _LOCAL:
@@ -72,7 +75,7 @@ def _written(given: Given, deployment: spec.Deployment) -> dict[str, Any]:
     if deployment.code_configuration is not None:
         document["code_configuration"] = spec.to_json(deployment.code_configuration)
     if isinstance(given.values.get("environment"), Given) and deployment.environment is not None:
-        document["environment"] = environment(document["environment"], deployment.environment)
+        document["environment"] = environment(given.section("environment"), deployment.environment, report)
     return {key.name: document[key.name] for key in ROOT.keys if key.name in document}
 
 
@@ -81,11 +84,18 @@ def _model(model: spec.Model) -> dict[str, Any]:
     return {"path": model.path or model.reference, **kind}
 
 
-def environment(written: Mapping[str, Any], found: spec.Environment) -> dict[str, Any]:
-    """Return an environment's keys with the content of its files in the place of their paths."""
-    rest = {key: value for key, value in written.items() if key not in {"conda_file", "requirements_file"}}
-    if found.conda is not None:
-        return {**rest, "conda_file": found.conda}
-    if found.requirements is not None:
-        return {**rest, "requirements_file": list(found.requirements)}
-    return rest
+def environment(given: Given, found: spec.Environment, report: Report) -> dict[str, Any]:
+    """Return an environment's keys with the content of its files in the place of their paths.
+
+    What would not mean the same on another machine is noted.
+    """
+    document = {key: value for key, value in given.plain().items() if key not in _FILES}
+    key = next((key for key in _FILES if given.sound(key)), "")
+    try:
+        if found.conda is not None:
+            document["conda_file"] = self_contained.conda(found.conda, found.folder)
+        elif found.requirements is not None:
+            document["requirements_file"] = self_contained.lines(found.requirements, found.folder)
+    except Refused as refused:
+        report.add(given.at(key), refused.message)
+    return document
