@@ -1,0 +1,46 @@
+"""What /openapi.json says, held against the real server: requests made from it, good ones and bad ones."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from serving import Serving
+
+#: Seconds that requests are made.
+SECONDS = 5
+
+CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+
+
+@pytest.fixture(scope="module")
+def serving(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with Serving(redis_server, tmp_path_factory.mktemp("openapi")) as serving:
+        yield serving
+
+
+def test_the_server_answers_as_it_says_and_never_fails(serving: Serving, tmp_path: Path) -> None:
+    serving.request("PUT", "/batchEndpoints/endpoint", json={"name": "endpoint"}).raise_for_status()
+    command = [
+        *[str(Path(sys.executable).with_name("schemathesis")), "run", f"{serving.url}/openapi.json", "--no-color"],
+        *["--max-time", str(SECONDS), "--max-examples", "5", "--checks", ",".join(CHECKS), "--no-shrink"],
+        *["--phases", "fuzzing", "--generation-database", "none", "--request-timeout", "10"],
+        *["--continue-on-failure", "--warnings", "off"],
+        # One ends when the job does, the other takes archives, which have tests of their own.
+        *["--exclude-operation-id", "job_stream", "--exclude-operation-id", "upload_create"],
+        *["-H", f"Authorization: Bearer {serving.token}"],
+    ]
+
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
+    tested = re.search(r"Tested: (\d+)", ran.stdout)
+    assert tested is not None
+    assert int(tested[1]) > 20, ran.stdout
+    assert "failure " not in serving.log
+    assert serving.request("GET", "/health").status_code == 200
