@@ -20,6 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
+#: Variables that keep what a command leaves behind apart from the machine's own.
+_OWN = ("GRISTMILL_CACHE", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>[^`\n]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"<!-- (?P<what>file|not run): (?P<value>[^\n]+?) -->\s*\Z")
 
@@ -112,7 +115,7 @@ def type_in(command: Command, folder: Path, place: str, *, seconds: float = 110)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command.text],
         cwd=folder,
-        env=kept | {"PATH": path, "GRISTMILL_CACHE": str(folder / ".cache")},
+        env=kept | {"PATH": path} | {name: str(folder / ".own" / name) for name in _OWN},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

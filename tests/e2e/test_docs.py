@@ -32,8 +32,12 @@ def follow(block: doc_blocks.Block, folder: Path) -> None:
 def test_every_command_of_the_page_works_in_order(page: Path, tmp_path: Path) -> None:
     shutil.copytree(doc_blocks.ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
 
-    for block in doc_blocks.blocks(page):
-        follow(block, tmp_path)
+    try:
+        for block in doc_blocks.blocks(page):
+            follow(block, tmp_path)
+    finally:
+        if list(tmp_path.rglob("server.json")):
+            doc_blocks.type_in(doc_blocks.Command("gristmill down"), tmp_path, "after the page")
 
 
 def test_there_are_pages_to_follow() -> None:
