@@ -40,6 +40,9 @@ MODEL = """
         return [found for _ in mini_batch]
 """
 
+#: MLflow is imported, and makes its database, in two processes.
+LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: make test-long")
+
 
 class Here:
     """A user with a home and a workspace of its own."""
@@ -169,6 +172,7 @@ def test_a_job_goes_on_after_down_and_up(here: Here) -> None:
     assert sorted(output.read_text().split()) == [f"{number:05d}.txt" for number in range(20)]
 
 
+@LONG
 def test_a_registered_model_is_scored_with_under_the_name_that_it_was_registered_by(here: Here) -> None:
     pytest.importorskip("mlflow")
     here.project.files(2)

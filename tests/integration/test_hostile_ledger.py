@@ -100,6 +100,7 @@ CALLS: dict[str, Callable[[Ledger], Any]] = {
     "stop": lambda it: it.stop("j", state="canceled", error=None),
     "snapshot": lambda it: it.snapshot("j"),
     "parts": lambda it: list(it.parts("j")),
+    "nodes": lambda it: it.nodes(),
 }
 
 #: Answers that fit no call.
@@ -141,6 +142,7 @@ RIGHT: dict[str, bytes] = {
     "commit": b"*4\r\n" + bulk(b"COMMIT") + bulk(b"open") + flat(0, 0) + b"*0\r\n",
     "fail": flat("OK", 1),
     "stop": flat("OK", 0),
+    "nodes": b"*2\r\n" + bulk(b"OK") + flat("a", "5", '{"slots": 1}'),
 }
 
 

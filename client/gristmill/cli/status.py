@@ -7,10 +7,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gristmill.addresses import local_path
 from gristmill.cli import server
 from gristmill.cli.output import print_result, render
 from gristmill.cli.service_options import service_command
+from gristmill.local.run_folder import RunFolder
 from gristmill.service.resource import plain
+from gristmill.settings import ProcessSettings
 
 _EXAMPLE: Final = """\
   gristmill status
@@ -26,7 +29,7 @@ def add(commands: Any) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     with server.connect() as client:
-        document = {"url": client.url, **plain(client.status())}
+        document = {"url": client.url, **plain(client.status()), **_of_this_machine(client.url)}
     if options.format == "table" or not (options.format or options.query):
         sys.stdout.write(page(document))
         return 0
@@ -34,10 +37,18 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
+def _of_this_machine(url: str) -> dict[str, Any]:
+    """Return what only the `gristmill up` of this machine knows of its server: where models are registered."""
+    path = local_path(ProcessSettings.read().workspace)
+    found = RunFolder(path).published() if path is not None else None
+    return {"models": found["models"]} if found is not None and found.get("url") == url else {}
+
+
 def page(document: Mapping[str, Any]) -> str:
     """Return the status as a person reads it."""
-    redis = "" if document.get("redis") else "Redis:     does not answer\n"
-    head = f"server:    {document['url']}\nworkspace: {document.get('workspace', '')}\n{redis}"
+    redis = "" if document.get("redis") else "redis:     does not answer\n"
+    models = f"models:    {document['models']}\n" if "models" in document else ""
+    head = f"server:    {document['url']}\nworkspace: {document.get('workspace', '')}\n{models}{redis}"
     queues = [
         {"compute": each["compute"], "waiting for a node": each["waiting"]} for each in document.get("queues", [])
     ]

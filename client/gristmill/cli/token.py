@@ -54,25 +54,22 @@ def add(commands: Any) -> None:
 
 
 def _create(options: argparse.Namespace) -> int:
-    with server.connect() as client:
-        made = client.tokens.create(
-            options.name, roles=[options.role], endpoints=options.endpoint or ["*"], expires_in=options.expires_in
-        )
+    made = server.connect().tokens.create(
+        options.name, roles=[options.role], endpoints=options.endpoint or ["*"], expires_in=options.expires_in
+    )
     print_result(plain(made), options.format, options.query)
     note("the token is shown this once", options)
     return 0
 
 
 def _list(options: argparse.Namespace) -> int:
-    with server.connect() as client:
-        tokens = [_joined(plain(token), options) for token in client.tokens.list()]
+    tokens = [_joined(plain(token), options) for token in server.connect().tokens.list()]
     return show_all(tokens, options, TOKEN)
 
 
 def _delete(options: argparse.Namespace) -> int:
     if confirmed(f"token {options.id}", yes=options.yes):
-        with server.connect() as client:
-            client.tokens.delete(options.id)
+        server.connect().tokens.delete(options.id)
     return 0
 
 

@@ -6,6 +6,7 @@ end by themselves.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -37,6 +38,9 @@ SAVE_SECONDS: Final = 2.0
 
 #: Seconds until a child that ends again and again is started once more.
 _RETRY_SECONDS: Final = 10.0
+
+#: Hosts that stand for every address of this machine.
+_ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what the user may ask for
 
 _LOOK_SECONDS: Final = 0.2
 _LOGS_SECONDS: Final = 10.0
@@ -126,6 +130,7 @@ class Service:
     def _document(self) -> dict[str, Any]:
         return {
             "url": self._url,
+            "near": self._near(),
             "pid": os.getpid(),
             "token_file": str(self._run.token),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -160,7 +165,7 @@ class Service:
             try:
                 probed.bind((self._wish.host, wanted))
             except OSError as error:
-                if self._wish.port is None and self._wish.host in ("127.0.0.1", "localhost", "::1", "0.0.0.0"):  # noqa: S104
+                if self._wish.port is None and error.errno == errno.EADDRINUSE:
                     return 0
                 where = f"--host {self._wish.host} --port {wanted}"
                 raise Mistake(f"{where}: cannot be listened on: {error.strerror}; give another") from None
@@ -200,13 +205,17 @@ class Service:
     def _answers(self) -> bool:
         if not self._url:
             return False
-        status = probe.ask(self._url, "/status", token=self._run.read_token())
+        status = probe.ask(self._near(), "/status", token=self._run.read_token())
         nodes = (status or {}).get("nodes") or []
         node = self._family.get("node")
         return any(node is not None and each.get("pid") == node.pid for each in nodes)
 
+    def _near(self) -> str:
+        """Return the server's address for this machine, whose own name may lead nowhere."""
+        return f"http://127.0.0.1:{self._port}" if self._wish.host in _ANY else self._url
+
     def _silence(self) -> GristmillError:
-        name = "node" if self._url and probe.ask(self._url, "/health") else "scheduler"
+        name = "node" if self._url and probe.ask(self._near(), "/health") else "scheduler"
         child = self._family.get(name)
         tail = child.tail() if child is not None else ""
         return GristmillError(f"the {name} does not answer within {START_SECONDS:g} s", detail=tail)

@@ -23,6 +23,9 @@ GRACE_SECONDS: Final = 4
 #: What only commands read.
 _OF_COMMANDS: Final = frozenset({"GRISTMILL_URL", "GRISTMILL_TOKEN"})
 
+#: MLflow's own variable for where a database's runs keep their files.
+_ARTIFACTS: Final = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+
 #: What a registry of models in a file needs.
 _REGISTRY_MODULES: Final = ("mlflow", "sqlalchemy", "alembic")
 
@@ -58,8 +61,10 @@ def environment_of(settings: ProcessSettings, workspace: Path) -> Mapping[str, s
     """
     given = {name: value for name, value in settings.environment.items() if name not in _OF_COMMANDS}
     defaults = {"GRISTMILL_GRACE_SECONDS": str(GRACE_SECONDS)}
-    if _can_register():
+    if _can_register() and not given.get("MLFLOW_TRACKING_URI"):
         defaults["MLFLOW_TRACKING_URI"] = f"sqlite:///{workspace / 'mlflow' / 'mlflow.db'}"
+        # Else the files of runs would lie in whichever folder a process happens to stand.
+        defaults[_ARTIFACTS] = str(workspace / "mlflow" / "artifacts")
     return {**defaults, **{name: value for name, value in given.items() if value or name not in defaults}}
 
 

@@ -129,7 +129,7 @@ def _lock(run: RunFolder, deadline: float) -> int | Running:
     run.make()
     while (lock := run.claim()) is None:
         found = run.published()
-        if found is not None and probe.ask(str(found["url"]), "/health"):
+        if found is not None and probe.ask(_near(found), "/health"):
             return Running(document=found, before=True)
         if time.monotonic() > deadline:
             raise GristmillError(
@@ -191,10 +191,15 @@ def _tail(run: RunFolder) -> str:
     return "\n".join(run.log.read_text("utf-8", "replace").splitlines()[-30:])
 
 
+def _near(found: Mapping[str, Any]) -> str:
+    """Return the address that this machine reaches its server at."""
+    return str(found.get("near") or found["url"])
+
+
 def _unfinished(run: RunFolder) -> int | None:
     """Return how many jobs are not over; None where the server does not say."""
     found = run.published()
-    status = probe.ask(str(found["url"]), "/status", token=run.read_token()) if found else None
+    status = probe.ask(_near(found), "/status", token=run.read_token()) if found else None
     if status is None:
         return None
     return sum(int(count) for name, count in (status.get("jobs") or {}).items() if name not in _OVER)
