@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +27,6 @@ ENDPOINT_NAME="mnist-batch-AbC"
 
 az ml compute create -n batch-cluster --type amlcompute --min-instances 0 --max-instances 5 -o none
 az ml batch-endpoint create --file endpoint.yml --name $ENDPOINT_NAME
-az ml batch-endpoint show --name $ENDPOINT_NAME
 az ml batch-deployment create --file deployment.yml --endpoint-name $ENDPOINT_NAME --set-default \\
   --set settings.environment_variables.GREETING=hello
 az ml batch-deployment show --name names-dpl --endpoint $ENDPOINT_NAME -g rg -w ws
@@ -52,7 +53,18 @@ AUTH_TOKEN=$(az account get-access-token --resource https://ml.azure.com --query
 echo "$SCORING_URI" "$AUTH_TOKEN" > rest.txt
 az ml batch-deployment delete --name names-dpl --endpoint-name $ENDPOINT_NAME --yes
 az ml batch-endpoint delete --name $ENDPOINT_NAME --yes
-az ml batch-endpoint list -o tsv
+"""
+
+FAILING = """
+az ml endpoint create --type batch --name failing -o none
+az ml endpoint update --type batch --name failing --deployment-file deployment.yml --deployment bad-dpl -o none
+az ml batch-deployment update -n bad-dpl -e failing --set code_configuration.scoring_script=bad.py -o none 2> none.log \
+  || az ml batch-deployment create -f deployment.yml -n bad-dpl -e failing -o none \
+       --set code_configuration.scoring_script=bad.py
+az ml endpoint update --type batch --name failing --traffic bad-dpl:100 -o none
+JOB_NAME=$(az ml endpoint invoke --type batch --name failing --input-local-path images --query name -o tsv)
+az ml job stream -n $JOB_NAME
+echo reached
 """
 
 SCORE = """
@@ -93,9 +105,9 @@ class Shell:
     """Runs scripts in a folder, against a server."""
 
     def __init__(self, serving: Serving, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.url, self.token = folder, serving.url, serving.token
         self._environment = {**os.environ, "GRISTMILL_URL": serving.url, "GRISTMILL_TOKEN": serving.token}
-        self._environment |= {"PYTHON": str(Path(os.sys.executable)), "HOME": str(folder)}  # type: ignore[attr-defined]
+        self._environment |= {"PYTHON": sys.executable, "HOME": str(folder)}
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -129,6 +141,34 @@ def shell(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def test_a_script_for_azure_runs(shell: Shell) -> None:
     ran = shell.run(SCRIPT)
+    folder = shell.folder
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "status Completed\n" in ran.stdout
+    assert "Execution Summary\n" in ran.stdout
+    assert "init with hello\n" in ran.stdout
+    names = [f"{number:02d}.txt" for number in range(25)]
+    assert sorted((folder / "named-outputs/score/predictions.csv").read_text().split()) == names
+    assert sorted((folder / "second/named-outputs/score/mine.csv").read_text().split()) == names
+    jobs = json.loads((folder / "jobs.json").read_text())
+    assert len(jobs) == 2
+    shown = json.loads((folder / "shown.json").read_text())
+    assert (shown["name"], shown["endpoint_name"]) == (jobs[1], "mnist-batch-abc")
+    # The step's name, and what stands after it.
+    assert f"\n{jobs[1]}_batchscoring\n" in ran.stdout
+    assert '"Defaults": {\n    "deployment_name": "other"\n  }' in ran.stdout
+    uri, token = (folder / "rest.txt").read_text().split()
+    assert (uri, token) == (f"{shell.url}/batchEndpoints/mnist-batch-abc/jobs", shell.token)
+
+
+def test_a_script_ends_where_its_job_fails(shell: Shell) -> None:
+    (shell.folder / "code" / "bad.py").write_text(
+        "def init():\n    raise KeyError('x')\ndef run(mini_batch):\n    return []\n"
+    )
+    ran = shell.run(FAILING)
+
+    assert ran.returncode == 3, ran.stdout + ran.stderr
+    assert "Status: Failed\n" in ran.stdout
+    assert "reached" not in ran.stdout
+    assert ran.stderr.splitlines()[-1].startswith("error: ")
+    assert "KeyError: 'x'" in ran.stderr
