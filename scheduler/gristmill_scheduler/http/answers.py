@@ -1,8 +1,9 @@
-"""How a resource is answered: its document, its ETag, and 201 where it was made."""
+"""How a resource is answered: its document, its ETag, and where it is when it was made."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from urllib.parse import quote
 
 from starlette.responses import JSONResponse, Response
 
@@ -12,8 +13,11 @@ from gristmill_scheduler.resources.shown import Shown
 
 def show(shown: Shown) -> JSONResponse:
     """Answer with a resource."""
-    status = HTTPStatus.CREATED if shown.created else HTTPStatus.OK
-    return JSONResponse(shown.document, status_code=status, headers={"ETag": etag(shown.version)})
+    headers = {"ETag": etag(shown.version)}
+    if not shown.created:
+        return JSONResponse(shown.document, headers=headers)
+    headers["Location"] = quote(str(shown.document["id"]))
+    return JSONResponse(shown.document, status_code=HTTPStatus.CREATED, headers=headers)
 
 
 def gone() -> Response:

@@ -1,6 +1,8 @@
 """Who changed what: one JSON line for each request that is no mere look, written before its answer goes out.
 
-    {"time", "who", "way", "from", "what", "resource", "version", "status", "outcome"}
+    {"time", "who", "way", "from", "what", "resource", "made", "version", "status", "outcome"}
+
+`resource` is the path that was asked, `made` the address of what came to be: a job, a version, a token.
 
 The lines go to the log `gristmill.audit`, and for a workspace on this machine to `<workspace>/audit/<date>.jsonl`.
 Neither the query nor the body nor any header is in them, so no token and no secret can be.
@@ -95,14 +97,15 @@ class Audit:
 def _entry(scope: Scope, answer: Message) -> dict[str, Any]:
     caller = scope.get("gristmill.caller")
     known = caller if isinstance(caller, Principal) else None
-    status = answer["status"]
+    status, headers = answer["status"], Headers(raw=answer.get("headers", []))
     return {
         "who": known.name if known else None,
         "way": known.way if known else None,
         "from": client_address(scope),
         "what": getattr(scope.get("route"), "operation_id", None) or scope["method"],
         "resource": scope["path"][:_MOST_CHARACTERS],
-        "version": Headers(raw=answer.get("headers", [])).get("etag", "").strip('"') or None,
+        "made": headers.get("location"),
+        "version": headers.get("etag", "").strip('"') or None,
         "status": status,
         "outcome": "refused" if status >= _REFUSED else "done",
     }

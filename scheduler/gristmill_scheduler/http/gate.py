@@ -7,6 +7,7 @@ A page of the web must not reach a server of this machine through its owner's br
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
@@ -20,11 +21,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gristmill.errors import Forbidden, GristmillError, Mistake, TooLarge
+from gristmill.errors import Forbidden, GristmillError, Mistake, ServerFailed, TooLarge
 from gristmill_scheduler.http.auth import FailedTooOften, Guard
 from gristmill_scheduler.http.oidc import is_loopback
 from gristmill_scheduler.http.principal import Principal
-from gristmill_scheduler.http.problems import problem, too_often, unforeseen
+from gristmill_scheduler.http.problems import problem, shown, too_often, unforeseen
 
 #: What anyone may ask.
 PUBLIC: Final = frozenset({"/health", "/openapi.json"})
@@ -72,6 +73,11 @@ class Gate:
 
         try:
             await self._let_in(scope, receive, note)
+        except asyncio.CancelledError:
+            # The server leaves and waited for this request long enough; its task ends here, in any case.
+            log.info("%s %s: cut off, because the server leaves", scope["method"], shown(scope["path"]))
+            if not begun:
+                await problem(ServerFailed("the server leaves"), scope["path"])(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing of it may reach the client
             answer = unforeseen(error)
             if not begun:

@@ -9,10 +9,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 import gristmill
-from gristmill.errors import LedgerFailed
+from gristmill.errors import JobNotFound, LedgerFailed
 from gristmill.machine import machine_id
 from gristmill_scheduler.http.auth import READER, Caller
-from gristmill_scheduler.http.services import About, Services
+from gristmill_scheduler.http.principal import Principal
+from gristmill_scheduler.http.services import About, JobsOf, Services
 
 #: Version of these routes; a client that knows another one says so.
 API: Final = 1
@@ -88,9 +89,25 @@ def status_router(services: Services, about: About) -> APIRouter:
         """Tell which nodes live, what waits, and how many jobs there are in each status."""
         nodes, queues, redis = _ledger_side(services)
         jobs = services.jobs.counts(caller.sees)
-        return {"nodes": nodes, "queues": queues, "jobs": jobs, "workspace": services.workspace.url, "redis": redis}
+        shown = nodes if caller.everywhere else [_hide(node, services.jobs, caller) for node in nodes]
+        return {"nodes": shown, "queues": queues, "jobs": jobs, "workspace": services.workspace.url, "redis": redis}
 
     return router
+
+
+def _hide(node: dict[str, Any], jobs: JobsOf, caller: Principal) -> dict[str, Any]:
+    """Return what a node says of itself without the names of jobs that a caller does not see."""
+
+    def sees(job: object) -> bool:
+        try:
+            return caller.sees(jobs.endpoint_of(str(job)))
+        except JobNotFound:
+            return False
+
+    running = node.get("running")
+    if not isinstance(running, list):
+        return node
+    return {**node, "running": [job if job is None or sees(job) else "another endpoint's" for job in running]}
 
 
 def _ledger_side(services: Services) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bool]:

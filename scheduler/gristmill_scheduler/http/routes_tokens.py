@@ -81,7 +81,8 @@ def tokens_router(tokens: Tokens) -> APIRouter:
     def make_token(body: JsonBody, caller: Caller) -> Response:
         """Make a token; nobody can show it again."""
         name, token = tokens.make(Grant.read(body), by=caller.name)
-        return JSONResponse({"id": name, "token": token}, status_code=201, headers={"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store", "Location": f"/tokens/{name}"}
+        return JSONResponse({"id": name, "token": token}, status_code=201, headers=headers)
 
     @router.delete("/{name}", operation_id="token_delete", dependencies=[OWNER], status_code=204)
     def delete_token(name: Name) -> Response:

@@ -84,8 +84,10 @@ def uploads_router(services: Services, about: About) -> APIRouter:
         body = Body(request)
         try:
             await anyio.to_thread.run_sync(_receive, services, about, tree, body, limiter=places)
-        finally:
+        except Exception:
             await body.drain()
+            raise
+        await body.drain()
         url = await run_in_threadpool(uploads.url, tree)
         status = HTTPStatus.OK if there else HTTPStatus.CREATED
         return JSONResponse({"tree": tree, "url": url}, status_code=status)

@@ -103,6 +103,9 @@ class JobsOf(Protocol):
     def counts(self, sees: Callable[[str], bool]) -> dict[str, int]:
         """Return how many jobs of the endpoints that a caller sees have each status."""
 
+    def endpoint_of(self, name: str) -> str:
+        """Return the endpoint that a job belongs to."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:

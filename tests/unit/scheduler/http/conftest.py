@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from gristmill.errors import Conflict, PreconditionFailed, ResourceNotFound
+from gristmill.errors import Conflict, JobNotFound, PreconditionFailed, ResourceNotFound
 from gristmill_scheduler.http.app import build_app
 from gristmill_scheduler.http.audit import AuditLog
 from gristmill_scheduler.http.auth import READER, Guard
@@ -89,6 +89,11 @@ class Kept:
 class NoJobs:
     def counts(self, sees: Callable[[str], bool]) -> dict[str, int]:
         return {"Running": sum(map(sees, ["mine", "mine", "other"]))}
+
+    def endpoint_of(self, name: str) -> str:
+        if name == "gone":
+            raise JobNotFound(name)
+        return name.partition("-")[0]
 
 
 @dataclass

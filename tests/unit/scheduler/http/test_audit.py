@@ -35,6 +35,7 @@ def test_each_change_leaves_a_line_and_a_look_none(make_world: Any) -> None:
         "from": "testclient",
         "what": "compute_create_or_update",
         "resource": "/computes/c",
+        "made": "/c",
         "version": "1",
         "status": 201,
         "outcome": "done",
@@ -53,6 +54,7 @@ def test_nothing_secret_is_written_down(make_world: Any, caplog: pytest.LogCaptu
 
     written = json.dumps(lines(world.audit)) + caplog.text
     assert "token_create" in written
+    assert f"/tokens/{made['id']}" in written
     for token in (owner, made["token"]):
         assert token.split("_", 2)[2] not in written
 

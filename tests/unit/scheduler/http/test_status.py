@@ -28,13 +28,15 @@ def test_it_says_what_it_is_and_who_asks(make_world: Any) -> None:
 
 
 def test_it_says_which_nodes_live_and_what_waits(make_world: Any) -> None:
-    nodes = [{"name": "n1", "compute": "gpu"}, {"name": "n2", "compute": "gpu"}]
+    nodes = [{"name": "n1", "compute": "gpu", "running": ["mine-1", "other-1", "gone", None]}, {"name": "n2"}]
     world = make_world(services={"nodes": lambda: nodes, "waiting": {"gpu": 3, "cpu": 0}.__getitem__})
     world.ask("PUT", "/computes/cpu", world.token("owner"), json={})
 
     status = world.ask("GET", "/status", world.token("reader", endpoints=("mine",))).json()
 
-    assert status["nodes"] == nodes
+    hidden = "another endpoint's"
+    assert status["nodes"] == [{**nodes[0], "running": ["mine-1", hidden, hidden, None]}, {"name": "n2"}]
+    assert world.ask("GET", "/status", world.token("reader")).json()["nodes"] == nodes
     assert status["queues"] == [{"compute": "cpu", "waiting": 0}, {"compute": "gpu", "waiting": 3}]
     assert status["jobs"] == {"Running": 2}
     assert status["redis"] is True
