@@ -58,6 +58,7 @@ def _show(job: ServiceJob) -> None:
     """
     # rich takes as long to import as all of the client.
     from gristmill.cli.live import LiveDisplay  # noqa: PLC0415
+    from gristmill.service.streaming import execution_summary  # noqa: PLC0415 - as below, with the HTTP library
 
     sys.stdout.write(f"RunId: {job['name']}\nWeb View: {web_view(job)}\n\n")
     sys.stdout.flush()
@@ -70,7 +71,5 @@ def _show(job: ServiceJob) -> None:
                     display.line(f"Streaming {file}")
                 display.line(str(event.data.get("text", "")).rstrip("\n"))
             display.show(*job.standing())
-    sys.stdout.write(f"\nExecution Summary\n=================\nRunId: {job['name']}\nStatus: {job['status']}\n")
-    items = job.get("items") or {}
-    sys.stdout.write(f"Items: {items.get('succeeded', 0):,} succeeded, {items.get('failed', 0):,} failed\n")
+    sys.stdout.write(execution_summary(job))
     job.wait()

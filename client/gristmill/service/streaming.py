@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TextIO
 
 from gristmill.cli.progress import figures, headline
 from gristmill.service.events import Event
 from gristmill.service.jobs import ServiceJob
+from gristmill.states import JobStatus
 
 
 def print_stream(job: ServiceJob, out: TextIO, *, progress: TextIO | None = None) -> None:
@@ -29,13 +29,23 @@ def print_stream(job: ServiceJob, out: TextIO, *, progress: TextIO | None = None
     lines = _Lines(out, out if progress is None else progress)
     for event in job.stream():
         lines.tell(event, job)
-    _print(out, "\nExecution Summary\n=================")
-    _print(out, f"RunId: {job['name']}")
-    _print(out, f"Status: {job['status']}")
-    for name in ("items", "mini_batches", "rows"):
-        if name in job and job[name] is not None:
-            _print(out, f"{name}: {json.dumps(job[name])}")
+    out.write(execution_summary(job))
+    out.flush()
     job.wait()
+
+
+def execution_summary(job: ServiceJob) -> str:
+    """Return what is said of a job at its end, a line a fact."""
+    items, outputs = job.get("items") or {}, job.get("outputs") or {}
+    facts = {
+        "RunId": job["name"],
+        "Status": job["status"],
+        "Items": f"{items.get('succeeded') or 0:,} succeeded, {items.get('failed') or 0:,} failed",
+        "Rows": f"{job.get('rows') or 0:,}",
+        "Output": (outputs.get("score") or {}).get("path") if job["status"] == JobStatus.COMPLETED else None,
+    }
+    lines = "".join(f"{name}: {fact}\n" for name, fact in facts.items() if fact)
+    return f"\nExecution Summary\n=================\n{lines}"
 
 
 class _Lines:
