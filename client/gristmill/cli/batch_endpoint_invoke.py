@@ -137,7 +137,8 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
             raise Mistake("--inputs: cannot be given with --input; put all of them into --inputs")
         flags["inputs"] = {_INPUT: given}
     if path is not None:
-        flags["outputs"] = {_OUTPUT: {"type": "uri_folder", "path": path}}
+        # The type is the file's that will be in it; the slash says that the path is the folder.
+        flags["outputs"] = {_OUTPUT: {"type": "uri_file", "path": f"{path.rstrip('/')}/"}}
     return {key: value for key, value in flags.items() if value is not None}
 
 

@@ -60,7 +60,7 @@ ENVIRONMENT: Final = View(
         "Created": "creation_context.created_at",
     }
 )
-DATASTORE: Final = View({"Name": "name", "Type": "type", "URL": "url|path|account_name|bucket"})
+DATASTORE: Final = View({"Name": "name", "Type": "type", "URL": "root|url|path|account_name|bucket"})
 COMPUTE: Final = View(
     {"Name": "name", "Type": "type", "Min": "min_instances", "Max": "max_instances", "Priority": "priority"}
 )

@@ -99,7 +99,7 @@ def test_every_flag_arrives(given: Any) -> None:
         "endpoint_name": "mnist",
         "deployment_name": "blue",
         "inputs": {"input": {"path": "azureml:digits:1"}},
-        "outputs": {"output_name": {"type": "uri_folder", "path": "azureml://datastores/d/paths/p"}},
+        "outputs": {"output_name": {"type": "uri_file", "path": "azureml://datastores/d/paths/p/"}},
         "job_name": "digits-7",
         "experiment_name": "mine",
     }
@@ -118,8 +118,8 @@ def test_every_flag_arrives(given: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "path"),
     [
-        ("--output-path folder:azureml://datastores/d/paths/p", "azureml://datastores/d/paths/p"),
-        ("--output-datastore azureml:d --output-path p", "azureml://datastores/d/paths/p"),
+        ("--output-path folder:azureml://datastores/d/paths/p", "azureml://datastores/d/paths/p/"),
+        ("--output-datastore azureml:d --output-path p", "azureml://datastores/d/paths/p/"),
         ("--output-datastore d", "azureml://datastores/d/paths/"),
     ],
 )
@@ -201,4 +201,4 @@ def test_the_group_of_2021_begins_jobs_too(given: Any) -> None:
     found = given(f"{words} --output-path mine --mini-batch-size 2 --set output_file_name=x.csv", "endpoint invoke")
 
     assert found["inputs"] == {"input": {"path": "azureml:taxi:1"}}
-    assert found["outputs"]["output_name"]["path"] == "azureml://datastores/workspaceblobstore/paths/mine"
+    assert found["outputs"]["output_name"]["path"] == "azureml://datastores/workspaceblobstore/paths/mine/"
