@@ -294,7 +294,7 @@ def test_streaming_prints_logs_status_and_the_summary(client: Client, job: Any, 
     assert text.count("Running\n") == 1
     assert text.count("2/4 mini-batches") == 1
     assert "Execution Summary" in text
-    assert 'items: {"total": 3, "succeeded": 2, "failed": 1}' in text
+    assert "\nItems: 2 succeeded, 1 failed\n" in text
 
 
 def test_streaming_a_job_that_failed_raises(client: Client, server: Server, job_document: Any) -> None:
