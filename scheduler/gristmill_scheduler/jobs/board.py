@@ -53,7 +53,7 @@ class Board:
         if event == "submitted":
             self._see(name, lambda _live: Live())
         elif event == "status":
-            self._see(name, lambda live: _with_status(live, JobStatus(document["status"]), str(document["detail"])))
+            self._hear(name, JobStatus(document["status"]), str(document["detail"]))
         elif event == "progress":
             progress = {key: value for key, value in document.items() if key != "job"}
             self._see(name, lambda live: replace(live, progress=progress))
@@ -68,6 +68,17 @@ class Board:
         """Write down the ends that storage refused before."""
         for name, (result, started) in list(self._unsaved.items()):
             self._write(name, result, started)
+
+    def _hear(self, name: str, status: JobStatus, detail: str) -> None:
+        """Take a status; that the first instance has begun is written down, for a server that takes the job over."""
+        before = self._jobs.get(name, Live()).started
+        self._see(name, lambda live: _with_status(live, status, detail))
+        started = self._jobs.get(name, Live()).started
+        if started is not None and before is None:
+            try:
+                self._records.change(name, lambda record: {} if record.started else {"started": started})
+            except GristmillError as error:
+                log.info("job %s: when it started is not written down: %s", name, error)
 
     def _see(self, name: str, how: Callable[[Live], Live]) -> None:
         with self._lock:

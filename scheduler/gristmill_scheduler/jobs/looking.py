@@ -107,7 +107,7 @@ class Looking:
 
     def _worded(self, record: JobRecord, now: Now) -> Now:
         """Say better what a job without an instance waits for."""
-        if now.status != JobStatus.QUEUED or now.detail != _NO_INSTANCE:
+        if now.status != JobStatus.QUEUED or now.detail not in ("", _NO_INSTANCE):
             return now
         return replace(now, detail=self._waits(record, alive=int((now.progress or {}).get("instances", 0))))
 

@@ -138,7 +138,7 @@ def ended(record: JobRecord, result: Mapping[str, Any], *, started: float | None
     return {
         "state": State.ENDED,
         "paused": False,
-        "started": started or record.started or known,
+        "started": record.started or started or known,
         "ended": time.time(),
         "result": {**kept, **counts, "document": document},
     }

@@ -1,0 +1,207 @@
+"""Jobs asked for over HTTP: the real server, real nodes, real deaths."""
+
+from __future__ import annotations
+
+import json
+import signal
+import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from serving import Serving
+
+SCRIPT = """
+    import os, time
+
+    def init():
+        print("the model is", open(os.environ["AZUREML_MODEL_DIR"] + "/model/weights").read())
+
+    def run(mini_batch):
+        time.sleep(float(os.environ.get("PAUSE", "0")))
+        names = [os.path.basename(path) for path in mini_batch]
+        if os.environ.get("BROKEN") and os.path.exists(os.environ["BROKEN"]) and "00003.txt" in names:
+            raise ValueError("broken")
+        return names
+"""
+
+FILES = 40
+
+
+class Project:
+    """An endpoint with a deployment, its model, code and input in a folder that the server may read."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+        self.folder = serving.folder
+        for name in ("in", "code", "model"):
+            (self.folder / name).mkdir()
+        for number in range(FILES):
+            (self.folder / "in" / f"{number:05d}.txt").write_text(str(number))
+        (self.folder / "code" / "score.py").write_text(textwrap.dedent(SCRIPT))
+        (self.folder / "model" / "weights").write_text("7")
+        self.ask("PUT", "/batchEndpoints/names", json={"name": "names"})
+        self.ask("PUT", "/batchEndpoints/names/deployments/blue", json=self._deployment())
+
+    def _deployment(self) -> dict[str, Any]:
+        return {
+            "name": "blue",
+            "endpoint_name": "names",
+            "type": "model",
+            "model": {"path": str(self.folder / "model")},
+            "code_configuration": {"code": str(self.folder / "code"), "scoring_script": "score.py"},
+            "compute": "local",
+            "settings": {"mini_batch_size": 10, "retry_settings": {"max_retries": 1}},
+        }
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        answer = self.serving.request(method, path, **options)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def invoke(self, *, request_id: str = "", **more: Any) -> Any:
+        headers = {"repeatability_request-id": request_id} if request_id else {}
+        body = {"input": {"type": "uri_folder", "path": str(self.folder / "in")}, **more}
+        return self.ask("POST", "/batchEndpoints/names/jobs", json=body, headers=headers)
+
+    def ends(self, name: str) -> Any:
+        return self.serving.until(f"/jobs/{name}", lambda job: job["ended"])
+
+    def rows(self, name: str) -> list[str]:
+        answer = self.serving.request("GET", f"/jobs/{name}/files/score/predictions.csv")
+        assert answer.is_success, answer.text
+        return answer.text.splitlines()
+
+
+NAMES = [f"{number:05d}.txt" for number in range(FILES)]
+
+
+@pytest.fixture(scope="module")
+def project(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    # On a database of its own: other tests of this process empty theirs.
+    url, folder = redis_server.replace("db=0", "db=5"), tmp_path_factory.mktemp("jobs")
+    with Serving(url, folder, nodes=1, slots=16, arguments=["--allow-root", folder]) as serving:
+        yield Project(serving)
+
+
+def test_an_invocation_is_followed_to_its_end_and_its_output_is_right(project: Project) -> None:
+    made = project.invoke(display_name="mine", tags={"a": "b"})
+    name, events = made["name"], []
+    with httpx.stream(
+        "GET",
+        f"{project.serving.url}/jobs/{name}/stream",
+        headers={"authorization": f"Bearer {project.serving.token}"},
+        timeout=60,
+        trust_env=False,
+    ) as stream:
+        text = "".join(stream.iter_text())
+    for block in text.strip().split("\n\n"):
+        event, _, data = block.partition("\n")
+        if event.startswith("event: "):
+            events.append((event.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+
+    kinds, end = [kind for kind, _ in events], events[-1][1]
+    assert (kinds[0], kinds[-1]) == ("status", "end")
+    assert "the model is 7" in "".join(event["text"] for kind, event in events if kind == "log")
+    assert end == project.ask("GET", f"/jobs/{name}") == project.ask("GET", f"/batchEndpoints/names/jobs/{name}")
+    assert (end["status"], end["items"]) == ("Completed", {"total": FILES, "succeeded": FILES, "failed": 0})
+    assert end["services"]["Studio"]["endpoint"] == f"{project.serving.url}/jobs/{name}"
+    assert project.rows(name) == NAMES
+    assert project.ask("POST", f"/jobs/{name}/verify")["ok"]
+
+
+def test_files_go_out_in_parts_and_by_the_child_too(project: Project) -> None:
+    name = project.invoke()["name"]
+    project.ends(name)
+    (child,) = project.ask("GET", f"/jobs?parent={name}")["value"]
+    path = f"/jobs/{child['name']}/files"
+
+    listed = project.ask("GET", f"{path}?output=score")["value"]
+    part = project.serving.request("GET", f"{path}/score/predictions.csv", headers={"range": "bytes=10-14"})
+
+    assert [each["path"] for each in listed] == ["predictions.csv", "summary.json"]
+    assert (part.status_code, part.text) == (206, "00001")
+    logs = project.ask("GET", f"{path}?output=default")["value"]
+    assert "logs/user/stdout/node0/process000.stdout.txt" in [each["path"] for each in logs]
+    for outside in (f"score/.gristmill/{name}/job.json", "score/..%2f..%2fx", "default/job.json", "other/x"):
+        assert project.serving.request("GET", f"{path}/{outside}").status_code == 404
+
+
+def test_what_failed_is_told_and_tried_again_in_a_job_of_its_own(project: Project) -> None:
+    broken = project.folder / "broken"
+    broken.touch()
+    name = project.invoke(environment_variables={"BROKEN": str(broken)}, mini_batch_size=1)["name"]
+    done = project.ends(name)
+    assert done["items"] == {"total": FILES, "succeeded": FILES - 1, "failed": 1}
+    (row,) = project.ask("GET", f"/jobs/{name}/errors")["value"]
+    assert "broken" in json.dumps(row)
+    broken.unlink()
+
+    retry = project.ask("POST", f"/jobs/{name}/retry-failed")
+
+    assert (retry["name"], retry["retry_of"]) == (f"{name}-retry-1", name)
+    assert project.ends(retry["name"])["status"] == "Completed"
+    assert project.rows(name) == NAMES
+    assert project.rows(retry["name"]) == NAMES
+
+
+def test_a_token_for_other_endpoints_sees_no_job_and_a_reader_ends_none(project: Project) -> None:
+    name = project.invoke()["name"]
+    other = project.ask("POST", "/tokens", json={"name": "o", "roles": ["invoker"], "endpoints": ["other"]})["token"]
+    reader = project.ask("POST", "/tokens", json={"name": "r", "roles": ["reader"], "endpoints": ["names"]})["token"]
+    project.ends(name)
+
+    for path in (f"/jobs/{name}", f"/jobs/{name}_batchscoring", f"/jobs/{name}/files", f"/jobs/{name}/stream"):
+        assert project.serving.request("GET", path, token=other).status_code == 404
+        assert project.serving.request("GET", path, token=reader).status_code == 200
+    assert project.serving.request("GET", "/jobs", token=other).json()["value"] == []
+    assert project.serving.request("GET", "/batchEndpoints/names/jobs", token=other).status_code == 403
+    assert project.serving.request("POST", f"/jobs/{name}/cancel", token=other).status_code == 404
+    for action in ("cancel", "pause", "resume", "archive", "verify", "retry-failed"):
+        assert project.serving.request("POST", f"/jobs/{name}/{action}", token=reader).status_code == 403
+
+
+def test_jobs_from_many_clients_run_once_each_and_one_request_makes_one(project: Project) -> None:
+    before = {job["name"] for job in project.ask("GET", "/jobs?limit=1000")["value"]}
+    with ThreadPoolExecutor(20) as clients:
+        same = list(clients.map(lambda _: project.invoke(request_id="the-same")["name"], range(5)))
+        names = list(clients.map(lambda number: project.invoke(tags={"number": number})["name"], range(30)))
+
+    assert len(set(same)) == 1
+    assert len(set(names)) == 30
+    for name in [same[0], *names]:
+        assert project.ends(name)["status"] == "Completed"
+        assert project.rows(name) == NAMES
+    jobs = project.ask("GET", "/jobs?limit=1000")["value"]
+    assert {job["name"] for job in jobs} - before == {same[0], *names}
+    taken = (project.folder / "node0.log").read_text()
+    assert "Traceback" not in taken + project.serving.log
+
+
+def test_a_job_outlives_its_server_and_its_record_outlives_the_redis_server(redis_server: str, tmp_path: Path) -> None:
+    url = redis_server.replace("db=0", "db=6")
+    with Serving(url, tmp_path, nodes=1, arguments=["--allow-root", tmp_path]) as serving:
+        project = Project(serving)
+        name = project.invoke(environment_variables={"PAUSE": "0.1"}, mini_batch_size=1)["name"]
+        serving.until(f"/jobs/{name}", lambda job: job["mini_batches"].get("done", 0) >= 3)
+
+        serving.stop(signal.SIGKILL)
+        serving.start()
+
+        done = project.ends(name)
+        assert (done["status"], done["summary"]["attempts"]["lost"]) == ("Completed", 0)
+        assert "nobody leads it" in serving.log
+        assert project.rows(name) == NAMES
+        serving.stop()
+        with redis.Redis.from_url(url) as client:
+            client.flushdb()
+        serving.start()
+        assert [(job["name"], job["status"]) for job in project.ask("GET", "/jobs")["value"]] == [(name, "Completed")]
+        again = project.ask("GET", f"/jobs/{name}")
+        assert again == {**done, "services": again["services"]}
+        assert project.ends(project.invoke()["name"])["status"] == "Completed"
