@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from gristmill.service.connection import Connection, find_server
@@ -27,7 +28,9 @@ def connect() -> Client:
         Mistake: as `find` says.
 
     """
-    # Its HTTP library takes longer to import than all of the command line.
+    # The HTTP library takes longer to import than all of the command line, and half of that is a command line of its
+    # own with what that prints by; it does without where that cannot be imported.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from gristmill.service.client import Client  # noqa: PLC0415
 
     return Client()
