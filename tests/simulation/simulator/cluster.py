@@ -104,7 +104,7 @@ class Machine:
 
     def _serve(self) -> None:
         world, process = self._world, self.process
-        self.node = Node(settings_of(world, process.name), slots=world.slots)
+        self.node = Node(settings_of(world, process.name), compute="c", slots=world.slots)
         tasks = self.node.tasks()
         loop = world.loop
         while not self.leaving or self._busy:
