@@ -1,4 +1,4 @@
-"""What all tests share: a real server, one for each process that runs tests, and a look for leaked keys."""
+"""What all tests share: a real server, one for each process that runs tests, and a look for what they leave behind."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from pathlib import Path
 import pytest
 
 from gristmill_storage import server
+
+#: What MLflow makes in the working folder where nobody tells it another place.
+MLFLOWS = ("mlflow.db", "mlruns")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_working_folder() -> Iterator[None]:
+    """Nothing of MLflow's may be left in the folder that tests are run from."""
+    folder = Path.cwd()
+    before = {name for name in MLFLOWS if (folder / name).exists()}
+    yield
+    left = {name for name in MLFLOWS if (folder / name).exists()} - before
+    assert not left, f"{folder}: a test, or what it started, left {sorted(left)} here"
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from gristmill_storage.registry import (
     VERSION_TAG,
     Absent,
     aliases,
+    artifact_root,
     ask,
     locate,
     number_of,
@@ -40,7 +41,7 @@ _MLFLOW: Final = "mlflow_model"
 _LAST: Final = "gristmill.last_version"
 
 #: The experiment whose runs hold the files of models that were copied to a remote registry.
-_COPIES: Final = "gristmill-models"
+COPIES: Final = "gristmill-models"
 
 
 class Registry:
@@ -108,7 +109,7 @@ class Registry:
             wanted = version or str(max([last, *map(_number, there)]) + 1)
             source, run = content.source, content.run
             if self._copies and is_local(source):
-                source, run = self._ask(lambda client: _copied(client, name, content))
+                source, run = self._ask(lambda client: _copied(client, name, content, artifact_root(self._uri)))
             tags = {
                 **_tags_of(about),
                 VERSION_TAG: wanted,
@@ -268,11 +269,15 @@ def _make(client: Any, name: str) -> int:
     return int(found.tags.get(_LAST, "0"))
 
 
-def _copied(client: Any, name: str, content: Content) -> tuple[str, str]:
-    """Copy local files into the registry's store; return their address there, and the run that holds them."""
+def _copied(client: Any, name: str, content: Content, root: str | None) -> tuple[str, str]:
+    """Copy local files into the registry's store; return their address there, and the run that holds them.
+
+    `root`: where its runs keep their files; None: the registry decides.
+    """
     path = Path(normalize(content.source, Path("/")))
-    experiment = client.get_experiment_by_name(_COPIES)
-    where = experiment.experiment_id if experiment else client.create_experiment(_COPIES)
+    experiment = client.get_experiment_by_name(COPIES)
+    place = f"{root}/{COPIES}" if root else None
+    where = experiment.experiment_id if experiment else client.create_experiment(COPIES, artifact_location=place)
     run = client.create_run(where, run_name=name)
     identifier = run.info.run_id
     if path.is_dir():

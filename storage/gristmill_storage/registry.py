@@ -33,6 +33,7 @@ from urllib.parse import unquote, urlsplit
 
 from gristmill import spec
 from gristmill.errors import MissingExtra, Mistake, ModelNotFound, StorageFailed
+from gristmill_storage.files import is_local, normalize
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ def resolve_model(model: spec.Model, destination: Path, *, tracking_uri: str | N
     wanted = _parse(reference)
     mlflow = _mlflow(reference)
     with _translated(reference, mlflow, tracking_uri):
-        client = _client(mlflow, tracking_uri) if tracking_uri else mlflow.MlflowClient()
+        client = _client(mlflow, tracking_uri) if tracking_uri else _own_client(mlflow, reference)
         address = _located(client, _registered(client, wanted) if wanted else reference)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -261,17 +262,61 @@ def _client(mlflow: ModuleType, tracking_uri: str) -> Any:
         found = _clients.get(tracking_uri)
         if found is None:
             with _alone(tracking_uri):
+                _make_tables(tracking_uri)
                 found = _clients[tracking_uri] = mlflow.MlflowClient(tracking_uri, registry_uri=tracking_uri)
         return found
+
+
+def _own_client(mlflow: ModuleType, reference: str) -> Any:
+    """Return the client of MLflow's own choice; where that is a file, it is not made: it would be the working folder's.
+
+    Raises:
+        ModelNotFound: nothing is there.
+
+    """
+    address = str(mlflow.get_tracking_uri())
+    path = _database(address) or (Path(normalize(address, Path.cwd())) if is_local(address) else None)
+    if path is not None and not path.exists():
+        raise ModelNotFound(
+            f"model: {reference} is a reference into a registry, and MLFLOW_TRACKING_URI names none; "
+            "set it, or give the model's path by --model PATH"
+        )
+    return mlflow.MlflowClient()
+
+
+def _make_tables(tracking_uri: str) -> None:
+    """Make the tables of a database in a file, unless they are there, with its runs' files beside it."""
+    root = artifact_root(tracking_uri)
+    if root is not None:
+        with contextlib.suppress(ImportError):  # the client says what is missing
+            from mlflow.store.tracking import sqlalchemy_store  # noqa: PLC0415 - an optional extra
+
+            sqlalchemy_store.SqlAlchemyStore(tracking_uri, root)  # type: ignore[no-untyped-call]
+
+
+def artifact_root(tracking_uri: str) -> str | None:
+    """Return the address where the runs of a database in a file keep their files; None: the server decides.
+
+    MLflow takes the working folder of whoever makes an experiment, unless it is told another.
+    """
+    database = _database(tracking_uri)
+    return None if database is None else database.with_name("artifacts").as_uri()
+
+
+def _database(tracking_uri: str) -> Path | None:
+    """Return the path of a database in a file; None for another address."""
+    if not tracking_uri.startswith(_SQLITE):
+        return None
+    return Path(tracking_uri.removeprefix(_SQLITE)).absolute()
 
 
 @contextmanager
 def _alone(tracking_uri: str) -> Iterator[None]:
     """Let one process at a time make the tables of a database in a file."""
-    if not tracking_uri.startswith(_SQLITE):
+    path = _lock_of(tracking_uri)
+    if path is None:
         yield
         return
-    path = _lock_of(tracking_uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as lock:
         with contextlib.suppress(OSError):  # a file system without locks
@@ -284,17 +329,16 @@ def _alone(tracking_uri: str) -> Iterator[None]:
 
 def identity(tracking_uri: str) -> str:
     """Return what tells a registry in a file from an earlier one at the same address; "" for any other."""
-    if not tracking_uri.startswith(_SQLITE):
-        return ""
+    path = _lock_of(tracking_uri)
     try:
-        return _lock_of(tracking_uri).read_text("ascii")
+        return path.read_text("ascii") if path else ""
     except (OSError, ValueError):
         return ""
 
 
-def _lock_of(tracking_uri: str) -> Path:
-    database = Path(tracking_uri.removeprefix(_SQLITE))
-    return database.with_name(f"{database.name}.lock")
+def _lock_of(tracking_uri: str) -> Path | None:
+    database = _database(tracking_uri)
+    return database and database.with_name(f"{database.name}.lock")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from gristmill.errors import Conflict, InvalidDocument, Mistake, PreconditionFai
 from gristmill.settings import ProcessSettings
 from gristmill_scheduler.resources.models import Models
 from gristmill_scheduler.resources.places import Located
-from gristmill_storage.registration import Registry
+from gristmill_storage.registration import COPIES, Registry
 from gristmill_storage.registry import identity
 from gristmill_workers.models import prepare_model
 
@@ -263,12 +263,7 @@ def test_a_job_finds_a_registered_folder_by_its_own_name_and_a_file_directly(
     assert [entry.name for entry in file.iterdir()] == ["weights.pt"]
 
 
-def test_files_are_copied_to_a_registry_that_cannot_see_them(
-    name: str, tmp_path: Path, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # MLflow's own way to say where a database's runs keep their files.
-    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(folder / "artifacts"))
-    monkeypatch.chdir(tmp_path)
+def test_files_are_copied_to_a_registry_that_cannot_see_them(name: str, tmp_path: Path, address: str) -> None:
     models = Models(Registry(address, copies=True), locate=locate)
     path = Path(saved(tmp_path))
     models.add(name, {"path": str(path)})
@@ -276,6 +271,19 @@ def test_files_are_copied_to_a_registry_that_cannot_see_them(
     (path / "weights.pt").unlink()
     assert (prepared(address, tmp_path, f"azureml:{name}:1") / "model" / "weights.pt").read_text() == "7"
     assert (prepared(address, tmp_path, f"azureml:{name}:2") / "weights.pt").read_text() == "7"
+
+
+def test_a_database_and_its_runs_files_are_beside_each_other_and_never_in_the_working_folder(
+    client: Any, tmp_path: Path, folder: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
+    Models(Registry(address, copies=True), locate=locate).add("beside", {"path": saved(tmp_path)})
+    places = [each.artifact_location for each in client.search_experiments() if each.name in ("Default", COPIES)]
+    assert len(places) == 2
+    assert all(place.startswith(f"{(folder / 'made' / 'artifacts').as_uri()}/") for place in places), places
+    assert list(working.iterdir()) == []
 
 
 # Refusals

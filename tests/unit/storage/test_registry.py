@@ -19,8 +19,10 @@ from gristmill_storage.registry import resolve_model
 
 
 @pytest.fixture
-def quiet(monkeypatch):
+def quiet(monkeypatch, tmp_path):
     """MLflow warns about itself; what is tested is what comes out."""
+    # MLflow's file store makes a client of MLflow's own choice too, which is the working folder unless it is told.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path / 'another'}")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with warnings.catch_warnings(record=True):
@@ -131,6 +133,16 @@ def test_without_an_address_mlflow_uses_its_own(registry, resolve, monkeypatch):
     before = mlflow.get_tracking_uri()
     assert (resolve("models:/m/3", None) / "MLmodel").read_text() == "version 3"
     assert mlflow.get_tracking_uri() == before
+
+
+def test_without_any_address_nothing_is_made_in_the_working_folder(quiet, resolve, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
+    with pytest.raises(ModelNotFound, match="MLFLOW_TRACKING_URI names none; set it, or give the model's path"):
+        resolve("models:/m/1", None)
+    assert list(working.iterdir()) == []
 
 
 # -- an HTTP server -------------------------------------------------------------------------------------------------
