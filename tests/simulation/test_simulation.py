@@ -21,7 +21,7 @@ SEEDS, TESTS = 300, 12
 REAL_SEEDS = 12
 
 #: Seeds in which each planted bug must be found.
-ENOUGH = 60
+ENOUGH = 240
 
 
 @pytest.fixture(autouse=True)
