@@ -7,6 +7,7 @@
     parts/<part>.part                           finished results
     files/<part>/<mini-batch>/<relative path>   files that scripts wrote
     logs/user/..., logs/sys/...                 what scripts printed, and what Gristmill has to say
+    logs/readme.txt, logs/job_*.txt             which log is what; how far the job was when, and how it ended
     timeline.json                               when what happened, for the summary
     merge.json                                  which mini-batches count from which part
     publishing.json                             the aggregator is publishing: an output that is there may be its own
@@ -63,6 +64,18 @@ LOGS: Final = "logs"
 USER_ERRORS: Final = "logs/user/error"
 #: What Gristmill has to say, a folder a node.
 NODE_LOGS: Final = "logs/sys/node"
+#: Which log is what, for people.
+README: Final = "logs/readme.txt"
+#: What went wrong in scripts, in short.
+ERROR_SUMMARY: Final = "logs/user/error.txt"
+#: The attempts at every mini-batch, and what processes and nodes did in all.
+JOB_REPORT: Final = "logs/sys/job_report"
+ATTEMPTS: Final = f"{JOB_REPORT}/processed_mini-batches.csv"
+PROCESSES: Final = f"{JOB_REPORT}/process_summary.csv"
+NODES: Final = f"{JOB_REPORT}/node_summary.csv"
+#: How the names end of what one instance adds to these, in its node's folder: its attempts, and its sums.
+INSTANCE_ATTEMPTS: Final = ".attempts.csv"
+INSTANCE_SUMS: Final = ".sums.json"
 
 #: Files beside the output, in the output folder itself.
 OUTPUT_ERRORS: Final = "errors.jsonl"
@@ -140,3 +153,23 @@ def files_folder(part: str, mini_batch: int) -> str:
 def output_log(stream: str, node: str, process: int) -> str:
     """Return the path of what a scorer printed to `stream` ("stdout" or "stderr")."""
     return f"{LOGS}/user/{stream}/{node}/process{process:03d}.{stream}.txt"
+
+
+def instance_log(node: str, instance: str, ending: str) -> str:
+    """Return the path of what an instance adds to the job's report (`INSTANCE_ATTEMPTS` or `INSTANCE_SUMS`)."""
+    return f"{NODE_LOGS}/{node}/{instance}{ending}"
+
+
+def progress_log(hour: str) -> str:
+    """Return the path of the lines that tell how far the job was in an hour (yyyymmddhh)."""
+    return f"{LOGS}/job_progress_overview.{hour}.txt"
+
+
+def result_log(moment: str) -> str:
+    """Return the path of the text that tells how the job ended (at yyyymmddhhmmss)."""
+    return f"{LOGS}/job_result.{moment}.txt"
+
+
+def error_logs(moment: str) -> tuple[str, str]:
+    """Return the paths of the text that tells why the job failed."""
+    return f"{LOGS}/job_error.{moment}.txt", f"{LOGS}/user/job_error.{moment}.txt"
