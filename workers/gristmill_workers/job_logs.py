@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gristmill.errors import StorageFailed
-from gristmill_storage import job_folder
+from gristmill_storage import job_folder, log_files
 from gristmill_storage.files import Store
 
 _FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
@@ -75,6 +75,11 @@ class JobLogs:
         return self.root.parent / name
 
     @property
+    def folder(self) -> Path:
+        """The folder of this machine that has `logs/`."""
+        return self.root.parent
+
+    @property
     def user(self) -> Path:
         """The folder of what the user's code says."""
         return self.root / "user"
@@ -102,5 +107,5 @@ class JobLogs:
         for path in sorted(self.root.rglob("*")):
             if path.is_file():
                 name = path.relative_to(self.root.parent).as_posix()
-                with contextlib.suppress(StorageFailed):
-                    self._folder.replace(name, path.read_bytes())
+                with contextlib.suppress(OSError, StorageFailed):
+                    log_files.copy(self._folder, name, path)

@@ -11,11 +11,12 @@ import contextlib
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gristmill.states import Category
+from gristmill_workers.attempts import Attempts, ProcessAttempts
 from gristmill_workers.scorer import protocol
 from gristmill_workers.scorer_process import Launch, ScorerProcess
 from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
@@ -49,6 +50,8 @@ class _Place:
     process: ScorerProcess
     #: Which of the pool's places it is, from 0: a scorer's successor has the same.
     number: int
+    #: Where its attempts are noted, if they are.
+    attempts: ProcessAttempts | None
     ready: bool = False
     #: What it was given and has not answered, in order.
     held: deque[Work] = field(default_factory=deque)
@@ -64,10 +67,20 @@ class Pool:
     """A fixed number of places for scorers. Not thread-safe: one loop owns it."""
 
     def __init__(
-        self, launch: Callable[[int], Launch], places: int, *, run_seconds: float, init_seconds: float
+        self,
+        launch: Callable[[int], Launch],
+        places: int,
+        *,
+        run_seconds: float,
+        init_seconds: float,
+        attempts: Attempts | None = None,
     ) -> None:
-        """Take how to launch a scorer at a place, how many places there are, and how long run() and init() may take."""
+        """Take how to launch a scorer at a place, how many places there are, and how long run() and init() may take.
+
+        Attempts that end are noted in `attempts`.
+        """
         self._launch = launch
+        self._attempts = attempts
         self._run_seconds = run_seconds
         self._init_seconds = init_seconds
         self._selector = selectors.DefaultSelector()
@@ -181,7 +194,7 @@ class Pool:
             events.extend(self._replace(place, Category.CRASH, f"the scorer wrote nonsense to its node: {error}"))
         return events
 
-    def _take(self, place: _Place, header: dict[str, Any], payload: bytes) -> list[Event]:
+    def _take(self, place: _Place, header: dict[str, Any], payload: bytes) -> Sequence[Event]:
         kind = header["type"]
         if kind == "ready":
             place.ready = self._once_ready = True
@@ -193,8 +206,8 @@ class Pool:
             return self._init_failed(place, error["message"], error.get("traceback", ""))
         return []
 
-    def _answers(self, place: _Place, results: list[dict[str, Any]], payload: bytes) -> list[Event]:
-        events: list[Event] = []
+    def _answers(self, place: _Place, results: list[dict[str, Any]], payload: bytes) -> Sequence[Event]:
+        events: list[Scored] = []
         start = 0
         for result in results:
             work = place.held.popleft()
@@ -206,6 +219,8 @@ class Pool:
             if work.piece is None and result["outcome"] == "done":
                 self._measure(result["seconds"])
             self.idle_deaths = 0
+        if place.attempts is not None:
+            place.attempts.answered([event.work for event in events], results)
         return events
 
     def _measure(self, seconds: float) -> None:
@@ -245,7 +260,7 @@ class Pool:
 
     def _replace(self, place: _Place, category: Category, message: str, traceback: str = "") -> list[Event]:
         """End a scorer, start another in its place; the mini-batch that it was in has failed, the others come back."""
-        number = place.process.culprit()
+        number, seconds = place.process.culprit(), place.process.running()[1]
         end = self._end(place, gently=category is Category.CRASH)
         guilty = next((work for work in place.held if work.number == number), None)
         if guilty is None and number is not None and place.held:
@@ -255,7 +270,10 @@ class Pool:
         if guilty is None:
             self.idle_deaths += 1
             return []
-        return [Failed(work=guilty, category=category, message=message.replace("{end}", end), traceback=traceback)]
+        failed = Failed(work=guilty, category=category, message=message.replace("{end}", end), traceback=traceback)
+        if place.attempts is not None:
+            place.attempts.failed(failed, seconds)
+        return [failed]
 
     def _end(self, place: _Place, *, gently: bool) -> str:
         """Take a scorer out; `gently` when it is dying by itself, so that its own exit code is seen."""
@@ -272,7 +290,9 @@ class Pool:
         self.start()
 
     def _fill(self, number: int) -> _Place:
-        place = _Place(process=ScorerProcess(self._launch(number)), number=number)
+        launch = self._launch(number)
+        attempts = None if self._attempts is None else self._attempts.process(str(launch.start.get("process", "")))
+        place = _Place(process=ScorerProcess(launch), number=number, attempts=attempts)
         self._selector.register(place.process.results, selectors.EVENT_READ, place)
         return place
 

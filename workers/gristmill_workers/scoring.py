@@ -23,6 +23,7 @@ from gristmill.states import Category
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Commit, Entry, Ledger
 from gristmill_storage.parts import Block
+from gristmill_workers.attempts import Attempts
 from gristmill_workers.collector import Collector, Committer
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import Inputs, LocalInputs
@@ -104,11 +105,13 @@ class Scoring:
         self._isolate = settings.isolate_failures
         self._launcher = launcher
         self._salvage = Salvage(launcher.staging)
+        self._attempts_log = Attempts(logs.folder, node=logs.node, instance=instance)
         self._pool = Pool(
             launcher,
             settings.max_concurrency_per_instance,
             run_seconds=settings.retry_settings.timeout,
             init_seconds=settings.init_seconds,
+            attempts=self._attempts_log,
         )
         self._leasing = Leasing(
             assignment.ledger,
@@ -166,6 +169,7 @@ class Scoring:
         self._lease()
         self._give_back_surplus()
         for failed in self._inputs.ready(self._waiting):
+            self._attempts_log.failed(failed)
             self._judge(failed)
         self._pool.dispatch(self._waiting)
         for event in self._pool.poll(self._patience()):
@@ -220,6 +224,7 @@ class Scoring:
             return
         for work in leased.works:
             message = f"the instance that scored it was lost {leased.losses} times"
+            self._attempts_log.failed(Failed(work=work, category=Category.LOST, message=message))
             self._keep(work, lost(work, Category.LOST, message))
 
     def _react(self, event: Event) -> None:
@@ -340,6 +345,7 @@ class Scoring:
 
     def _commit(self, part: str, entries: list[Entry]) -> Commit:
         """Tell the ledger of a durable part; runs in the committer's thread."""
+        self._attempts_log.write()
         answer = self._ledger.commit(self._job, instance=self._instance, part=part, entries=entries)
         self._leasing.soon()
         self._watchdog.committed()
@@ -373,6 +379,7 @@ class Scoring:
             self._pool.stop()
         else:
             self._pool.kill()
+        self._attempts_log.write()
         self._inputs.close()
         self._committer.close()
 

@@ -19,6 +19,7 @@ from gristmill.states import JobStatus
 from gristmill_storage import job_folder
 from gristmill_storage.documents import document_or_none, read_document
 from gristmill_storage.files import Store, open_store
+from gristmill_storage.job_report import write_report
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.output_index import settle
 from gristmill_storage.patient_store import patience_of, patient
@@ -35,6 +36,10 @@ NOTHING_SUCCEEDED: Final = (
     "There is no succeeded mini batch item returned from run(). "
     "Please check 'response: run()' in https://aka.ms/batch-inference-documentation."
 )
+
+#: Seconds that instances are given to bring their logs, and between two looks whether they have.
+LEAVE_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 0.02
 
 log = logging.getLogger("gristmill.node")
 
@@ -67,6 +72,7 @@ def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial
         if result["status"] != JobStatus.COMPLETED and ledger.snapshot(job.name).epoch != life:
             log.info("job %s was resumed meanwhile: what this aggregator found ends nothing", job.name)
             return
+        aggregation.log_attempts()
         try:
             folder.replace(job_folder.RESULT, json.dumps(result).encode())
         except GristmillError as error:
@@ -160,6 +166,23 @@ class Aggregation:
                 self._folder.replace(job_folder.PARTIAL, b'{"size": 0, "crc": 0}')
             self._publish(merge)
         return self._finish(merge, JobStatus.CANCELED, self._why_ended().to_json())
+
+    def log_attempts(self) -> None:
+        """Put the report of all attempts into the job's logs; where these are elsewhere, instances bring theirs last.
+
+        Raises:
+            LedgerFailed: the ledger is away.
+
+        """
+        deadline = time.monotonic() + LEAVE_SECONDS
+        elsewhere = self._folder.local_path(job_folder.LOGS) is None
+        while elsewhere and time.monotonic() < deadline and self._scored_by():
+            time.sleep(LOOK_SECONDS)
+        write_report(self._folder)
+
+    def _scored_by(self) -> bool:
+        instances = self._ledger.snapshot(self._job.name).instances
+        return any(instance.info.get("role") == "instance" for instance in instances)
 
     def sweep(self) -> None:
         """Remove what aggregators left half written that were killed."""
