@@ -19,6 +19,7 @@ from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_scheduler.admission import readmit
 from gristmill_scheduler.ending import Ending, Tell
+from gristmill_scheduler.job_texts import JobTexts
 from gristmill_scheduler.keeper import Keeper
 from gristmill_scheduler.leadership import Leadership, TakenOver
 from gristmill_scheduler.news import News
@@ -94,7 +95,8 @@ class Coordinator:
         self._error: Mapping[str, Any] | None = None
         self._life = ""
         deployment = job.deployment
-        self._ending = Ending(job, folder, queue=queue, tell=tell)
+        self._texts = JobTexts(job, folder)
+        self._ending = Ending(job, folder, queue=queue, tell=tell, texts=self._texts)
         self._reconciler = Reconciler(
             queue,
             compute=deployment.compute,
@@ -166,6 +168,7 @@ class Coordinator:
 
     def _open(self, begin: Begin) -> str:
         """Open the ledger and let the plan begin; return the ledger's state."""
+        self._texts.begin()
         try:
             if begin is Begin.TAKE:
                 return self._take()
@@ -266,6 +269,7 @@ class Coordinator:
         self._timeline.see(snapshot)
         self._timeline.keep(self.folder, snapshot)
         self._news.see(snapshot)
+        self._texts.see(snapshot)
         return snapshot
 
     def _go_on(self) -> str:

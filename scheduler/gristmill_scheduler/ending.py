@@ -10,9 +10,11 @@ from typing import Any
 from gristmill.errors import AlreadyExists, GristmillError, JobCanceled, JobFailed, NotFound, StorageFailed
 from gristmill.spec import Job, own_compute
 from gristmill.states import JobStatus
+from gristmill_scheduler.job_texts import JobTexts
 from gristmill_storage import job_folder
 from gristmill_storage.documents import document_or_none, read_document
 from gristmill_storage.files import Store
+from gristmill_storage.job_report import write_report
 from gristmill_storage.queue import Queue
 
 #: What a coordinator tells: the event's name and its document.
@@ -24,12 +26,13 @@ log = logging.getLogger("gristmill.scheduler")
 class Ending:
     """How one job's end becomes known."""
 
-    def __init__(self, job: Job, folder: Store, *, queue: Queue, tell: Tell) -> None:
-        """Take the job, its folder, the queue that may be its own, and who is told."""
+    def __init__(self, job: Job, folder: Store, *, queue: Queue, tell: Tell, texts: JobTexts) -> None:
+        """Take the job, its folder, the queue that may be its own, who is told, and the texts for people."""
         self._job = job
         self._folder = folder
         self._queue = queue
         self._tell = tell
+        self._texts = texts
 
     def result(self, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what the aggregator, or an earlier coordinator, said of the job's end.
@@ -52,7 +55,11 @@ class Ending:
         return document
 
     def write(self, error: GristmillError) -> dict[str, Any]:
-        """Write down that an error ended the job; return its result, which is a good one where that came first."""
+        """Write down that an error ended the job; return its result, which is a good one where that came first.
+
+        No aggregator may have been there, so its attempts are reported here.
+        """
+        write_report(self._folder)
         status = JobStatus.CANCELED if isinstance(error, JobCanceled) else JobStatus.FAILED
         result = {"status": status, "error": error.to_json()}
         try:
@@ -82,6 +89,7 @@ class Ending:
     def tell(self, result: dict[str, Any]) -> None:
         """Tell the owner how the job ended."""
         self._leave_queue()
+        self._texts.end(result)
         places = {name: result.get(name) for name in ("output", "summary", "errors")}
         self._tell("status", {"job": self._job.name, "status": JobStatus(result["status"]), "detail": ""})
         self._tell(

@@ -9,6 +9,7 @@ import pytest
 from gristmill.errors import JobCanceled, LedgerFailed
 from gristmill.spec import Deployment, Input, Job, Output
 from gristmill_scheduler.ending import Ending
+from gristmill_scheduler.job_texts import JobTexts
 from gristmill_storage import job_folder
 from gristmill_storage.memory_store import MemoryStore
 
@@ -21,7 +22,7 @@ def folder() -> MemoryStore:
 @pytest.fixture
 def ending(folder: MemoryStore, queue) -> Ending:
     job = Job(name="j", deployment=Deployment(), input=Input(uri="in"), output=Output(folder="out"))
-    return Ending(job, folder, queue=queue, tell=lambda *_: None)
+    return Ending(job, folder, queue=queue, tell=lambda *_: None, texts=JobTexts(job, folder))
 
 
 def stands(folder: MemoryStore) -> str:
