@@ -28,6 +28,9 @@ _OF_ALL: Final = frozenset(
     }
 )
 
+#: Why nobody types the examples as they stand.
+_REASON: Final = "needs files and names of one's own; a test lets each command read its examples"
+
 
 def page() -> str:
     """Return the page as Markdown: an introduction, then one section a command."""
@@ -54,7 +57,8 @@ def _details(parser: argparse.ArgumentParser) -> Iterator[str]:
     if actions:
         yield "\n".join(["| option | meaning |", "| --- | --- |", *map(_row, actions)])
     _, _, example = (parser.epilog or "").partition("\n")
-    yield "\n".join(["```bash", *(line.strip() for line in example.strip().splitlines()), "```"])
+    lines = [f"$ {line.strip()}" for line in example.strip().splitlines()]
+    yield "\n".join([f"<!-- not run: {_REASON} -->", "```console", *lines, "```"])
 
 
 def _row(action: argparse.Action) -> str:
