@@ -43,7 +43,7 @@ COMPUTE: Final = Section(
             name="max_instances",
             kind=Integer(1),
             default="4",
-            meaning="The most that a job may ask for.",
+            meaning="The most that a job may ask for; `local` has no limit unless one is given.",
         ),
         Key(
             name="idle_time_before_scale_down",

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gristmill.documents.computes import COMPUTE
 from gristmill.errors import Conflict, InvalidDocument, Mistake, ResourceNotFound
 from gristmill_scheduler.resources.computes import Computes
 from gristmill_storage.workspace import Workspace
@@ -27,6 +28,14 @@ def test_a_compute_has_limits(computes: Computes) -> None:
 def test_as_in_azure_the_most_is_four_where_nothing_is_said(computes: Computes) -> None:
     assert computes.put("c", {}).document["max_instances"] == 4
     assert computes.put("c", {}).document["type"] == "amlcompute"
+
+
+def test_what_holds_without_a_word_is_what_the_page_of_its_keys_says(computes: Computes) -> None:
+    said = {key.name: key.default.strip("`") for key in COMPUTE.keys}
+    kept = computes.put("c", {}).document
+
+    for name in ("type", "min_instances", "max_instances"):
+        assert str(kept[name]) == said[name]
 
 
 def test_more_instances_than_there_are_is_refused_with_both_numbers(computes: Computes) -> None:
