@@ -273,6 +273,23 @@ def test_files_are_copied_to_a_registry_that_cannot_see_them(name: str, tmp_path
     assert (prepared(address, tmp_path, f"azureml:{name}:2") / "weights.pt").read_text() == "7"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "azureml://datastores/d/paths/model",
+        "azureml://subscriptions/s/resourcegroups/g/workspaces/w/datastores/d/paths/model",
+        "/subscriptions/s/resourceGroups/g/providers/p/workspaces/w/datastores/d/paths/model",
+    ],
+)
+def test_every_form_of_a_datastores_path_is_a_place_and_no_reference(
+    address: str, name: str, tmp_path: Path, given: str
+) -> None:
+    found = saved(tmp_path)
+    models = Models(Registry(address), locate=lambda text: Located(url=found, origin=text))
+    assert models.add(name, {"path": given}).document["path"] == given
+    assert (prepared(address, tmp_path, f"azureml:{name}:1") / "model" / "weights.pt").read_text() == "7"
+
+
 def test_a_database_and_its_runs_files_are_beside_each_other_and_never_in_the_working_folder(
     client: Any, tmp_path: Path, folder: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from gristmill.deployment.references import model_reference
 from gristmill.documents import load_model
 from gristmill.errors import Conflict, Mistake
 from gristmill_scheduler.resources.names import check_name, is_name
-from gristmill_scheduler.resources.places import Located
+from gristmill_scheduler.resources.places import Located, is_datastore
 from gristmill_scheduler.resources.shown import Shown, ShownList
 from gristmill_storage.files import is_local, normalize
 from gristmill_storage.registered import About, Content, Registered
@@ -193,7 +193,7 @@ class Models:
 
         """
         text, kind = str(given["path"]), str(given.get("type") or _CUSTOM)
-        if text.startswith(_REGISTERED) and not text.startswith("azureml://datastores"):
+        if text.startswith(_REGISTERED) and not is_datastore(text):
             pinned = self.pin(text)
             source, run = self._registry.locate(pinned)
             return Content(source=source, type=kind, path=pinned, run=run)
