@@ -24,7 +24,11 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 PINS := --constraints constraints.txt --build-constraints constraints.txt
-INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python $(PINS)
+# Compiled while it is installed: where Python may not write what it compiles (PYTHONDONTWRITEBYTECODE), each process of
+# each job would do it anew, and take twice as long.
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(PINS)
+# The same for what is installed in place.
+COMPILE := $(BIN)/python -m compileall -q client storage workers scheduler
 
 # Whole jobs wait more than they work: one test more than there are cores runs at a time.
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
@@ -51,20 +55,24 @@ demo: $(DEMO_READY) $(DEMO)/.trained ## Train a small network on handwritten dig
 	@$(BIN)/python examples/digits/show.py --folder $(DEMO)
 
 test: $(DEV_READY) ## Run every test (ARGS="-k name" to choose)
+	@$(COMPILE)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # The tracer makes what runs in the tests' own process half as slow again.
 coverage: $(DEV_READY) ## Run every test, and list the lines that none of them reaches
+	@$(COMPILE)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 test-long: export LONG_TESTS := 1
 test-long: $(DEV_READY) ## Run every test, those that take long as well
+	@$(COMPILE)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 chaos: $(DEV_READY) ## Let random faults fall on a cluster while jobs run (CHAOS_JOBS=n, CHAOS_MINUTES=n, SEED=word)
 	$(CHAOS) --jobs $(or $(CHAOS_JOBS),10) --minutes $(or $(CHAOS_MINUTES),0) --seed "$(SEED)" -o chaos.json
 
 chaos-short: $(DEV_READY) ## Each kind of fault by itself, then random ones for about two minutes
+	@$(COMPILE)
 	$(BIN)/pytest -n 2 tests/chaos
 	$(CHAOS) $(SHORT) --seed "$(SEED)" -o chaos.json
 
@@ -121,7 +129,7 @@ $(DEMO)/.trained: examples/digits/train.py examples/digits/code/digit_classifier
 $(OLD_CELERY)/.ready: pyproject.toml constraints.txt | $(BIN)/uv
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(OLD_CELERY)
 	grep -vE '^(amqp|billiard|celery|kombu|redis|vine)==' constraints.txt > $(OLD_CELERY)/constraints.txt
-	$(BIN)/uv pip install --quiet --python $(OLD_CELERY)/bin/python --constraints $(OLD_CELERY)/constraints.txt \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(OLD_CELERY)/bin/python --constraints $(OLD_CELERY)/constraints.txt \
 		--build-constraints constraints.txt --editable '.[local,s3]' 'moto[server]' celery==5.6.3 kombu==5.6.2
 	@touch $@
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from gristmill_storage import server
+
+# What pytest makes of test modules is kept for the other processes that run tests, whatever the environment says: to
+# compile them all takes each ten seconds.
+sys.dont_write_bytecode = False
 
 #: What MLflow makes in the working folder where nobody tells it another place.
 MLFLOWS = ("mlflow.db", "mlruns")
