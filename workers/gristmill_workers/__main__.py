@@ -9,10 +9,6 @@ from gristmill.local.owner import end_with_owner
 if "--owned" in sys.argv:
     end_with_owner()
 
-from gristmill_storage.ledger.lean import import_redis
-
-import_redis()
-
-from gristmill_workers.node import main  # noqa: E402 - it imports redis-py whole
+from gristmill_workers.node import main
 
 raise SystemExit(main())
