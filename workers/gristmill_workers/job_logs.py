@@ -12,6 +12,7 @@ from typing import Final
 from gristmill.errors import StorageFailed
 from gristmill_storage import job_folder, log_files
 from gristmill_storage.files import Store
+from gristmill_workers.attempts import Attempts
 
 _FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
 
@@ -60,6 +61,10 @@ class JobLogs:
         self.root = self._local if self._local is not None else scratch / job_folder.LOGS
         self.node = f"{node}-{slot}" if slot else node
         self.system = self._logger()
+
+    def attempts(self, instance: str) -> Attempts:
+        """Return where an instance notes the attempts that end."""
+        return Attempts(self.folder, node=self.node, instance=instance)
 
     def _logger(self) -> logging.Logger:
         path = self._path(job_folder.NODE_LOGS) / self.node / "_main.txt"

@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,15 +21,14 @@ from gristmill import spec
 from gristmill.errors import Mistake, ModelNotFound
 from gristmill.settings import ProcessSettings
 from gristmill_storage.files import is_local, normalize
-from gristmill_workers.remote_models import fetched, resolved
+from gristmill_workers.fetching import MODEL, Log, fetched
+from gristmill_workers.remote_models import resolved
 
 #: Folders with more files than this are linked as a whole, not file by file.
 _MIRROR: Final = 20_000
 
 #: Bytes up to which a file that cannot be hard-linked is copied.
 _COPIED: Final = 64 * 1024 * 1024
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +111,7 @@ def _on_this_machine(model: spec.Model, scratch: Path, settings: ProcessSettings
     if not model.path:
         return resolved(model, scratch, settings, log)
     if not is_local(model.path):
-        return fetched(model.path, settings, log)
+        return fetched(model.path, MODEL, settings, log)
     path = Path(normalize(model.path, Path.cwd()))
     if not path.exists():
         raise ModelNotFound(

@@ -13,8 +13,10 @@ from typing import Any
 from gristmill.errors import MissingExtra
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Deployment, Job, OutputAction, RowFormat
+from gristmill_storage.files import is_local, normalize
 from gristmill_workers.abandoning import abandonable, always
 from gristmill_workers.environments import ScorerPython, prepare_environment
+from gristmill_workers.fetching import CODE, fetched
 from gristmill_workers.job_logs import JobLogs
 from gristmill_workers.models import ModelFolder, prepare_model
 from gristmill_workers.scorer_environment import available_cores, scorer_variables
@@ -27,6 +29,8 @@ class Prepared:
 
     python: ScorerPython
     model: ModelFolder
+    #: The folder of the scoring script and of what it imports; None with no code.
+    code: Path | None
 
 
 def prepare(
@@ -37,7 +41,7 @@ def prepare(
     log: Callable[[str], None],
     wanted: Callable[[], bool] = always,
 ) -> Prepared:
-    """Make the model and the Python ready; `wanted` is asked now and then whether that goes on.
+    """Make the model, the code and the Python ready; `wanted` is asked now and then whether that goes on.
 
     Raises:
         Abandoned: `wanted` said no.
@@ -53,6 +57,7 @@ def _prepare(
     job: Job, scratch: Path, settings: ProcessSettings, log: Callable[[str], None], wanted: Callable[[], bool]
 ) -> Prepared:
     model = prepare_model(job.deployment, scratch=scratch, settings=settings, log=log)
+    code = prepare_code(job.deployment, settings=settings, log=log)
     python = prepare_environment(
         job.deployment,
         job.environment_mode,
@@ -62,7 +67,23 @@ def _prepare(
         wanted=wanted,
     )
     log(f"scorers run on Python {python.python}: {python.why}")
-    return Prepared(python=python, model=model)
+    return Prepared(python=python, model=model, code=code)
+
+
+def prepare_code(deployment: Deployment, *, settings: ProcessSettings, log: Callable[[str], None]) -> Path | None:
+    """Return the folder of a deployment's code on this machine, fetched if it is elsewhere; None with no code.
+
+    Raises:
+        Mistake: there is nothing where the deployment says.
+        StorageFailed: it cannot be fetched.
+
+    """
+    given = deployment.code_configuration
+    if given is None:
+        return None
+    if is_local(given.code):
+        return Path(normalize(given.code, Path.cwd()))
+    return fetched(given.code, CODE, settings, log)
 
 
 def _require_pyarrow() -> None:
@@ -144,7 +165,7 @@ class Launcher:
         }
         code = deployment.code_configuration
         if code is not None:
-            return {**frame, "kind": "script", "code": code.code, "script": code.scoring_script}
+            return {**frame, "kind": "script", "code": str(self._prepared.code), "script": code.scoring_script}
         model = {
             "path": str(self._prepared.model.mlflow_path),
             "predict_per": deployment.settings.predict_per.value,

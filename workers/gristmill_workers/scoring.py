@@ -23,7 +23,6 @@ from gristmill.states import Category
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Commit, Entry, Ledger
 from gristmill_storage.parts import Block
-from gristmill_workers.attempts import Attempts
 from gristmill_workers.collector import Collector, Committer
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import Inputs, LocalInputs
@@ -105,7 +104,7 @@ class Scoring:
         self._isolate = settings.isolate_failures
         self._launcher = launcher
         self._salvage = Salvage(launcher.staging)
-        self._attempts_log = Attempts(logs.folder, node=logs.node, instance=instance)
+        self._attempts_log = logs.attempts(instance)
         self._pool = Pool(
             launcher,
             settings.max_concurrency_per_instance,

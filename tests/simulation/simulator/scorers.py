@@ -90,7 +90,7 @@ def _result(work: Work, data: bytes, succeeded: int) -> dict[str, Any]:
 class SimPool:
     """Places that score one mini-batch at a time, each in virtual time."""
 
-    def __init__(self, launch: Any, places: int, *, run_seconds: float, init_seconds: float) -> None:
+    def __init__(self, launch: Any, places: int, *, run_seconds: float, init_seconds: float, attempts: object) -> None:
         self._world: World = launch.world
         self._loop = launch.world.loop
         self._process = self._loop.current.process
@@ -165,7 +165,10 @@ class SimPool:
 def stand_ins(world: World) -> dict[str, Any]:
     """Return what an instance makes ready, by its name in `gristmill_workers.instance`."""
     logs = types.SimpleNamespace(
-        system=logging.getLogger("gristmill.node"), script_error=lambda *_: None, close=lambda: None
+        system=logging.getLogger("gristmill.node"),
+        script_error=lambda *_: None,
+        attempts=lambda _: types.SimpleNamespace(failed=lambda _: None, write=lambda: None),
+        close=lambda: None,
     )
     launcher = types.SimpleNamespace(world=world, staging=_Nowhere())
     return {

@@ -46,8 +46,8 @@ def make_time(loop: Loop) -> Any:
         time=now,
         time_ns=lambda: int(now() * 1e9),
         sleep=lambda seconds: _me(loop).wait(max(0.0, seconds)),
-        gmtime=time.gmtime,
-        strftime=time.strftime,
+        gmtime=lambda seconds=None: time.gmtime(now() if seconds is None else seconds),
+        strftime=lambda form, moment=None: time.strftime(form, time.gmtime(now()) if moment is None else moment),
     )
 
 
