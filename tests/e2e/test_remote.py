@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from gristmill.trees import Tree
+from serving import Serving
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +174,41 @@ def test_items_are_fetched_while_those_before_them_are_scored(project, succeed, 
 
     asked = [ASKED[f"/in/{n:02d}.txt"] for n in range(12)]
     assert [n for n in range(11) if asked[n + 1] >= ended[n]] == []
+
+
+def test_a_workspace_on_an_object_store_keeps_code_there_and_nodes_fetch_it_once(s3, redis_server, tmp_path) -> None:
+    environment, client = s3
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "own.py").write_text("def named(path):\n    return 'object ' + open(path).read()\n")
+    script = "import own\n\ndef init():\n    pass\n\ndef run(batch):\n    return [own.named(path) for path in batch]\n"
+    (tmp_path / "code" / "score.py").write_text(script)
+    for n in range(4):
+        client.put_object(Bucket="box", Key=f"few/{n}.txt", Body=str(n).encode())
+    packed = io.BytesIO()
+    tree = Tree.of(tmp_path / "code")
+    tree.write(packed)
+    code = {"code": f"upload:{tree.digest}", "scoring_script": "score.py"}
+
+    def ask(serving: Serving, method: str, path: str, **options: Any) -> Any:
+        answer = serving.request(method, path, **options)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    # On a database of its own: other tests of this process empty theirs.
+    url, workspace = redis_server.replace("db=0", "db=6"), ["--workspace", "s3://box/workspace"]
+    with Serving(url, tmp_path, nodes=1, arguments=workspace, environment=environment) as serving:
+        put = functools.partial(ask, serving, "PUT")
+        put(f"/uploads/{tree.digest}", content=packed.getvalue(), headers={"content-type": "application/x-tar"})
+        put("/batchEndpoints/eee", json={})
+        put("/batchEndpoints/eee/deployments/ddd", json={"type": "model", "code_configuration": code})
+        job = ask(serving, "POST", "/batchEndpoints/eee/jobs", json={"input": "s3://box/few"})
+        ended = serving.until(f"/jobs/{job['name']}", lambda now: now["ended"])
+        rows = serving.request("GET", f"/jobs/{job['name']}/files/score/predictions.csv").text
+
+    assert ended["status"] == "Completed", ended["error"]
+    assert rows.splitlines() == [f"object {n}" for n in range(4)]
+    (kept,) = (tmp_path / "cache" / "code").glob("*/*/score.py")
+    assert kept.read_text() == script
 
 
 MOODY = """
