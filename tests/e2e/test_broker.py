@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import clusters
 import pytest
+from clusters import wait_until
 
 from gristmill.deployment import load_deployment
-from gristmill.spec import Input, Job, Output, to_json
+from gristmill.spec import Input, Job, Output
 from gristmill_storage import server
 
 SLOW = """
@@ -72,39 +72,16 @@ class Server:
             client.close()
 
 
-class Cluster:
-    """A scheduler, and one node."""
+class Cluster(clusters.Cluster):
+    """A scheduler that is started by the first job, and one node."""
 
     def __init__(self, project: Any, url: str, stack: ExitStack) -> None:
+        super().__init__(url, project.folder, stack, lease_seconds=2)
         self._project = project
-        self._stack = stack
-        self._environment = {**os.environ, "GRISTMILL_REDIS_URL": url, "GRISTMILL_LEASE_SECONDS": "2"}
-        self._scheduler: subprocess.Popen[str] | None = None
         self._jobs = 0
 
-    def start(self, name: str, *command: str) -> subprocess.Popen[str]:
-        log = self._stack.enter_context((self._project.folder / f"{name}.log").open("a"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env={**self._environment, "GRISTMILL_NODE_NAME": name},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        self._stack.callback(self._end, process)
-        return process
-
-    def _end(self, process: subprocess.Popen[str]) -> None:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-    def node(self, slots: int = 1) -> subprocess.Popen[str]:
-        return self.start("one", "gristmill_workers", "--compute", "shared", "--slots", str(slots))
-
-    def submit(self, items: int = ITEMS) -> str:
-        """Submit a job of so many of the items; return its name."""
+    def begin(self) -> str:
+        """Submit a job; return its name."""
         self._jobs += 1
         path = self._project.deployment(mini_batch_size=2, retry_settings={"max_retries": 5})
         job = Job(
@@ -114,44 +91,24 @@ class Cluster:
             output=Output(folder=str(self._project.folder / f"out-{self._jobs}")),
             submitted=time.time(),
         )
-        if self._scheduler is None:
-            self._scheduler = self.start("scheduler", "gristmill_scheduler")
-        assert self._scheduler.stdin is not None
-        self._scheduler.stdin.write(json.dumps({"command": "submit", "job": to_json(job)}) + "\n")
-        self._scheduler.stdin.flush()
+        self.submit(job)
         return job.name
 
-    def until(self, job: str, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    def of(self, job: str, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Read events until one of the job holds."""
-        assert self._scheduler is not None
-        assert self._scheduler.stdout is not None
-        for line in self._scheduler.stdout:
-            event = json.loads(line)
-            if event.get("job") == job and holds(event):
-                return event
-        raise AssertionError("the scheduler ended")
+        return self.until(lambda event: event.get("job") == job and holds(event))
 
     def busy(self, job: str) -> None:
-        self.until(job, lambda event: event["event"] == "progress" and event["mini_batches"]["done"] > 2)
+        self.of(job, lambda event: event["event"] == "progress" and event["mini_batches"]["done"] > 2)
 
     def finish(self, job: str) -> None:
-        event = self.until(job, lambda event: event["event"] == "finished")
+        event = self.of(job, lambda event: event["event"] == "finished")
         assert event["status"] == "Completed", event
         rows = (self._project.folder / job.replace("job", "out") / "predictions.csv").read_text().splitlines()
         assert rows == EXPECTED
 
-    def said(self, name: str = "one") -> str:
-        return (self._project.folder / f"{name}.log").read_text()
-
 
 ANEW = "messages wait and are not taken: the node begins anew"
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -204,20 +161,20 @@ LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: ma
 def test_a_node_takes_work_after_something_happened_to_its_server(cluster, broker, happens) -> None:
     broker.start()
     node = cluster.node()
-    first = cluster.submit()
+    first = cluster.begin()
     cluster.busy(first)
     happens(broker)
 
     cluster.finish(first)
-    cluster.finish(cluster.submit())
+    cluster.finish(cluster.begin())
     assert node.poll() is None
 
 
 def test_a_node_waits_for_a_server_that_is_not_there_yet(cluster, broker) -> None:
     node = cluster.node()
-    wait_until(lambda: "Trying again" in cluster.said())
+    wait_until(lambda: "Trying again" in cluster.said("one"))
     broker.start()
-    cluster.finish(cluster.submit())
+    cluster.finish(cluster.begin())
     assert node.poll() is None
 
 
@@ -234,19 +191,19 @@ def test_a_node_whose_consumer_is_deaf_takes_work_all_the_same(cluster, broker, 
     hold.touch()
     held = f'"00010.txt" <= os.path.basename(mini_batch[0]) and os.path.exists({str(hold)!r})'
     project.script(SLOW.replace("time.sleep(0.05)", f"while {held}: time.sleep(0.02)"))
-    first = cluster.submit()
+    first = cluster.begin()
     cluster.busy(first)
     control(broker.url).cancel_consumer("gristmill.shared", reply=True)
     project.script(SLOW)
-    second = cluster.submit()
+    second = cluster.begin()
 
     cluster.busy(second)
-    assert ANEW not in cluster.said()  # the first job's scorers would have gone with it
+    assert ANEW not in cluster.said("one")  # the first job's scorers would have gone with it
     cluster.finish(second)
     hold.unlink()
     cluster.finish(first)
-    wait_until(lambda: ANEW in cluster.said())
-    cluster.finish(cluster.submit())
+    wait_until(lambda: ANEW in cluster.said("one"))
+    cluster.finish(cluster.begin())
     assert node.poll() is None
 
 
@@ -257,7 +214,7 @@ def test_a_node_whose_consumer_is_deaf_takes_work_all_the_same(cluster, broker, 
 def test_a_node_that_is_told_to_leave_once_or_twice_loses_nothing(cluster, broker, signals) -> None:
     broker.start()
     node = cluster.node()
-    job = cluster.submit()
+    job = cluster.begin()
     cluster.busy(job)
     for number in signals:
         node.send_signal(number)

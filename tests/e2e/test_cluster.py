@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import clusters
 import pytest
 
 from gristmill.deployment import load_deployment
-from gristmill.spec import Input, Job, Output, to_json
+from gristmill.spec import Input, Job, Output
 
 SLOW = """
     import os, time
@@ -31,66 +29,18 @@ SLOW = """
 """
 
 
-class Cluster:
-    """A scheduler, and nodes that come and go."""
+class Cluster(clusters.Cluster):
+    """A scheduler, and nodes that come and go, each started by the command that a user types."""
 
-    def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
-        self._stack = stack
-        self._folder = folder
-        self._environment = {**os.environ, "GRISTMILL_REDIS_URL": url, "GRISTMILL_LEASE_SECONDS": "2"}
-        self.events: list[dict[str, Any]] = []
-        self._scheduler = self._start("scheduler", [sys.executable, "-m", "gristmill_scheduler"])
-
-    def _start(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[str]:
-        log = self._stack.enter_context((self._folder / f"{name}.log").open("w"))
-        process = subprocess.Popen(
-            command,
-            env={**self._environment, **environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        self._stack.callback(self._end, process)
-        return process
-
-    def _end(self, process: subprocess.Popen[str]) -> None:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-    def node(self, name: str, slots: int = 1, **environment: str) -> subprocess.Popen[str]:
-        gristmill = str(Path(sys.executable).with_name("gristmill"))
-        command = [gristmill, "node", "--compute", "shared", "--slots", str(slots)]
-        return self._start(name, command, GRISTMILL_NODE_NAME=name, **environment)
-
-    def submit(self, job: Job) -> None:
-        self._tell({"command": "submit", "job": to_json(job)})
-
-    def _tell(self, command: dict[str, Any]) -> None:
-        assert self._scheduler.stdin is not None
-        self._scheduler.stdin.write(json.dumps(command) + "\n")
-        self._scheduler.stdin.flush()
-
-    def until(self, holds: Any, seconds: float = 60) -> dict[str, Any]:
-        """Read events until one holds."""
-        deadline = time.monotonic() + seconds
-        assert self._scheduler.stdout is not None
-        for line in self._scheduler.stdout:
-            assert time.monotonic() < deadline, "waited in vain"
-            self.events.append(json.loads(line))
-            if holds(self.events[-1]):
-                return self.events[-1]
-        raise AssertionError(f"the scheduler ended: {self.events[-3:]}")
-
-    def finished(self) -> dict[str, Any]:
-        return self.until(lambda event: event["event"] == "finished")
+    NODE = (str(Path(sys.executable).with_name("gristmill")), "node")
 
 
 @pytest.fixture
 def cluster(redis_url: str, tmp_path: Path) -> Iterator[Cluster]:
     with ExitStack() as stack:
-        yield Cluster(redis_url, tmp_path, stack)
+        cluster = Cluster(redis_url, tmp_path, stack, lease_seconds=2)
+        assert cluster.scheduler.poll() is None
+        yield cluster
 
 
 @pytest.fixture

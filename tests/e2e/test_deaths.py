@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from clusters import wait_until
 
 #: Says how far it is by the files that it makes, and writes enough for the merge to take a moment.
 SCRIPT = """
@@ -39,13 +40,6 @@ KINDS = {
     "scorer": (b"scorer/child.py",),
     "guardian": (b"guardian.py",),
 }
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 60, pause: float = 0.01) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(pause)
 
 
 def _read(path: str) -> bytes:

@@ -6,11 +6,10 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from clusters import wait_until
 
 SLOW = """
     import os, time
@@ -22,13 +21,6 @@ SLOW = """
         time.sleep(0.05)
         return [os.path.basename(path) for path in mini_batch]
 """
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def session_of(pid: int) -> set[int]:

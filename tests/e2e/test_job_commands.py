@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clusters import wait_until
 
 SLOW = """
     import os, time
@@ -29,13 +30,6 @@ SLOW = """
 
 FILES = 100
 EXPECTED = [f"{n:05d}.txt" for n in range(FILES)]
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def stat(pid: str) -> list[str]:

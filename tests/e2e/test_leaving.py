@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import clusters
 import pytest
 
 from gristmill.spec import Environment, Input, Job, Output, from_json, to_json
@@ -36,57 +37,17 @@ SCRIPT = """
 """
 
 
-class Cluster:
+class Cluster(clusters.Cluster):
     """A scheduler, and nodes that are told to leave."""
 
-    def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
-        self._url = url
-        self._folder = folder
-        self._stack = stack
-        self.scheduler = self._start("scheduler", [sys.executable, "-m", "gristmill_scheduler"])
-
-    def _start(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[str]:
-        log = self._stack.enter_context((self._folder / f"{name}.log").open("w"))
-        own = {"GRISTMILL_REDIS_URL": self._url, "GRISTMILL_LEASE_SECONDS": str(LEASE_SECONDS), **environment}
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **own},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        self._stack.callback(self._end, process)
-        return process
-
-    def _end(self, process: subprocess.Popen[str]) -> None:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-    def node(self, name: str, grace: float, **more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "gristmill_workers", "--compute", "shared"]
-        environment = {"GRISTMILL_NODE_NAME": name, "TEST_NODE": name, "GRISTMILL_GRACE_SECONDS": str(grace), **more}
-        return self._start(name, command, **environment)
-
-    def submit(self, job: Job) -> None:
-        assert self.scheduler.stdin is not None
-        self.scheduler.stdin.write(json.dumps({"command": "submit", "job": to_json(job)}) + "\n")
-        self.scheduler.stdin.flush()
-
-    def finished(self) -> dict[str, object]:
-        assert self.scheduler.stdout is not None
-        for line in self.scheduler.stdout:
-            event = json.loads(line)
-            if event["event"] == "finished":
-                return event
-        raise AssertionError("the scheduler ended")
+    def leaving(self, name: str, grace: float, **more: str) -> subprocess.Popen[str]:
+        return self.node(name, TEST_NODE=name, GRISTMILL_GRACE_SECONDS=str(grace), **more)
 
 
 @pytest.fixture
 def cluster(redis_url: str, tmp_path: Path) -> Iterator[Cluster]:
     with ExitStack() as stack:
-        yield Cluster(redis_url, tmp_path, stack)
+        yield Cluster(redis_url, tmp_path, stack, lease_seconds=LEASE_SECONDS)
 
 
 @pytest.fixture
@@ -131,14 +92,14 @@ EXPECTED = [f"{n:05d}.txt" for n in range(30)]
 
 def test_what_runs_longer_than_the_grace_is_scored_by_another_at_once(cluster, make_job, tmp_path) -> None:
     job = make_job(600)
-    node = cluster.node("one", grace=0.5)
+    node = cluster.leaving("one", grace=0.5)
     cluster.submit(job)
     wait_for(tmp_path / "calls" / "one")
     began = time.monotonic()
 
     node.send_signal(signal.SIGTERM)
     assert node.wait(30) == 0
-    cluster.node("two", grace=0.5)
+    cluster.leaving("two", grace=0.5)
     finished = cluster.finished()
 
     assert finished["status"] == "Completed", finished
@@ -149,12 +110,12 @@ def test_what_runs_longer_than_the_grace_is_scored_by_another_at_once(cluster, m
 
 def test_what_runs_is_finished_within_the_grace_and_nothing_else_is_begun(cluster, make_job, tmp_path) -> None:
     job = make_job(3)
-    node = cluster.node("one", grace=60)
+    node = cluster.leaving("one", grace=60)
     cluster.submit(job)
     wait_for(tmp_path / "calls" / "one")
 
     node.send_signal(signal.SIGTERM)
-    cluster.node("two", grace=60)
+    cluster.leaving("two", grace=60)
     assert node.wait(30) == 0
 
     assert cluster.finished()["status"] == "Completed"
@@ -184,13 +145,13 @@ def test_a_mini_batch_that_is_being_isolated_goes_to_another_whole(cluster, make
             return names
         """
     )
-    node = cluster.node("one", grace=30)
+    node = cluster.leaving("one", grace=30)
     cluster.submit(job)
     wait_for(tmp_path / "calls" / "alone")
 
     node.send_signal(signal.SIGTERM)
     assert node.wait(20) == 0
-    cluster.node("two", grace=30)
+    cluster.leaving("two", grace=30)
 
     assert cluster.finished()["status"] == "Completed"
     assert rows(job) == [name for name in EXPECTED if name != "00004.txt"]
@@ -213,7 +174,7 @@ def test_a_node_that_is_still_building_an_environment_ends_that_and_another_buil
     began = tmp_path / "began"
     slow = stand_in(tmp_path / "slow", f"echo $$ > {began}.new; mv {began}.new {began}; sleep 600; exit 1")
     quick = stand_in(tmp_path / "quick", f'exec {sys.executable} -m venv --without-pip "$4"')
-    node = cluster.node("one", 10, **slow)
+    node = cluster.leaving("one", 10, **slow)
     cluster.submit(replace(job, deployment=replace(job.deployment, environment=environment)))
     wait_for(began)
     told = time.monotonic()
@@ -224,7 +185,7 @@ def test_a_node_that_is_still_building_an_environment_ends_that_and_another_buil
     assert time.monotonic() - told < 10
     with pytest.raises(ProcessLookupError):
         os.kill(int(began.read_text()), 0)
-    cluster.node("two", 10, **quick)
+    cluster.leaving("two", 10, **quick)
     finished = cluster.finished()
     assert finished["status"] == "Completed", finished
     assert rows(job) == EXPECTED

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import clusters
 import pytest
+from clusters import wait_until
 
 from gristmill.deployment import load_deployment
 from gristmill.spec import Input, Job, Output, to_json
@@ -43,17 +45,10 @@ LEASE_SECONDS = 2
 NOTICED_SECONDS = 3 + 3
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 class Scheduler:
     """A scheduler's process whose events go to a file."""
 
-    def __init__(self, process: subprocess.Popen[bytes], events: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], events: Path) -> None:
         self.process = process
         self._events = events
         began = time.monotonic()
@@ -66,9 +61,7 @@ class Scheduler:
         return [event for event in map(json.loads, lines) if event["event"] == kind]
 
     def tell(self, **command: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command).encode() + b"\n")
-        self.process.stdin.flush()
+        clusters.tell(self.process, **command)
 
     def done(self) -> int:
         return max((event["mini_batches"]["done"] for event in self.events("progress")), default=0)
@@ -78,48 +71,26 @@ class Scheduler:
         return self.events("finished")[0]
 
 
-class Cluster:
+class Cluster(clusters.Cluster):
     """Schedulers and nodes on one server."""
 
     def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
-        self._stack = stack
-        self._folder = folder
-        self._environment = {
-            **os.environ,
-            "GRISTMILL_REDIS_URL": url,
-            "GRISTMILL_LEASE_SECONDS": str(LEASE_SECONDS),
-            "HOLD": str(folder / "hold"),
-        }
+        super().__init__(url, folder, stack, lease_seconds=LEASE_SECONDS, HOLD=str(folder / "hold"))
         (folder / "hold").touch()
         self._count = 0
 
     def go_on(self) -> None:
         """Let the job come to its end; before that it does not."""
-        (self._folder / "hold").unlink()
+        (self.folder / "hold").unlink()
 
-    def _start(self, name: str, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        log = self._stack.enter_context((self._folder / f"{name}.log").open("ab"))
-        process = subprocess.Popen(command, env=self._environment, stderr=log, **options)
-        self._stack.callback(self._end, process)
-        return process
-
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-    def scheduler(self, *, stdin: int = subprocess.PIPE, take_over: bool = True) -> Scheduler:
+    def lead(self, *, stdin: int = subprocess.PIPE, take_over: bool = True) -> Scheduler:
+        """Start one more scheduler."""
         self._count += 1
-        events = self._folder / f"events{self._count}.jsonl"
+        events = self.folder / f"events{self._count}.jsonl"
         command = [sys.executable, "-m", "gristmill_scheduler", *(["--take-over"] if take_over else [])]
         with events.open("wb") as out:
-            process = self._start(f"scheduler{self._count}", command, stdin=stdin, stdout=out)
+            process = self.start(f"scheduler{self._count}", *command, stdin=stdin, stdout=out)
         return Scheduler(process, events)
-
-    def node(self, name: str, slots: int = 2) -> None:
-        gristmill = str(Path(sys.executable).with_name("gristmill"))
-        command = [gristmill, "node", "--compute", "shared", "--slots", str(slots)]
-        self._start(name, command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture
@@ -157,15 +128,15 @@ def summary(job: Job) -> dict[str, Any]:
 @pytest.fixture
 def led(cluster: Cluster, job: Job) -> Scheduler:
     """A scheduler that leads a job in the middle of its scoring."""
-    cluster.node("one")
-    scheduler = cluster.scheduler()
+    cluster.node(slots=2)
+    scheduler = cluster.lead()
     scheduler.tell(command="submit", job=to_json(job))
     wait_until(lambda: scheduler.done() > 5)
     return scheduler
 
 
 def test_a_killed_schedulers_job_is_led_by_another_soon(cluster: Cluster, led: Scheduler, job: Job) -> None:
-    other = cluster.scheduler()
+    other = cluster.lead()
     time.sleep(1.5)  # as long as a scheduler looks twice at a job that is led
     assert other.events("submitted") == []
 
@@ -191,14 +162,14 @@ def test_a_scheduler_that_was_killed_and_started_again_goes_on(cluster: Cluster,
     led.process.wait()
     cluster.go_on()
 
-    again = cluster.scheduler()
+    again = cluster.lead()
 
     assert again.finished()["status"] == "Completed"
     assert rows(job) == EXPECTED
 
 
 def test_a_scheduler_that_is_told_to_leave_hands_its_jobs_over(cluster: Cluster, led: Scheduler, job: Job) -> None:
-    other = cluster.scheduler(stdin=subprocess.DEVNULL)
+    other = cluster.lead(stdin=subprocess.DEVNULL)
 
     led.process.send_signal(signal.SIGTERM)
     assert led.process.wait(5) == 0
@@ -222,13 +193,13 @@ def test_the_end_of_stdin_hands_jobs_over_as_well(cluster: Cluster, led: Schedul
     assert led.process.wait(5) == 0
     cluster.go_on()
 
-    assert cluster.scheduler().finished()["status"] == "Completed"
+    assert cluster.lead().finished()["status"] == "Completed"
     assert rows(job) == EXPECTED
 
 
 def test_without_take_over_the_end_of_stdin_cancels(cluster: Cluster, job: Job) -> None:
-    cluster.node("one")
-    scheduler = cluster.scheduler(take_over=False)
+    cluster.node(slots=2)
+    scheduler = cluster.lead(take_over=False)
     scheduler.tell(command="submit", job=to_json(job))
     wait_until(lambda: scheduler.done() > 5)
 
@@ -239,7 +210,7 @@ def test_without_take_over_the_end_of_stdin_cancels(cluster: Cluster, job: Job) 
 
 
 def test_a_scheduler_that_slept_through_its_lead_does_no_harm(cluster: Cluster, led: Scheduler, job: Job) -> None:
-    other = cluster.scheduler()
+    other = cluster.lead()
     led.process.send_signal(signal.SIGSTOP)
     try:
         wait_until(lambda: other.events("progress"))
@@ -258,7 +229,7 @@ def test_a_job_is_led_again_after_the_server_forgot_everything(
 ) -> None:
     import redis
 
-    other = cluster.scheduler()
+    other = cluster.lead()
     client = redis.Redis.from_url(redis_url, protocol=2)
     try:
         client.flushall()
@@ -284,7 +255,7 @@ def test_a_job_that_scheduler_and_server_forgot_together_is_led_again(
     client.flushall()
     client.close()
 
-    other = cluster.scheduler()
+    other = cluster.lead()
     wait_until(lambda: other.events("submitted"))
     cluster.go_on()
 
@@ -299,7 +270,7 @@ def test_a_wish_is_done_by_whoever_leads(cluster: Cluster, led: Scheduler, job: 
     wishes.mkdir()
     (wishes / "cancel.json").write_text('{"keep_partial": false}')
 
-    finished = cluster.scheduler().finished()
+    finished = cluster.lead().finished()
 
     assert finished["status"] == "Canceled"
     assert not Path(job.output.folder, "predictions.csv").exists()
@@ -309,7 +280,7 @@ def test_a_wish_is_done_by_whoever_leads(cluster: Cluster, led: Scheduler, job: 
 def test_a_job_can_be_taken_by_name_where_its_server_is_the_same(cluster: Cluster, led: Scheduler, job: Job) -> None:
     led.process.kill()
     led.process.wait()
-    other = cluster.scheduler(take_over=False)
+    other = cluster.lead(take_over=False)
 
     other.tell(command="take", folder=f"{job.output.folder}/.gristmill/{job.name}", compute="shared")
     cluster.go_on()
@@ -319,7 +290,7 @@ def test_a_job_can_be_taken_by_name_where_its_server_is_the_same(cluster: Cluste
 
 
 def test_a_job_that_another_leads_is_not_resumed(cluster: Cluster, led: Scheduler, job: Job) -> None:
-    other = cluster.scheduler()
+    other = cluster.lead()
 
     other.tell(command="resume", folder=f"{job.output.folder}/.gristmill/{job.name}")
     wait_until(lambda: other.events("refused"), 20)
