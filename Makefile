@@ -24,9 +24,10 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 PINS := --constraints constraints.txt --build-constraints constraints.txt
-# Compiled while it is installed: where Python may not write what it compiles (PYTHONDONTWRITEBYTECODE), each process of
-# each job would do it anew, and take twice as long.
-INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(PINS)
+# Compiled while it is installed where Python may not write what it compiles: there each process of each job would do it
+# anew, and take twice as long. Elsewhere the first import does it, of what is imported.
+COMPILED := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+INSTALL := $(BIN)/uv pip install --quiet $(COMPILED) --python $(BIN)/python $(PINS)
 # The same for what is installed in place.
 COMPILE := $(BIN)/python -m compileall -q client storage workers scheduler
 
@@ -129,7 +130,7 @@ $(DEMO)/.trained: examples/digits/train.py examples/digits/code/digit_classifier
 $(OLD_CELERY)/.ready: pyproject.toml constraints.txt | $(BIN)/uv
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(OLD_CELERY)
 	grep -vE '^(amqp|billiard|celery|kombu|redis|vine)==' constraints.txt > $(OLD_CELERY)/constraints.txt
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(OLD_CELERY)/bin/python --constraints $(OLD_CELERY)/constraints.txt \
+	$(BIN)/uv pip install --quiet $(COMPILED) --python $(OLD_CELERY)/bin/python --constraints $(OLD_CELERY)/constraints.txt \
 		--build-constraints constraints.txt --editable '.[local,s3]' 'moto[server]' celery==5.6.3 kombu==5.6.2
 	@touch $@
 
