@@ -18,6 +18,7 @@ from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger, Snapshot
 from gristmill_storage.manifest import ManifestReader
 from gristmill_storage.parts import PartReader, list_parts
+from gristmill_storage.store import without_secrets
 
 #: What a job is that nobody runs and nobody ended: it can be resumed.
 INTERRUPTED: Final = "Interrupted"
@@ -71,7 +72,7 @@ class Standing:
             "output": ended.get("output"),
             "summary": ended.get("summary"),
             "errors": ended.get("errors"),
-            "input": self.job.input.uri,
+            "input": without_secrets(self.job.input.uri),
             "folder": self.folder.url,
             "retry_of": self.job.retry_of or None,
             "running": led,

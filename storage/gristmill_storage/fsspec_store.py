@@ -54,6 +54,8 @@ _STALE: Final = timedelta(days=1)
 _UNSORTED: Final = "--x-s3"
 
 _QUERY: Final = re.compile(r"\?[^\s'\")]*")
+#: A name with a password in front of a host, or of a bucket.
+_USER: Final = re.compile(r"[^\s/@:'\"]+:[^\s/@'\"]+@")
 
 
 class FsspecStore:
@@ -311,7 +313,7 @@ class FsspecStore:
         except Exception as error:
             if isinstance(error, OSError) and _is_refusal(error):
                 raise AlreadyExists(f"{self._named(path)}: already there") from error
-            reason = " ".join(_QUERY.sub("?...", str(error)).split()) or type(error).__name__
+            reason = " ".join(_USER.sub("***@", _QUERY.sub("?...", str(error))).split()) or type(error).__name__
             raise StorageFailed(f"{self._named(path)}: {type(error).__name__}: {reason}") from error
 
 

@@ -23,6 +23,9 @@ from gristmill.errors import Mistake, StorageFailed
 #: What can be written.
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
+#: What a signed address has behind its path; elsewhere than on the web a question mark may be part of a name.
+_SIGNED: Final = re.compile(r"\?(?=(?:.*&)?(?:sig|(?:x-amz-|x-goog-)?signature|x-amz-security-token)=)", re.IGNORECASE)
+
 #: Bytes that are copied at once; what a copy of any length holds in memory.
 BLOCK: Final = 1 << 20
 
@@ -236,14 +239,18 @@ def read_at(source: BinaryIO | int, start: int, length: int) -> bytes:
     return source.read(length)
 
 
+def has_secrets(url: str) -> bool:
+    """Return whether a URL holds what `without_secrets` takes away."""
+    return without_secrets(url).rstrip("/") != url.rstrip("/")
+
+
 def without_secrets(url: str) -> str:
-    """Return a URL without a user's name with a password, and a web address without its query (a signature)."""
+    """Return a URL without a user's name with a password, without a signature, and a web address without its query."""
     kind, mark, rest = url.partition("://")
     if not mark:
         return url
     web = kind.lower() in ("http", "https")
-    if web:
-        rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0] if web else _SIGNED.split(rest, maxsplit=1)[0]
     host, slash, path = rest.partition("/")
     # abfs://container@account.host is an address, not a name with a password.
     before, _, after = host.rpartition("@")

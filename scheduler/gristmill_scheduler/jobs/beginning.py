@@ -12,6 +12,7 @@ from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_scheduler.admission import admit, read_led, readmit
 from gristmill_scheduler.coordinator import Begin
+from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.record import JobRecord, State, Way, ended
 from gristmill_scheduler.jobs.records import Records
 from gristmill_scheduler.leadership import Leadership
@@ -27,9 +28,27 @@ log = logging.getLogger("gristmill.jobs")
 class Beginning:
     """Lets jobs begin here."""
 
-    def __init__(self, records: Records, leading: Leading, ledger: Ledger, *, environment: Mapping[str, str]) -> None:
-        """Take the jobs' records, what leads jobs here, the ledger, and the environment that admission looks at."""
+    def __init__(
+        self,
+        records: Records,
+        addresses: Addresses,
+        leading: Leading,
+        ledger: Ledger,
+        *,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Take what this needs.
+
+        Args:
+            records: the jobs' records
+            addresses: of inputs that hold a secret
+            leading: leads jobs here
+            ledger: the ledger
+            environment: what admission looks at
+
+        """
         self._records = records
+        self._addresses = addresses
         self._leading = leading
         self._ledger = ledger
         self._environment = environment
@@ -80,11 +99,15 @@ class Beginning:
 
     def _admitted(self, record: JobRecord) -> tuple[Job, Store, Begin]:
         if record.way is Way.NEW:
-            return record.job, admit(record.job, environment=self._environment), Begin.NEW
+            return *self._new(record), Begin.NEW
         job, folder = readmit(record.folder)
         # Whoever finds this job with a result must know that it is of this life.
         folder.delete(job_folder.RESULT)
         return job, folder, Begin.RESUME
+
+    def _new(self, record: JobRecord) -> tuple[Job, Store]:
+        job = self._addresses.whole(record)
+        return job, admit(job, environment=self._environment)
 
     def _mend(self, record: JobRecord, lead: Leadership) -> bool:
         folder = open_store(record.folder)
@@ -95,7 +118,7 @@ class Beginning:
         try:
             job, folder = read_led(record.folder)
         except JobNotFound:
-            job, folder = record.job, admit(record.job, environment=self._environment)
+            job, folder = self._new(record)
             self._start(job, folder, lead, Begin.NEW)
             return True
         log.info("job %s: nobody leads it; going on with it", record.name)

@@ -22,6 +22,10 @@ class Located(Protocol):
     def type(self) -> str | None:
         """What it is, where a registered asset says it."""
 
+    @property
+    def origin(self) -> str:
+        """The address as it was given, without what is secret."""
+
 
 class References(Protocol):
     """Resolves what users write."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gristmill.errors import Conflict, JobCanceled, JobNotFound, Mistake
 from gristmill.states import JobStatus
 from gristmill_scheduler.admission import read_job, readmit
+from gristmill_scheduler.jobs.addresses import presentable
 from gristmill_scheduler.jobs.dispatcher import Dispatcher
 from gristmill_scheduler.jobs.record import JobRecord, State, Way, ended
 from gristmill_scheduler.jobs.records import Records
@@ -111,7 +112,7 @@ class Control:
             return self.resume(retry, by=by) if known.status in _RESUMABLE else known
         place = f"{record.folder.rpartition('/')[0]}/{retry}"
         job, _ = readmit(place) if begun else begin_retry(folder, job, name=retry)
-        made = self._records.create(_retry_of(record, replace(record, job=job, folder=place), by=by))
+        made = self._records.create(_retry_of(record, replace(record, job=presentable(job), folder=place), by=by))
         self._dispatcher.notice()
         return made
 

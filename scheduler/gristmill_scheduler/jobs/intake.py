@@ -13,6 +13,7 @@ from gristmill.addresses import split_output
 from gristmill.errors import Conflict, Mistake
 from gristmill.names import make_name
 from gristmill.spec import InputType
+from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.catalog import Catalog
 from gristmill_scheduler.jobs.invoke import Asked, Given, read_body
 from gristmill_scheduler.jobs.record import JobRecord
@@ -32,9 +33,10 @@ _MOST_REQUEST_ID: Final = 256
 class Intake:
     """Takes invocations."""
 
-    def __init__(self, records: Records, catalog: Catalog) -> None:
-        """Take the jobs' records, and the resources."""
+    def __init__(self, records: Records, catalog: Catalog, addresses: Addresses) -> None:
+        """Take the jobs' records, the resources, and what keeps addresses that hold a secret."""
         self._records = records
+        self._addresses = addresses
         self._catalog = catalog
 
     def take(self, endpoint: str, body: Any, *, deployment: str, request_id: str, by: str) -> tuple[JobRecord, bool]:
@@ -66,12 +68,15 @@ class Intake:
         folder, file_name = self._output(name, asked.output)
         overrides = _with_file_name(asked.overrides, file_name)
         made, version = self._catalog.deployments.job_deployment(endpoint, deployment, overrides)
-        job = spec.Job(
-            name=name,
-            deployment=made,
-            input=self._input(asked.input),
-            output=spec.Output(folder=folder),
-            submitted=time.time(),
+        given, origin = self._input(asked.input)
+        job, key = self._addresses.keep(
+            spec.Job(
+                name=name,
+                deployment=made,
+                input=given,
+                output=spec.Output(folder=folder),
+                submitted=time.time(),
+            )
         )
         return JobRecord(
             job=job,
@@ -81,7 +86,8 @@ class Intake:
             deployment_version=version,
             by=by,
             request_id=request_id,
-            inputs={asked.input.name: {"type": str(job.input.type), "path": asked.input.path}},
+            inputs={asked.input.name: {"type": str(job.input.type), "path": origin}},
+            input_key=key,
             overrides=overrides,
             experiment_name=asked.experiment_name or endpoint,
             display_name=asked.display_name,
@@ -89,10 +95,11 @@ class Intake:
             tags=asked.tags,
         )
 
-    def _input(self, given: Given) -> spec.Input:
+    def _input(self, given: Given) -> tuple[spec.Input, str]:
+        """Return the input, and its address as it is shown."""
         located = self._catalog.references.uri(given.path, kind="input")
         kind = given.type or _own_type(given, located.type) or InputType.URI_FOLDER
-        return spec.Input(uri=located.url, type=kind)
+        return spec.Input(uri=located.url, type=kind), located.origin
 
     def _output(self, name: str, given: Given | None) -> tuple[str, str]:
         """Return the output's folder and the file's name, "" where only a folder is given."""

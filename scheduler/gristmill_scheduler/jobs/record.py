@@ -38,6 +38,7 @@ class Way(StrEnum):
 class JobRecord:
     """One job, as it stands in the workspace."""
 
+    #: Without what is secret in its input's address (see `addresses`).
     job: Job
     #: Address of the job's folder.
     folder: str
@@ -50,8 +51,10 @@ class JobRecord:
     by: str = ""
     #: What the caller calls its request; the same one makes no second job. "": it named none.
     request_id: str = ""
-    #: As they were given: {name: {"type", "path"}}.
+    #: As they were given, without what is secret: {name: {"type", "path"}}.
     inputs: dict[str, Any] = field(default_factory=dict)
+    #: Key of the input's whole address in `addresses`; "" where the job has it.
+    input_key: str = ""
     #: `key=value`: what was changed of the deployment.
     overrides: tuple[str, ...] = ()
     experiment_name: str = ""

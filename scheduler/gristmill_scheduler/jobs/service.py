@@ -11,6 +11,7 @@ from gristmill import asking
 from gristmill.errors import Conflict, Mistake
 from gristmill.settings import ProcessSettings
 from gristmill.states import JobStatus
+from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.beginning import Beginning
 from gristmill_scheduler.jobs.board import Board
 from gristmill_scheduler.jobs.catalog import Catalog
@@ -71,7 +72,8 @@ class Jobs:
         self._board = Board(self._records, changed=lambda: self._dispatcher.notice())  # noqa: PLW0108 - made below
         leading = Leading(settings, ledger=ledger, queue=queue or Queue(url), tell=self._board.tell)
         nodes = NodesSeen(asked)
-        beginning = Beginning(self._records, leading, asked, environment=settings.environment)
+        addresses = Addresses(workspace.documents("job-inputs"))
+        beginning = Beginning(self._records, addresses, leading, asked, environment=settings.environment)
         self._dispatcher = Dispatcher(
             self._records,
             self._board,
@@ -82,7 +84,7 @@ class Jobs:
             nodes=nodes,
             most_instances=catalog.most_instances,
         )
-        self._intake = Intake(self._records, catalog)
+        self._intake = Intake(self._records, catalog, addresses)
         self._looking = Looking(self._records, self._board, asked, nodes=nodes)
         self._control = Control(self._records, leading, self._dispatcher)
         self._streams = Streams()

@@ -158,12 +158,15 @@ def test_a_bucket_that_is_not_there(s3_endpoint: str) -> None:
 
 def test_a_server_that_is_not_there_is_said_in_one_line(s3: FsspecStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise RuntimeError("Could not connect to https://host/x?signature=secret\nagain")
+        raise RuntimeError("Could not connect to https://host/x?signature=secret\nagain, nor to 'key:secret@box'")
 
     monkeypatch.setattr(s3.fs, "cat_file", fail)
     with pytest.raises(StorageFailed) as caught:
         s3.read("a")
-    assert str(caught.value) == f"{s3.url}/a: RuntimeError: Could not connect to https://host/x?... again"
+    assert (
+        str(caught.value)
+        == f"{s3.url}/a: RuntimeError: Could not connect to https://host/x?... again, nor to '***@box'"
+    )
 
 
 def test_without_conditions_the_same_is_kept_for_one_writer(plain: FsspecStore) -> None:

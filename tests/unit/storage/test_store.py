@@ -10,7 +10,7 @@ import pytest
 
 from gristmill.errors import AlreadyExists, Mistake, NotFound, StorageFailed
 from gristmill_storage.files import Store, excludes, open_store
-from gristmill_storage.store import Entry, shown, without_secrets
+from gristmill_storage.store import Entry, has_secrets, shown, without_secrets
 
 
 def paths(store: Store, prefix: str = "", *, recursive: bool = True) -> list[str]:
@@ -276,6 +276,9 @@ def test_a_path_is_shown_in_one_line() -> None:
         ("s3://bucket/a?b#c", "s3://bucket/a?b#c"),
         ("s3://key:secret@bucket/a", "s3://bucket/a"),
         ("abfs://box@account.dfs.core.windows.net/a", "abfs://box@account.dfs.core.windows.net/a"),
+        ("abfs://box@account.dfs.core.windows.net/a?sv=1&SIG=x/y", "abfs://box@account.dfs.core.windows.net/a"),
+        ("s3://bucket/a?X-Amz-Signature=1", "s3://bucket/a"),
+        ("s3://bucket/sig=1?design=2", "s3://bucket/sig=1?design=2"),
         ("https://me:pass@host/a/b?sig=1#x", "https://host/a/b"),
         ("https://token@host:80/a", "https://host:80/a"),
         ("https://host?sig=1", "https://host"),
@@ -284,3 +287,5 @@ def test_a_path_is_shown_in_one_line() -> None:
 )
 def test_messages_show_no_secrets(url: str, expected: str) -> None:
     assert without_secrets(url) == expected
+    assert has_secrets(url) == (url != expected)
+    assert not has_secrets(f"{expected}/")

@@ -12,6 +12,7 @@ from typing import Any
 
 from gristmill.spec import Job, to_json
 from gristmill_storage.parts import Block
+from gristmill_storage.store import without_secrets
 
 
 @dataclass
@@ -85,7 +86,7 @@ def summary_document(
         "throughput": _throughput(tally, seconds),
         "output": result["output"],
         "errors": result["errors"],
-        "input": to_json(job.input),
+        "input": {**to_json(job.input), "uri": without_secrets(job.input.uri)},
         "deployment": to_json(job.deployment),
         "instances": list(timeline.get("instances", {}).values()),
         "versions": {"gristmill": version("gristmill"), "python": platform.python_version(), **_scorers(timeline)},
