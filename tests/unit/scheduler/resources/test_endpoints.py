@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -104,6 +105,23 @@ def test_a_default_stays_until_another_is_chosen(resources: Resources, deploymen
     assert endpoints.set_default("abc", "two").document["defaults"] == {"deployment_name": "two"}
     assert endpoints.get("abc").document["description"] == "y"
     assert endpoints.put("abc", {"defaults": {"deployment_name": ""}}).document["defaults"] == {}
+
+
+def test_deployments_that_are_made_the_default_side_by_side_lose_no_change_and_no_race(
+    resources: Resources, deployment: Make
+) -> None:
+    resources.endpoints.put("abc", {})
+
+    def deploy(number: int) -> None:
+        resources.deployments.put("abc", f"d{number:02d}", deployment(), set_default=True)
+        resources.endpoints.put("abc", {"tags": {"by": str(number)}})
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(deploy, range(6)))
+
+    names = [each.document["name"] for each in resources.deployments.list("abc")]
+    assert names == [f"d{number:02d}" for number in range(6)]
+    assert resources.endpoints.get("abc").document["defaults"]["deployment_name"] in names
 
 
 def test_deleting_an_endpoint_deletes_its_deployments(
