@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from quick_s3 import one_certificate, share_models
 
 from gristmill_storage.files import Store, open_store
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An S3 server of this test process; the environment leads every S3 client to it."""
     import s3fs
     from moto.server import ThreadedMotoServer
@@ -22,6 +23,8 @@ def s3_endpoint() -> Iterator[str]:
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
     with pytest.MonkeyPatch.context() as patch:
+        share_models(patch)
+        patch.setenv("AWS_CA_BUNDLE", str(one_certificate(tmp_path_factory.mktemp("authorities"))))
         patch.setenv("AWS_ENDPOINT_URL", endpoint)
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")

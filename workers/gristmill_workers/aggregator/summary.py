@@ -6,11 +6,11 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
-from gristmill.spec import Job, to_json
+from gristmill.spec import Deployment, Job, to_json
 from gristmill_storage.parts import Block
 from gristmill_storage.store import without_secrets
 
@@ -87,10 +87,17 @@ def summary_document(
         "output": result["output"],
         "errors": result["errors"],
         "input": {**to_json(job.input), "uri": without_secrets(job.input.uri)},
-        "deployment": to_json(job.deployment),
+        "deployment": _shown(job.deployment),
         "instances": list(timeline.get("instances", {}).values()),
         "versions": {"gristmill": version("gristmill"), "python": platform.python_version(), **_scorers(timeline)},
     }
+
+
+def _shown(deployment: Deployment) -> dict[str, Any]:
+    """Return a deployment for the output folder, which many may read: keys of services often are in its variables."""
+    variables = dict.fromkeys(deployment.environment_variables, "***")
+    shown: dict[str, Any] = to_json(replace(deployment, environment_variables=variables))
+    return shown
 
 
 def _items(tally: Tally) -> dict[str, int]:

@@ -13,3 +13,14 @@ def test_an_inputs_address_is_told_without_what_is_secret_in_it() -> None:
 
     assert summary["input"] == {"uri": "https://host/in", "type": "uri_folder"}
     assert "hidden" not in str(summary)
+
+
+def test_the_values_of_a_deployments_variables_are_not_told() -> None:
+    deployment = Deployment(environment_variables={"API_KEY": "hidden"})
+    job = Job(name="j", deployment=deployment, input=Input(uri="/in"), output=Output(folder="/out"))
+    result = {"status": "Completed", "error": None, "output": None, "errors": None}
+
+    summary = summary_document(job, result, Tally(), {}, aggregate_began=0.0)
+
+    assert summary["deployment"]["environment_variables"] == {"API_KEY": "***"}
+    assert "hidden" not in str(summary)
