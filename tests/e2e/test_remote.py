@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from quick_s3 import one_certificate
 
 from gristmill.trees import Tree
 from serving import Serving
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[tuple[dict[str, str], object]]:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], object]]:
     """A real S3 server: the environment that leads to it, and a client."""
     import boto3
     from moto.server import ThreadedMotoServer
@@ -30,6 +31,7 @@ def s3() -> Iterator[tuple[dict[str, str], object]]:
     host, port = server.get_host_and_port()
     environment = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_CA_BUNDLE": str(one_certificate(tmp_path_factory.mktemp("authorities"))),
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "a-secret-that-must-not-show",
         "AWS_DEFAULT_REGION": "us-east-1",
