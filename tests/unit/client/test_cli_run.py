@@ -183,8 +183,10 @@ def test_ctrl_c_on_a_terminal_reaches_the_command_alone_and_leaves_the_terminal_
     if pid == 0:
         os.execv(GRISTMILL[0], [*GRISTMILL, *arguments(folder)])
     fakes.note("running")
+    shown = read(terminal, until=b"\x1b[?25l")
     os.write(terminal, b"\x03")
-    shown = read_all(terminal)
+    shown += read(terminal)
+    os.close(terminal)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     assert status == 130
@@ -193,9 +195,10 @@ def test_ctrl_c_on_a_terminal_reaches_the_command_alone_and_leaves_the_terminal_
     assert fakes.left() == []
 
 
-def read_all(terminal: int) -> str:
+def read(terminal: int, until: bytes = b"") -> str:
+    """Return what a terminal shows until there is no more, or until it has shown something."""
     shown = b""
-    while select.select([terminal], [], [], 20)[0]:
+    while not (until and until in shown) and select.select([terminal], [], [], 20)[0]:
         try:
             data = os.read(terminal, 65536)
         except OSError:
@@ -203,5 +206,4 @@ def read_all(terminal: int) -> str:
         if not data:
             break
         shown += data
-    os.close(terminal)
     return shown.decode("utf-8", "replace")
