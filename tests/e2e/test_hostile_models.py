@@ -100,14 +100,14 @@ DEEDS = """
 
 #: Deed, category of its error, and words of it; the seconds are `retry_settings.timeout`.
 BAD = [
-    ("sleeps", "timeout", "run() took longer than 1 s"),
-    ("hangs_in_c_with_the_interpreter", "timeout", "run() took longer than 1 s"),
-    ("sums_for_ever", "timeout", "run() took longer than 1 s"),
-    ("hangs_in_a_regular_expression", "timeout", "run() took longer than 1 s"),
-    ("spins", "timeout", "run() took longer than 1 s"),
-    ("swallows_every_exception", "timeout", "run() took longer than 1 s"),
-    ("ignores_signals", "timeout", "run() took longer than 1 s"),
-    ("stops_itself", "timeout", "run() took longer than 1 s"),
+    ("sleeps", "timeout", "run() took longer than 4 s"),
+    ("hangs_in_c_with_the_interpreter", "timeout", "run() took longer than 4 s"),
+    ("sums_for_ever", "timeout", "run() took longer than 4 s"),
+    ("hangs_in_a_regular_expression", "timeout", "run() took longer than 4 s"),
+    ("spins", "timeout", "run() took longer than 4 s"),
+    ("swallows_every_exception", "timeout", "run() took longer than 4 s"),
+    ("ignores_signals", "timeout", "run() took longer than 4 s"),
+    ("stops_itself", "timeout", "run() took longer than 4 s"),
     ("segfaults", "crash", "SIGSEGV"),
     ("aborts", "crash", "SIGABRT"),
     ("leaves", "crash", "exit code 0"),
@@ -147,7 +147,7 @@ def test_every_misdeed_ends_as_its_own_mini_batchs_outcome(project, succeed) -> 
     project.files(names)
     project.script(DEEDS)
     project.deployment(
-        mini_batch_size=1, max_concurrency_per_instance=2, retry_settings={"max_retries": 1, "timeout": 1}
+        mini_batch_size=1, max_concurrency_per_instance=2, retry_settings={"max_retries": 1, "timeout": 4}
     )
     bad = {deed: (category, words) for deed, category, words in BAD}
 
