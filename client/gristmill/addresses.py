@@ -7,10 +7,18 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+#: A data asset, as `name:version` or `name@label`.
+_ASSET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*[:@][A-Za-z0-9_.-]+")
+
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 #: Endings by which the last part of an output's address is taken for a file's name.
 OUTPUT_SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pqt"})
+
+
+def is_asset(text: str) -> bool:
+    """Return whether a text names a data asset, with its version or label."""
+    return _ASSET.fullmatch(text) is not None
 
 
 def local_path(address: str) -> Path | None:

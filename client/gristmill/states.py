@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class JobStatus(StrEnum):
@@ -30,7 +31,11 @@ class JobStatus(StrEnum):
     @property
     def terminal(self) -> bool:
         """Whether a job in this state has ended."""
-        return self in {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED}
+        return self in ENDED
+
+
+#: The statuses of a job that has ended, in the order of the words above; `Paused` is none here.
+ENDED: Final = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
 class Category(StrEnum):

@@ -15,14 +15,14 @@ from gristmill.cli.job_place import add_place, job_command
 from gristmill.cli.job_words import print_standing
 from gristmill.errors import GristmillError, JobNotFound
 from gristmill.local.session import close_all
-from gristmill.states import JobStatus
+from gristmill.states import ENDED, JobStatus
 from gristmill.unfinished import find_running
 
 #: Seconds that the end of a cancelled job is waited for.
 _WAIT_SECONDS: Final = 60
 
 #: Statuses of a job that does not run any more.
-_ENDED: Final = frozenset({*filter(lambda status: status.terminal, JobStatus), "Interrupted"})
+_ENDED: Final = frozenset({*ENDED, "Interrupted"})
 
 _CANCEL = """\
   gristmill job cancel scores/

@@ -8,6 +8,7 @@ import sys
 from typing import Any, Final
 
 from gristmill.cli.output import print_result
+from gristmill.cli.server import connect
 from gristmill.cli.service_options import service_command
 from gristmill.errors import Mistake
 from gristmill.service.connection import check_url, forget_login, save_login
@@ -36,12 +37,9 @@ def add(commands: Any) -> None:
 
 
 def _login(options: argparse.Namespace) -> int:
-    # Its HTTP library takes longer to import than all of the command line.
-    from gristmill.service.client import Client  # noqa: PLC0415
-
     settings = ProcessSettings.read()
     url, token = check_url(options.url), _token(options, settings)
-    with Client(url, token, ca_file=options.ca_file, settings=settings) as client:
+    with connect(url, token, ca_file=options.ca_file, settings=settings) as client:
         info = client.info()
     path = save_login(settings, url, token, ca_file=options.ca_file)
     document = {"url": url, "user": info.get("user"), "role": info.get("role"), "version": info.get("version")}

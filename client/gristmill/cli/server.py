@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gristmill.service.connection import Connection, find_server
 
@@ -21,8 +21,8 @@ def find() -> Connection:
     return find_server()
 
 
-def connect() -> Client:
-    """Return a client of the server.
+def connect(url: str | None = None, token: str | None = None, **more: Any) -> Client:
+    """Return a client of a server: of the one that commands ask, unless another is given as `Client` takes it.
 
     Raises:
         Mistake: as `find` says.
@@ -33,4 +33,4 @@ def connect() -> Client:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from gristmill.service.client import Client  # noqa: PLC0415
 
-    return Client()
+    return Client(url, token, **more)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from gristmill.cli.options import command
 from gristmill.cli.output import print_result
-from gristmill.errors import GristmillError, Mistake
+from gristmill.cli.up_wish import add_wish, read_wish
+from gristmill.errors import GristmillError
 from gristmill.local.run_folder import find_run_folder
-from gristmill.local.service_wish import Wish
 from gristmill.local.up import Running, bring_up, stay_up, take_down
 from gristmill.settings import ProcessSettings
 
 _UP: Final = """\
   gristmill up
   gristmill up --slots 2 --allow-root /data
-  gristmill up --foreground --host 0.0.0.0 --port 8890
+  gristmill up --foreground --host 0.0.0.0 --port 8890 --tls-cert server.pem --tls-key server.key
 """
 
 _DOWN: Final = """\
@@ -34,26 +32,12 @@ next:      gristmill batch-endpoint create -n my-endpoint
            gristmill status, gristmill down
 """
 
-#: The greatest port.
-_PORTS: Final = 65535
-
 
 def add(commands: Any) -> None:
     """Add the commands."""
     up = command(commands, "up", summary="start everything on this machine, in the background", example=_UP)
     _add_workspace(up)
-    up.add_argument(
-        "--host", default="127.0.0.1", metavar="ADDRESS", help="the address to listen on (default: 127.0.0.1)"
-    )
-    up.add_argument("--port", type=_port, metavar="N", help="the port to listen on (default: 8890 if it is free)")
-    up.add_argument("--slots", type=_slots, metavar="N", help="instances at a time (default: one a core)")
-    up.add_argument(
-        "--allow-root",
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="let jobs read and write below this folder in place; may be given again",
-    )
+    add_wish(up)
     up.add_argument("--foreground", action="store_true", help="stay in front, until Ctrl-C or SIGTERM")
     up.set_defaults(command=_up)
     down = command(commands, "down", summary="end what `gristmill up` started", example=_DOWN)
@@ -64,13 +48,7 @@ def add(commands: Any) -> None:
 def _up(options: argparse.Namespace) -> int:
     settings = ProcessSettings.read()
     run = find_run_folder(options.workspace or settings.workspace)
-    wish = Wish(
-        workspace=run.workspace,
-        host=options.host,
-        port=options.port,
-        slots=options.slots or _cores(),
-        allow_roots=tuple(map(_root, options.allow_root)),
-    )
+    wish = read_wish(options, run.workspace)
     if options.foreground:
         ended = stay_up(wish, run, settings, tell=lambda event: _tell(event, options))
         if not isinstance(ended, Running):
@@ -123,26 +101,3 @@ def _add_workspace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workspace", metavar="FOLDER", help="what the server keeps (default: ~/.local/share/gristmill/workspace)"
     )
-
-
-def _root(text: str) -> str:
-    path = Path(text).expanduser().absolute()
-    if not path.is_dir():
-        raise Mistake(f"--allow-root {text}: there is no such folder")
-    return str(path.resolve())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _slots(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a number from 1 on")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > _PORTS:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a number up to {_PORTS}, 0 for any")
-    return int(text)

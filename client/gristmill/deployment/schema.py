@@ -219,20 +219,36 @@ MODEL: Final = Section(
     path="model",
 )
 
+#: What an environment is made of, in a deployment and on its own.
+ENVIRONMENT_CONTENTS: Final = (
+    Key(
+        name="conda_file",
+        kind=Ignored("path or mapping"),
+        meaning="A conda environment, in a file or written out; a `.txt` file is a requirements file.",
+    ),
+    Key(
+        name="requirements_file",
+        kind=TextOrList(),
+        meaning="A pip requirements file, or its lines, in place of `conda_file`.",
+        ours=True,
+    ),
+    Key(name="image", kind=Text(), meaning="Container image; recorded, used by container deployments."),
+)
+
+#: What to say of keys that environments had in other forms, or that belong into their files.
+ENVIRONMENT_HINTS: Final = {
+    "docker": "That is the 2021 form; write image: <image>",
+    "path": "That is the 2021 form; write conda_file: <file>, relative to this file",
+    "local_path": "That is the 2021 form; write conda_file: <file>",
+    "conda": "Did you mean conda_file?",
+    "requirements": "Did you mean requirements_file?",
+    "dependencies": "It belongs into the conda file: write it beneath conda_file",
+    "channels": "It belongs into the conda file: write it beneath conda_file",
+}
+
 ENVIRONMENT: Final = Section(
     (
-        Key(
-            name="conda_file",
-            kind=Ignored("path or mapping"),
-            meaning="A conda environment, in a file or written out; a `.txt` file is a requirements file.",
-        ),
-        Key(
-            name="requirements_file",
-            kind=TextOrList(),
-            meaning="A pip requirements file, or its lines, in place of `conda_file`.",
-            ours=True,
-        ),
-        Key(name="image", kind=Text(), meaning="Container image; recorded, used by container deployments."),
+        *ENVIRONMENT_CONTENTS,
         Key(name="name", kind=Text(), meaning="Name of the environment."),
         Key(name="version", kind=Version(), meaning="Version of the environment."),
         Key(name="build", kind=Ignored("mapping"), meaning="Refused: Gristmill builds no containers."),
@@ -245,14 +261,7 @@ ENVIRONMENT: Final = Section(
         Key(name="id", kind=Ignored(), meaning=_ACCEPTED, dropped=True),
         Key(name="$schema", kind=Ignored(), meaning=_ACCEPTED, dropped=True),
     ),
-    hints={
-        "docker": "That is the 2021 form; write image: <image>",
-        "path": "That is the 2021 form; write conda_file: <file>, relative to this file",
-        "local_path": "That is the 2021 form; write conda_file: <file>",
-        "conda": "Did you mean conda_file?",
-        "requirements": "Did you mean requirements_file?",
-        "dependencies": "It belongs into the conda file: write it beneath conda_file",
-    },
+    hints=ENVIRONMENT_HINTS,
     path="environment",
 )
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from gristmill.deployment.kinds import Choice, Ignored, Loose, Text, TextOrList, Version
+from gristmill.deployment.kinds import Choice, Loose, Text, Version
+from gristmill.deployment.schema import ENVIRONMENT_CONTENTS, ENVIRONMENT_HINTS
 from gristmill.deployment.schema import MODEL as INLINE_MODEL
 from gristmill.deployment.sections import Key, Section
 from gristmill.documents import described
@@ -89,18 +90,7 @@ ENVIRONMENT: Final = Section(
     (
         named("environment"),
         _VERSION,
-        Key(
-            name="conda_file",
-            kind=Ignored("path or mapping"),
-            meaning="A conda environment, in a file or written out; a `.txt` file is a requirements file.",
-        ),
-        Key(
-            name="requirements_file",
-            kind=TextOrList(),
-            meaning="A pip requirements file, or its lines, in place of `conda_file`.",
-            ours=True,
-        ),
-        Key(name="image", kind=Text(), meaning="Container image; recorded, used by container deployments."),
+        *ENVIRONMENT_CONTENTS,
         Key(
             name="build",
             kind=BUILD,
@@ -112,12 +102,5 @@ ENVIRONMENT: Final = Section(
             "inference_config", "datastore", "auto_delete_setting", "intellectual_property", shown=OF_VERSIONS
         ),
     ),
-    hints={
-        "docker": "That is the 2021 form; write image: <image>",
-        "path": "That is the 2021 form; write conda_file: <file>, relative to this file",
-        "conda": "Did you mean conda_file?",
-        "requirements": "Did you mean requirements_file?",
-        "channels": "It belongs into the conda file: write it beneath conda_file",
-        "dependencies": "It belongs into the conda file: write it beneath conda_file",
-    },
+    hints=ENVIRONMENT_HINTS,
 )

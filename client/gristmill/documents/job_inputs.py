@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gristmill.addresses import is_asset
 from gristmill.deployment import messages, rules
 from gristmill.deployment.kinds import Choice, Ignored, Integer, Kind, Text, Texts, refuse_null
 from gristmill.deployment.nodes import Node
@@ -23,8 +23,6 @@ from gristmill.documents import paths
 from gristmill.documents.described import ACCEPTED, passed_over
 from gristmill.documents.opening import Opened, opened
 
-#: A data asset, as `name:version` or `name@label`.
-_ASSET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*[:@][A-Za-z0-9_.-]+")
 _LITERALS: Final = ("string", "number", "integer", "boolean")
 _DATA: Final = ("uri_folder", "uri_file", "mltable", "custom_model", "mlflow_model", "triton_model")
 
@@ -210,11 +208,11 @@ def _path(text: str, folder: str | None, *, looked_at: bool) -> str:
     try:
         path = paths.placed(text, folder)
     except Refused:
-        if _ASSET.fullmatch(text):
+        if is_asset(text):
             return f"azureml:{text}"
         raise
     if not looked_at or not paths.is_here(path, folder) or os.path.exists(path):  # noqa: PTH110 - it raises
         return path
-    if _ASSET.fullmatch(text):
+    if is_asset(text):
         return f"azureml:{text}"
     raise Refused(f"no such file or folder: {path}; a data asset is azureml:<name>:<version>")

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from gristmill.errors import Mistake, ServerFailed
-from gristmill.service.following import terminal
 from gristmill.service.http import Http, place
-from gristmill.states import JobStatus
+from gristmill.states import ENDED
 
 #: The server's name for a job's logs and other files of its own.
 ARTIFACTS: Final = "default"
 
 _PARTIAL: Final = 206
-
-_ENDED: Final = [str(status) for status in JobStatus if status.terminal]
 
 
 def check_ended(status: str) -> None:
@@ -27,8 +24,8 @@ def check_ended(status: str) -> None:
         Mistake: a job of that status has not ended.
 
     """
-    if not terminal(status):
-        raise Mistake(f"This job is in state {status}. Download is allowed only in states {_ENDED}")
+    if status not in ENDED:
+        raise Mistake(f"This job is in state {status}. Download is allowed only in states {[*map(str, ENDED)]}")
 
 
 def check_output(job: Mapping[str, Any], name: str) -> None:

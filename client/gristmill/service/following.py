@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from gristmill.errors import Mistake, ServerFailed
 from gristmill.service.events import ALIVE, Event, read_events
 from gristmill.service.http import Http, place
 from gristmill.service.told import Told
-from gristmill.states import JobStatus
+from gristmill.states import ENDED
 
 #: Seconds without a byte after which a connection is taken for dead.
 _SILENCE: Final = 45.0
@@ -24,11 +24,6 @@ _LOOK: Final = 0.2
 _LOOKS: Final = 3.0
 
 _TYPE: Final = "text/event-stream"
-
-
-def terminal(status: Any) -> bool:
-    """Whether a job of that status has ended; `Paused` is no end here."""
-    return status in {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED}
 
 
 class _NoStream(Exception):
@@ -107,7 +102,7 @@ class Following:
         while not self._late():
             document = self._http.get(place("jobs", self._name)).document
             stands = (str(document.get("status")), str(document.get("detail") or ""))
-            if terminal(stands[0]):
+            if stands[0] in ENDED:
                 yield Event(name="end", data=document)
                 return
             if stands != known:

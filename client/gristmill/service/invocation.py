@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from gristmill.addresses import absolute
+from gristmill.addresses import absolute, is_asset
 from gristmill.errors import InputNotFound, Mistake
 from gristmill.service.resource import plain
 from gristmill.service.uploads import Uploads, Use, is_reference
@@ -27,9 +27,6 @@ _UNSUPPORTED: Final = (
 
 #: What names a local path whatever characters follow.
 _LOCAL: Final = re.compile(r"[/~]|\.\.?(/|$)|file:")
-
-#: A data asset, as `name:version` or `name@label`.
-_ASSET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*[:@][A-Za-z0-9_.-]+")
 
 
 def invocation(
@@ -112,7 +109,7 @@ def _resolved(text: str, kind: str | None, uploads: Uploads) -> tuple[str | None
     if not _LOCAL.match(text):
         if is_reference(text):
             return kind, text
-        if _ASSET.fullmatch(text):
+        if is_asset(text):
             return kind, f"azureml:{text}"
     elif is_reference(text):
         # An ARM id begins as an absolute path does.

@@ -16,12 +16,12 @@ from gristmill.errors import GristmillError, JobCanceled, JobFailed, NotFound
 from gristmill.local.events import Progress
 from gristmill.service import download
 from gristmill.service.events import Event
-from gristmill.service.following import Following, terminal
+from gristmill.service.following import Following
 from gristmill.service.http import Http, place
 from gristmill.service.notebook import job_html
 from gristmill.service.resource import Resource
 from gristmill.service.uploads import Uploads
-from gristmill.states import JobStatus
+from gristmill.states import ENDED, JobStatus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class ServiceJob(Resource):
     @property
     def ended(self) -> bool:
         """Whether it had ended when it was last heard of; `refresh` asks."""
-        return terminal(self["status"])
+        return self["status"] in ENDED
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from gristmill.errors import Corrupt, GristmillError, JobCanceled, LedgerFailed, NotFound, NothingSucceeded, unexpected
 from gristmill.spec import Job
 from gristmill.states import JobStatus
-from gristmill_storage import job_folder
+from gristmill_storage import job_folder, log_files
 from gristmill_storage.documents import document_or_none, read_document
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.job_report import write_report
@@ -168,17 +168,16 @@ class Aggregation:
         return self._finish(merge, JobStatus.CANCELED, self._why_ended().to_json())
 
     def log_attempts(self) -> None:
-        """Put the report of all attempts into the job's logs; where these are elsewhere, instances bring theirs last.
+        """Put the report of all attempts into the job's logs; where they are elsewhere, instances bring theirs last."""
+        with log_files.harmless("the report of the attempts"):
+            self._await_logs()
+            write_report(self._folder)
 
-        Raises:
-            LedgerFailed: the ledger is away.
-
-        """
+    def _await_logs(self) -> None:
         deadline = time.monotonic() + LEAVE_SECONDS
         elsewhere = self._folder.local_path(job_folder.LOGS) is None
         while elsewhere and time.monotonic() < deadline and self._scored_by():
             time.sleep(LOOK_SECONDS)
-        write_report(self._folder)
 
     def _scored_by(self) -> bool:
         instances = self._ledger.snapshot(self._job.name).instances
