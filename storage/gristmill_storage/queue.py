@@ -25,10 +25,12 @@ from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from celery import Celery, signals
+from celery.concurrency.thread import TaskPool
 from kombu.exceptions import OperationalError
 
 from gristmill.errors import GristmillError, LedgerFailed
 from gristmill_storage import transport
+from gristmill_storage.bell import BELL
 from gristmill_storage.intake import Intake
 
 #: Version of a message; a node refuses a greater one.
@@ -223,6 +225,17 @@ class NodeTasks:
     stalled: Callable[[], None]
 
 
+class _Threads(TaskPool):  # type: ignore[misc]  # Celery tells no types
+    """The threads pool, which says when a place is free: see `bell.py`."""
+
+    def on_apply(self, *arguments: Any, **options: Any) -> Any:
+        """Run a task; the bell rings when nothing of it is left."""
+        result = super().on_apply(*arguments, **options)
+        # Whatever became of it. Celery's own callback, which frees the place, comes before the future is done.
+        result.f.add_done_callback(lambda _: BELL.ring())
+        return result
+
+
 def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) -> None:
     """Take tasks from a compute's queue until the process is told to leave (SIGTERM, SIGINT) and the last one ended.
 
@@ -237,7 +250,7 @@ def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) ->
     intake = Intake(waiting=passage.length, free=tasks.free, stalled=lambda: _go_on(tasks, passage))
     _listen(tasks, intake)
     worker = application.Worker(
-        pool="threads",
+        pool=_Threads,
         concurrency=slots,
         queues=[queue_name(compute)],
         hostname=f"{name}@{compute}",

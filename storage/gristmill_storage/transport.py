@@ -16,6 +16,8 @@ from kombu import transport
 from kombu.transport import redis
 from kombu.transport.virtual import Empty
 
+from gristmill_storage.bell import BELL
+
 #: Characters of a dropped message that the warning shows.
 _SHOWN: Final = 200
 
@@ -40,6 +42,11 @@ class Transport(redis.Transport):
     """A transport that passes over messages which whoever takes them cannot bear."""
 
     Channel = Channel
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Have a node's loop listen to this connection, and to the bell; called anew for each connection."""
+        super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]
+        BELL.hang(loop)
 
     def _deliver(self, message: Any, queue: str) -> None:
         try:
