@@ -11,6 +11,7 @@ from gristmill.settings import ProcessSettings
 from gristmill_scheduler.http.app import build_app
 from gristmill_scheduler.http.audit import AuditLog
 from gristmill_scheduler.http.auth import Guard
+from gristmill_scheduler.http.forwarded import Proxies
 from gristmill_scheduler.http.services import About, Services
 from gristmill_scheduler.jobs.catalog import Catalog
 from gristmill_scheduler.jobs.routes import jobs_router
@@ -40,6 +41,7 @@ class Server:
         *,
         about: About,
         allowed_roots: Sequence[Path] = (),
+        proxies: Proxies | None = None,
     ) -> None:
         """Put it together; nothing is begun yet.
 
@@ -49,6 +51,7 @@ class Server:
             guard: who finds out who asks.
             about: what the server says of itself.
             allowed_roots: folders of this machine that requests may name.
+            proxies: whose word is taken for where requests come from.
 
         """
         self._ledger = Ledger(settings.redis_url, patience=_PATIENCE_SECONDS)
@@ -57,7 +60,7 @@ class Server:
         resources = make_resources(
             workspace,
             allowed_roots=allowed_roots,
-            address=lambda: about.url,
+            address=about.address,
             # Models are made of what references lead to, and references to models are pinned by them.
             pin_model=(lambda reference: models.pin(reference)) if uri else None,  # noqa: PLW0108
         )
@@ -66,7 +69,12 @@ class Server:
         services = self._services(workspace, resources, models)
         folder = workspace.store.local_path(AUDIT)
         self.app: FastAPI = build_app(
-            services, guard, about=about, audit_log=AuditLog(folder), more=[jobs_router(self._jobs)]
+            services,
+            guard,
+            about=about,
+            audit_log=AuditLog(folder),
+            proxies=proxies,
+            more=[jobs_router(self._jobs)],
         )
 
     def begin(self) -> None:

@@ -29,6 +29,7 @@ from gristmill.errors import GristmillError, Mistake
 from gristmill.local.owner import allow
 from gristmill.settings import ProcessSettings
 from gristmill_scheduler.http.auth import Guard
+from gristmill_scheduler.http.forwarded import Proxies
 from gristmill_scheduler.http.listening import (
     LEAVE_SECONDS,
     Certificate,
@@ -72,6 +73,8 @@ class Options:
     certificate: Certificate | None
     #: Address that clients use; "": the one that is listened at.
     public_url: str
+    #: Whose word is taken for where a request came from, and at which address.
+    proxies: Proxies
     #: Where the first owner's token is kept; None: nowhere.
     token_file: Path | None
     oidc: OidcSettings | None
@@ -88,6 +91,10 @@ class Options:
         """
         if self.insecure_local:
             check_insecure(self.host)
+            if self.proxies:
+                raise Mistake(
+                    "--insecure-local, --trusted-proxy: everyone behind the proxy would be an owner; give one"
+                )
         if self.certificate is not None:
             self.certificate.check()
 
@@ -108,6 +115,7 @@ def read_options(arguments: Sequence[str] | None, *, workspace: str) -> Options:
         insecure_local=given.insecure_local,
         certificate=_certificate(given.tls_cert, given.tls_key),
         public_url=given.public_url.rstrip("/"),
+        proxies=Proxies.read(given.trusted_proxy),
         token_file=given.token_file,
         oidc=_oidc(given),
         most_upload_bytes=given.most_upload_bytes,
@@ -138,6 +146,14 @@ def _parser(workspace: str) -> argparse.ArgumentParser:
     add("--tls-cert", type=Path, metavar="FILE", help="certificate and its chain, PEM")
     add("--tls-key", type=Path, metavar="FILE", help="the certificate's key, PEM")
     add("--public-url", default="", metavar="URL", help="address that clients use, where a proxy stands before this")
+    add(
+        "--trusted-proxy",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ADDRESS",
+        help="take the word of these proxies (addresses or networks) for who asks, and at which address",
+    )
     add("--token-file", type=Path, metavar="FILE", help="if it is not there: make an owner's token and write it there")
     add("--oidc-issuer", default="", metavar="URL", help="take tokens of this identity provider too")
     add("--oidc-audience", default="", metavar="TEXT", help="what such a token must name in its claim aud")
@@ -187,12 +203,20 @@ def serve(options: Options, settings: ProcessSettings) -> None:
         url = address_of(bound, host=options.host, tls=tls, machine=settings.node_name)
         about = About(
             url=options.public_url or url,
+            fixed=bool(options.public_url),
             allowed_roots=tuple(map(str, options.allowed_roots)),
             most_upload_bytes=options.most_upload_bytes,
         )
         oidc = Oidc(options.oidc) if options.oidc else None
         guard = Guard(tokens, oidc=oidc, insecure_local=options.insecure_local)
-        server = Server(settings, workspace, guard, about=about, allowed_roots=options.allowed_roots)
+        server = Server(
+            settings,
+            workspace,
+            guard,
+            about=about,
+            allowed_roots=options.allowed_roots,
+            proxies=options.proxies,
+        )
         listener = Listener(server.app, certificate=options.certificate, ready=lambda: _tell(url))
         with ended_by(listener.leave, owned=options.owned):
             server.begin()

@@ -9,12 +9,12 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from certified import self_signed
 from serving import Serving
 
 
@@ -129,26 +129,3 @@ def test_it_serves_over_tls(redis_server: str, tmp_path: Path) -> None:
         trusted = ssl.create_default_context(cafile=certificate)
         assert serving.request("GET", "/info", verify=trusted).json()["user"] == "owner"
         assert not raw(serving, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP")
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 and its key."""
-    pytest.importorskip("cryptography")
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "c.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "k.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
-    return folder / "c.pem", folder / "k.pem"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from certified import self_signed
 from gristmill.service import Client
 from gristmill.settings import ProcessSettings
 
@@ -154,6 +155,31 @@ def test_when_the_daemon_is_killed_nothing_is_left_and_up_works_again(here: Here
     second = here.up()
     assert second["pid"] != first["pid"]
     assert here.ask("status")["redis"]
+
+
+def test_over_tls_commands_here_know_the_server_by_its_certificate_also_when_it_was_started_again(here: Here) -> None:
+    certificate, key = self_signed(here.project.folder / "tls", "ml.example")
+    first = here.up("--tls-cert", certificate, "--tls-key", key)
+    assert first["url"].startswith("https://127.0.0.1:")
+    assert here.do("up").startswith(f"already up: {first['url']}\n")
+    assert here.do("batch-endpoint", "create", "-n", "eee", "--query", "scoring_uri", "-o", "tsv").startswith(
+        "https://"
+    )
+    [pid] = [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if b"gristmill_scheduler.service" in words(process) and str(here.workspace).encode() in words(process)
+    ]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: here.command("status").returncode == 0)
+    assert here.ask("status")["url"] == first["url"]
+
+
+def words(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def test_a_job_goes_on_after_down_and_up(here: Here) -> None:

@@ -3,6 +3,7 @@
 lock           locked, and with the daemon's process id in it, for as long as the daemon lives
 children.lock  locked for as long as one of its children lives, which may be a little longer
 server.json    {"url", "pid", "token_file", "started", ...} while everything answers
+certificate.pem  what the server shows, where it speaks TLS: commands on this machine know it by that
 token          an owner's token, for commands on this machine; only its owner can read it
 redis/         the embedded server's append-only file: the memory of jobs that run, which storage can replace
 *.log          what the processes have to say
@@ -33,6 +34,7 @@ class RunFolder:
         self.workspace = workspace
         self.folder = workspace / "run"
         self.token = self.folder / "token"
+        self.certificate = self.folder / "certificate.pem"
         self.memory = self.folder / "redis"
         self.log = self.folder / "up.log"
         self._lock = self.folder / "lock"

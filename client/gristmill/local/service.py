@@ -16,9 +16,11 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from gristmill.certificates import first_of
 from gristmill.errors import GristmillError, Mistake
 from gristmill.local import logs, probe
 from gristmill.local.child import Child
@@ -129,8 +131,9 @@ class Service:
 
     def _document(self) -> dict[str, Any]:
         return {
-            "url": self._url,
+            "url": self._wish.public_url or self._url,
             "near": self._near(),
+            **({"certificate": str(self._run.certificate)} if self._wish.tls_cert else {}),
             "pid": os.getpid(),
             "token_file": str(self._run.token),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -175,17 +178,20 @@ class Service:
         match name:
             case "scheduler":
                 self._heard = b""
-                self._family.begin(name, (*SCHEDULER, *self._scheduler_arguments()), piped=True)
+                self._keep_certificate()
+                self._family.begin(name, (*SCHEDULER, *self._arguments()), piped=True)
             case "node":
                 self._family.begin(name, (*NODE, "--compute", COMPUTE, "--slots", str(self._wish.slots), "--owned"))
             case _:
                 self._family.begin_server()
 
-    def _scheduler_arguments(self) -> list[str]:
-        wish = self._wish
-        roots = [word for root in wish.allow_roots for word in ("--allow-root", root)]
-        where = ["--host", wish.host, "--port", str(self._port), "--workspace", str(wish.workspace)]
-        return [*where, *roots, "--token-file", str(self._run.token), "--owned"]
+    def _arguments(self) -> list[str]:
+        return self._wish.scheduler_arguments(port=self._port, token_file=self._run.token)
+
+    def _keep_certificate(self) -> None:
+        """Keep what the scheduler is about to show: a certificate may have been renewed since the last one began."""
+        if self._wish.tls_cert:
+            self._run.certificate.write_text(first_of(Path(self._wish.tls_cert)), "ascii")
 
     def _wait_until_ready(self, deadline: float) -> bool:
         """Return whether everything answers; False when it is to end before.
@@ -205,17 +211,21 @@ class Service:
     def _answers(self) -> bool:
         if not self._url:
             return False
-        status = probe.ask(self._near(), "/status", token=self._run.read_token())
+        status = self._ask("/status", token=self._run.read_token())
         nodes = (status or {}).get("nodes") or []
         node = self._family.get("node")
         return any(node is not None and each.get("pid") == node.pid for each in nodes)
 
     def _near(self) -> str:
         """Return the server's address for this machine, whose own name may lead nowhere."""
-        return f"http://127.0.0.1:{self._port}" if self._wish.host in _ANY else self._url
+        scheme = "https" if self._wish.tls_cert else "http"
+        return f"{scheme}://127.0.0.1:{self._port}" if self._wish.host in _ANY else self._url
+
+    def _ask(self, path: str, *, token: str = "") -> dict[str, Any] | None:
+        return probe.ask(self._near(), path, token=token, certificate=self._run.certificate)
 
     def _silence(self) -> GristmillError:
-        name = "node" if self._url and probe.ask(self._near(), "/health") else "scheduler"
+        name = "node" if self._url and self._ask("/health") else "scheduler"
         child = self._family.get(name)
         tail = child.tail() if child is not None else ""
         return GristmillError(f"the {name} does not answer within {START_SECONDS:g} s", detail=tail)

@@ -42,6 +42,17 @@ class Wish:
     slots: int = 1
     #: Folders that requests may name paths in.
     allow_roots: tuple[str, ...] = ()
+    #: Files of the certificate and its key, PEM; "": without TLS.
+    tls_cert: str = ""
+    tls_key: str = ""
+    #: Address that clients use, where a proxy stands before the server; "": its own.
+    public_url: str = ""
+    #: Addresses and networks whose word is taken for where a request came from.
+    trusted_proxies: tuple[str, ...] = ()
+    #: Whose tokens are taken too; "": nobody's.
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_roles_claim: str = ""
 
     def to_json(self) -> str:
         """Return it as it travels to the daemon."""
@@ -51,7 +62,26 @@ class Wish:
     def from_json(cls, text: str) -> Wish:
         """Return what `to_json` was made of."""
         given = json.loads(text)
-        return cls(**{**given, "workspace": Path(given["workspace"]), "allow_roots": tuple(given["allow_roots"])})
+        texts = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+        return cls(**{**given, **texts, "workspace": Path(given["workspace"])})
+
+    def scheduler_arguments(self, *, port: int, token_file: Path) -> list[str]:
+        """Return the arguments of the scheduler that serves it."""
+        given = {
+            "--tls-cert": self.tls_cert,
+            "--tls-key": self.tls_key,
+            "--public-url": self.public_url,
+            "--oidc-issuer": self.oidc_issuer,
+            "--oidc-audience": self.oidc_audience,
+            "--oidc-roles-claim": self.oidc_roles_claim,
+        }
+        lists = [("--allow-root", self.allow_roots), ("--trusted-proxy", self.trusted_proxies)]
+        return [
+            *("--host", self.host, "--port", str(port), "--workspace", str(self.workspace)),
+            *(word for name, values in lists for value in values for word in (name, value)),
+            *(word for name, value in given.items() if value for word in (name, value)),
+            *("--token-file", str(token_file), "--owned"),
+        ]
 
 
 def environment_of(settings: ProcessSettings, workspace: Path) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from gristmill.errors import GristmillError
@@ -20,6 +21,7 @@ from gristmill.local.run_folder import RunFolder
 from gristmill.local.service import LEAVE_SECONDS, SAVE_SECONDS, START_SECONDS, Service
 from gristmill.local.service_wish import Wish
 from gristmill.settings import ProcessSettings
+from gristmill.states import ENDED
 
 #: Seconds that a daemon is given beyond its own deadline, to end its children and say why.
 _MORE_SECONDS: Final = LEAVE_SECONDS + SAVE_SECONDS + 2
@@ -28,9 +30,6 @@ _MORE_SECONDS: Final = LEAVE_SECONDS + SAVE_SECONDS + 2
 _DOWN_SECONDS: Final = LEAVE_SECONDS + SAVE_SECONDS + 0.7
 
 _LOOK_SECONDS: Final = 0.1
-
-#: Statuses in which a job needs nobody any more.
-_OVER: Final = frozenset({"Completed", "Failed", "Canceled"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +128,7 @@ def _lock(run: RunFolder, deadline: float) -> int | Running:
     run.make()
     while (lock := run.claim()) is None:
         found = run.published()
-        if found is not None and probe.ask(_near(found), "/health"):
+        if found is not None and _ask(found, "/health"):
             return Running(document=found, before=True)
         if time.monotonic() > deadline:
             raise GristmillError(
@@ -191,15 +190,17 @@ def _tail(run: RunFolder) -> str:
     return "\n".join(run.log.read_text("utf-8", "replace").splitlines()[-30:])
 
 
-def _near(found: Mapping[str, Any]) -> str:
-    """Return the address that this machine reaches its server at."""
-    return str(found.get("near") or found["url"])
+def _ask(found: Mapping[str, Any], path: str, *, token: str = "") -> dict[str, Any] | None:
+    """Ask a server at the address that this machine reaches it at."""
+    certificate = found.get("certificate")
+    near = str(found.get("near") or found["url"])
+    return probe.ask(near, path, token=token, certificate=Path(certificate) if certificate else None)
 
 
 def _unfinished(run: RunFolder) -> int | None:
     """Return how many jobs are not over; None where the server does not say."""
     found = run.published()
-    status = probe.ask(_near(found), "/status", token=run.read_token()) if found else None
+    status = _ask(found, "/status", token=run.read_token()) if found else None
     if status is None:
         return None
-    return sum(int(count) for name, count in (status.get("jobs") or {}).items() if name not in _OVER)
+    return sum(int(count) for name, count in (status.get("jobs") or {}).items() if name not in ENDED)

@@ -34,6 +34,8 @@ class Connection:
     token: str = field(default="", repr=False)
     #: A file of certificates that are trusted instead of the system's; "": the system's.
     ca_file: str = ""
+    #: A file with the server's own certificate, which is trusted under any name; "": there is none.
+    certificate: str = ""
     #: What named it, in words for a message.
     source: str = "given"
 
@@ -71,6 +73,7 @@ def find_server(
         url=found.url,
         token=_check_token(found.token if token is None else token),
         ca_file=found.ca_file if ca_file is None else ca_file,
+        certificate="" if ca_file else found.certificate,
         source=found.source,
     )
 
@@ -135,17 +138,21 @@ def _known(settings: ProcessSettings, wanted: str) -> Iterator[Connection]:
     if settings.url or (settings.token and wanted):
         # A token alone in the environment is meant for the address that the call gives.
         yield _of_environment(settings, wanted)
-    for find in (_of_login, _of_workspace):
-        connection = find(settings)
-        if connection is not None:
-            yield connection
+    yield from _kept(settings)
+
+
+def _kept(settings: ProcessSettings) -> Iterator[Connection]:
+    login = _of_login(settings)
+    if login is not None:
+        yield login
+    yield from _of_workspace(settings)
 
 
 def _of_environment(settings: ProcessSettings, wanted: str) -> Connection:
     url = check_url(settings.url or wanted)
     if settings.token:
         return Connection(url=url, token=settings.token, source="GRISTMILL_URL")
-    kept = (found for find in (_of_login, _of_workspace) if (found := find(settings)) and _key(found.url) == _key(url))
+    kept = (found for found in _kept(settings) if _key(found.url) == _key(url))
     return next(kept, Connection(url=url, source="GRISTMILL_URL"))
 
 
@@ -162,20 +169,24 @@ def _of_login(settings: ProcessSettings) -> Connection | None:
     )
 
 
-def _of_workspace(settings: ProcessSettings) -> Connection | None:
+def _of_workspace(settings: ProcessSettings) -> Iterator[Connection]:
+    """Yield a server of this machine by the address that surely leads to it, then by the one that others use."""
     folder = local_path(settings.workspace) if settings.workspace else None
     if folder is None or not (folder / _RUNNING).exists():
-        return None
+        return
     path = folder / _RUNNING
     document = _parse(path, path.read_text("utf-8"), "gristmill up makes it anew")
     if not _alive(document.get("pid")):
-        return None
-    token = str(document.get("token_file") or "")
-    return Connection(
-        url=check_url(str(document.get("url", ""))),
-        token=_read_private(folder / token) if token else "",
-        source="gristmill up",
-    )
+        return
+    url = check_url(str(document.get("url", "")))
+    near = check_url(str(document.get("near") or url))
+    file = str(document.get("token_file") or "")
+    token = _read_private(folder / file) if file else ""
+    certificate = str(document.get("certificate") or "")
+    yield Connection(url=near, token=token, certificate=certificate, source="gristmill up")
+    if _key(near) != _key(url):
+        # A proxy may stand there, with a certificate of its own.
+        yield Connection(url=url, token=token, source="gristmill up")
 
 
 def _alive(pid: Any) -> bool:

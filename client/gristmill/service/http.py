@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 
+from gristmill.certificates import trusting
 from gristmill.errors import Mistake, ServerFailed
 from gristmill.service.connection import Connection
 from gristmill.service.replies import document_of, error_of
@@ -87,7 +89,7 @@ class Http:
             timeout=_TIMEOUT,
             transport=transport,
             # Without TLS there is nothing to verify, and the system's certificates take long to read.
-            verify=_trusted(connection.ca_file) if connection.url.startswith("https:") else False,
+            verify=_trusted(connection) if connection.url.startswith("https:") else False,
             # A proxy that the environment names is none for this machine itself.
             trust_env=urlsplit(connection.url).hostname not in _LOOPBACK,
         )
@@ -259,7 +261,10 @@ def _given(params: Params | None) -> dict[str, str | int]:
     return {name: value for name, value in (params or {}).items() if value is not None}
 
 
-def _trusted(ca_file: str) -> ssl.SSLContext | bool:
+def _trusted(connection: Connection) -> ssl.SSLContext | bool:
+    if connection.certificate:
+        return trusting(Path(connection.certificate))
+    ca_file = connection.ca_file
     if not ca_file:
         return True
     try:

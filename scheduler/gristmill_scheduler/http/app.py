@@ -11,6 +11,7 @@ import gristmill
 from gristmill_scheduler.http.audit import Audit, AuditLog
 from gristmill_scheduler.http.auth import Guard
 from gristmill_scheduler.http.bodies import MOST_JSON_BYTES
+from gristmill_scheduler.http.forwarded import Forwarded, Proxies
 from gristmill_scheduler.http.gate import PUBLIC, Gate, Sizes
 from gristmill_scheduler.http.openapi import RESPONSES, describe
 from gristmill_scheduler.http.problems import install
@@ -33,7 +34,13 @@ class _App(FastAPI):
 
 
 def build_app(
-    services: Services, guard: Guard, *, about: About, audit_log: AuditLog, more: Sequence[APIRouter] = ()
+    services: Services,
+    guard: Guard,
+    *,
+    about: About,
+    audit_log: AuditLog,
+    proxies: Proxies | None = None,
+    more: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """Return the application.
 
@@ -42,6 +49,7 @@ def build_app(
         guard: who finds out who asks.
         about: what the server says of itself and what it bounds.
         audit_log: where the line for each change goes.
+        proxies: whose word is taken for where requests come from; None: nobody's.
         more: further routes, as those of jobs.
 
     """
@@ -56,13 +64,14 @@ def build_app(
         redirect_slashes=False,
         responses=RESPONSES,
     )
-    app.state.url = about.url
+    app.state.address = about.address
     for router in [*_routers(services, guard, about), *more]:
         app.include_router(router)
     install(app)
     # The last one added is the outermost.
     app.add_middleware(Audit, audit_log=audit_log)
     app.add_middleware(Gate, guard=guard, sizes=Sizes(upload=about.most_upload_bytes, other=MOST_JSON_BYTES))
+    app.add_middleware(Forwarded, proxies=proxies or Proxies())
     return app
 
 

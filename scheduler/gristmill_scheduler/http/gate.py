@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,14 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gristmill.errors import Forbidden, GristmillError, Mistake, ServerFailed, TooLarge
 from gristmill_scheduler.http.auth import FailedTooOften, Guard
+from gristmill_scheduler.http.forwarded import HOST
 from gristmill_scheduler.http.oidc import is_loopback
 from gristmill_scheduler.http.principal import Principal
 from gristmill_scheduler.http.problems import problem, shown, too_often, unforeseen
 
 #: What anyone may ask.
 PUBLIC: Final = frozenset({"/health", "/openapi.json"})
-
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})(:\d{1,5})?")
 
 log = logging.getLogger("gristmill.http")
 
@@ -106,7 +104,7 @@ class Gate:
 
     def _check_host(self, request: Request) -> None:
         host = request.headers.get("host", "")
-        match = _HOST.fullmatch(host)
+        match = HOST.fullmatch(host)
         if match is None:
             raise Mistake("the header host: give this server's name or address, with its port")
         if self._guard.insecure_local:

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from gristmill.certificates import check_pair
 from gristmill.errors import Mistake
 from gristmill_scheduler.http.oidc import is_loopback
 
@@ -52,10 +52,7 @@ class Certificate:
             Mistake: it cannot.
 
         """
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key, password=lambda: "")
-        except (OSError, ValueError) as error:
-            raise Mistake(f"--tls-cert {self.certificate}, --tls-key {self.key}: cannot be used: {error}") from error
+        check_pair(self.certificate, self.key)
 
 
 def bind(host: str, port: int) -> socket.socket:

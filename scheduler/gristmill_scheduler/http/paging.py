@@ -69,7 +69,7 @@ def read_page(
 ) -> Page:
     """Return which part of a list a request asks for."""
     query = tuple((name, value) for name, value in request.query_params.multi_items() if name != "after")
-    return Page(limit=limit, after=after, url=f"{request.app.state.url}{quote(request.url.path)}", query=query)
+    return Page(limit=limit, after=after, url=f"{request.app.state.address()}{quote(request.url.path)}", query=query)
 
 
 def names_page(page: Page, documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

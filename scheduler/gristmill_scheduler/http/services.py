@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Literal, Protocol
 
+from gristmill_scheduler.http.forwarded import asked_at
 from gristmill_scheduler.resources.shown import Shown
 from gristmill_storage.workspace import Workspace
 
@@ -133,9 +134,15 @@ class About:
 
     #: Its address as clients are to use it, without a slash at the end.
     url: str
+    #: Whether that is the address whatever a trusted proxy says.
+    fixed: bool = True
     #: Folders whose files a request may name.
     allowed_roots: tuple[str, ...] = ()
     #: Bytes of one upload.
     most_upload_bytes: int = MOST_UPLOAD_BYTES
     #: Files of one upload.
     most_upload_files: int = 1_000_000
+
+    def address(self) -> str:
+        """Return the server's address as the one who asks now is to use it."""
+        return self.url if self.fixed else asked_at.get() or self.url

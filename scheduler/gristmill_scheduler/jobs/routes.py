@@ -80,7 +80,7 @@ def _add_invocation(router: APIRouter, jobs: Jobs) -> None:
     ) -> Response:
         """Score something: the scoring URI of an endpoint."""
         made = jobs.invoke(endpoint, body, deployment=deployment, request_id=request_id, by=caller.name)
-        return _show(request, made, HTTPStatus.CREATED, {"Location": f"{request.app.state.url}{made['id']}"})
+        return _show(request, made, HTTPStatus.CREATED, {"Location": f"{request.app.state.address()}{made['id']}"})
 
 
 def _add_lists(router: APIRouter, jobs: Jobs) -> None:
@@ -157,7 +157,7 @@ def _add_looks(router: APIRouter, jobs: Jobs) -> None:
     async def stream_job(job: Job, request: Request, caller: Caller) -> Response:
         """Follow a job: its log lines, status and progress as they happen, and its document in the end."""
         await run_in_threadpool(_check, jobs, job, caller)
-        return send_events(jobs.stream(job, url=request.app.state.url))
+        return send_events(jobs.stream(job, url=request.app.state.address()))
 
 
 def _add_actions(router: APIRouter, jobs: Jobs) -> None:
@@ -274,7 +274,7 @@ def _check(jobs: Jobs, job: str, caller: Principal) -> None:
 
 
 def _at(request: Request, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [at(document, request.app.state.url) for document in documents]
+    return [at(document, request.app.state.address()) for document in documents]
 
 
 def _show(
@@ -283,4 +283,4 @@ def _show(
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    return AsciiJson(at(document, request.app.state.url), status_code=status, headers=headers)
+    return AsciiJson(at(document, request.app.state.address()), status_code=status, headers=headers)

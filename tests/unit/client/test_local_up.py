@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -97,3 +98,31 @@ def test_a_port_that_is_taken_is_refused_where_it_was_asked_for(fakes: Any, run:
         with pytest.raises(Mistake, match=f"--port {port}: cannot be listened on: Address already in use"):
             up(run, port=port)
     assert fakes.left() == []
+
+
+def test_what_is_wanted_for_clients_elsewhere_is_told_to_every_scheduler(
+    fakes: Any, run: RunFolder, tmp_path: Path
+) -> None:
+    wanted = {"oidc_issuer": "https://id.example", "oidc_audience": "gristmill", "oidc_roles_claim": "groups"}
+    document = up(run, public_url="https://mine.example", trusted_proxies=("10.0.0.1", "::1"), **wanted).document
+    assert (document["url"], document["near"].rpartition(":")[0]) == ("https://mine.example", "http://127.0.0.1")
+    first = fakes.note("service.argv").splitlines()
+    given = list(itertools.pairwise(first))
+    for pair in [
+        ("--public-url", "https://mine.example"),
+        ("--trusted-proxy", "10.0.0.1"),
+        ("--trusted-proxy", "::1"),
+        ("--oidc-issuer", "https://id.example"),
+        ("--oidc-audience", "gristmill"),
+        ("--oidc-roles-claim", "groups"),
+    ]:
+        assert pair in given
+
+    service = pid_in(tmp_path / "notes" / "service.pid")
+    os.kill(service, signal.SIGKILL)
+    until(lambda: pid_in(tmp_path / "notes" / "service.pid") not in (0, service))
+    second = fakes.note("service.argv").splitlines()
+    second[second.index("--port") + 1] = first[first.index("--port") + 1]
+    assert second == first
+    until(lambda: probe.ask(document["near"], "/health"))
+    assert take_down(run).unfinished == 3, "it is asked where it is, not at the address of the others"

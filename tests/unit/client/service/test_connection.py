@@ -28,12 +28,13 @@ def read(tmp_path: Path) -> Read:
 def up(tmp_path: Path) -> Callable[..., str]:
     """Leave what `gristmill up` leaves; return the workspace."""
 
-    def call(pid: int = os.getpid(), url: str = "http://127.0.0.1:8000", mode: int = 0o600) -> str:
+    def call(pid: int = os.getpid(), url: str = "http://127.0.0.1:8000", mode: int = 0o600, **more: str) -> str:
         run = tmp_path / "workspace" / "run"
         run.mkdir(parents=True)
         (run / "token").write_text("of-up\n")
         (run / "token").chmod(mode)
-        (run / "server.json").write_text(json.dumps({"url": url, "pid": pid, "token_file": str(run / "token")}))
+        document = {"url": url, "pid": pid, "token_file": str(run / "token"), **more}
+        (run / "server.json").write_text(json.dumps(document))
         return str(run.parent)
 
     return call
@@ -74,6 +75,17 @@ def test_the_server_of_this_machine_is_found_in_the_workspace(read: Read, up: Ca
     found = find_server(settings=read(GRISTMILL_WORKSPACE=up()))
 
     assert (found.url, found.token, found.source) == ("http://127.0.0.1:8000", "of-up", "gristmill up")
+
+
+def test_a_server_of_this_machine_is_asked_where_it_surely_is(read: Read, up: Callable[..., str]) -> None:
+    workspace = up(url="https://mine.example", near="https://127.0.0.1:8000", certificate="/run/certificate.pem")
+    settings = read(GRISTMILL_WORKSPACE=workspace)
+
+    found = find_server(settings=settings)
+    assert (found.url, found.token, found.certificate) == ("https://127.0.0.1:8000", "of-up", "/run/certificate.pem")
+    outside = find_server("https://mine.example", settings=settings)
+    assert (outside.token, outside.certificate) == ("of-up", ""), "there may be a proxy, with a certificate of its own"
+    assert find_server(settings=settings, ca_file="/ca.pem").certificate == ""
 
 
 def test_a_server_of_this_machine_that_has_ended_is_none(read: Read, up: Callable[..., str]) -> None:

@@ -128,18 +128,19 @@ def kept_services(workspace: Workspace, **others: Any) -> Services:
 
 
 def build(workspace: Workspace, audit: Path, options: dict[str, Any]) -> World:
-    about, more, services = (options.pop(name, None) for name in ("about", "more", "services"))
+    about, more, services, proxies = (options.pop(name, None) for name in ("about", "more", "services", "proxies"))
     tokens = Tokens(workspace.documents("tokens"))
     guard = Guard(tokens, **{"failures": Failures(burst=1000), **options})
     behind = kept_services(workspace, **(services or {}))
-    app = build_app(behind, guard, about=about or About(url=URL), audit_log=AuditLog(audit), more=more or ())
+    about, log = about or About(url=URL), AuditLog(audit)
+    app = build_app(behind, guard, about=about, audit_log=log, proxies=proxies, more=more or ())
     client = TestClient(app, base_url=URL, raise_server_exceptions=True)
     return World(app, behind, guard, client, tokens, audit)
 
 
 @pytest.fixture
 def make_world(workspace: Workspace, tmp_path: Path) -> Callable[..., World]:
-    """Make an application; options are those of the guard, and `about`, `more`, `services`."""
+    """Make an application; options are those of the guard, and `about`, `more`, `services`, `proxies`."""
     return lambda **options: build(workspace, tmp_path / "audit", options)
 
 

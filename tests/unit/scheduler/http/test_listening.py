@@ -52,6 +52,8 @@ def test_a_port_that_is_none_is_refused(port: int) -> None:
         (["--tls-cert", "c.pem"], "--tls-cert and --tls-key: give both"),
         (["--oidc-issuer", "https://id.example"], "--oidc-issuer and --oidc-audience: give both"),
         (["--oidc-issuer", "http://id.example", "--oidc-audience", "a"], "give an https:// address"),
+        (["--trusted-proxy", "proxy.example"], "--trusted-proxy: .*give an address or a network"),
+        (["--trusted-proxy", "10.0.0.1/8"], "--trusted-proxy: .*has host bits set"),
     ],
 )
 def test_half_of_what_belongs_together_is_refused(arguments: list[str], words: str) -> None:
@@ -64,6 +66,11 @@ def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(Mistake, match=r"--tls-cert .*c\.pem"):
         Certificate(certificate=tmp_path / "c.pem", key=tmp_path / "none.pem").check()
+
+
+def test_behind_a_proxy_everyone_would_be_an_owner_without_tokens() -> None:
+    with pytest.raises(Mistake, match="--trusted-proxy: everyone behind the proxy would be an owner"):
+        read_options(["--insecure-local", "--trusted-proxy", "10.0.0.1"], workspace="w").check()
 
 
 def test_roots_may_be_given_together_and_apart(tmp_path: Path) -> None:
