@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -30,7 +30,10 @@ from gristmill_storage.queue import Message
 
 
 class Nodes:
-    """Answers a queue's messages with threads."""
+    """Answers a queue's messages with threads, until the test is over."""
+
+    #: Those of the test that runs.
+    alive: ClassVar[list[Nodes]] = []
 
     def __init__(self, ledger: MemoryLedger, folder: Store) -> None:
         self.ledger = ledger
@@ -39,7 +42,9 @@ class Nodes:
         self.after: Callable[[int], None] = lambda _number: None
         self.aggregated: list[bool | str] = []
         self._count = 0
+        self._over = threading.Event()
         self.threads: list[threading.Thread] = []
+        self.alive.append(self)
 
     def take(self, kind: str, message: Message) -> None:
         self._count += 1
@@ -48,6 +53,13 @@ class Nodes:
         self.threads.append(thread)
         thread.start()
 
+    def end(self) -> None:
+        """Let those leave whose job goes on without a coordinator, and wait until all have left."""
+        self._over.set()
+        for thread in self.threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
     def _instance(self, message: Message, name: str) -> None:
         registration = self.ledger.register(message.job, instance=name, info={"role": "instance", "slot": message.slot})
         serial = 0
@@ -55,6 +67,8 @@ class Nodes:
             if isinstance(lease, Lease):
                 serial += 1
                 self._commit(message.job, name, registration.epoch, lease, serial)
+            elif self._over.wait(min(lease.seconds, 0.005)):
+                break
         self.ledger.leave(message.job, instance=name)
 
     def _commit(self, job: str, name: str, epoch: str, lease: Lease, serial: int) -> None:
@@ -118,12 +132,22 @@ class Run:
 
     def live(self) -> dict[str, Any]:
         self.coordinator.run(Begin.RESUME if self._resume else Begin.NEW)
+        if self.events[-1][0] == "taken_over":
+            self.nodes.end()
         for thread in self.nodes.threads:
             thread.join(10)
         return self.events[-1][1]
 
     def statuses(self) -> list[str]:
         return [str(document["status"]) for event, document in self.events if event == "status"]
+
+
+@pytest.fixture(autouse=True)
+def _nodes_end() -> Iterator[None]:
+    """One that asks for work without end would take it from all tests that come after."""
+    yield
+    while Nodes.alive:
+        Nodes.alive.pop().end()
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
