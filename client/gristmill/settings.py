@@ -27,6 +27,7 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_URL": "Address of the server that commands ask, as http://host:port; default: that of gristmill up.",
     "GRISTMILL_TOKEN": "Token for that server.",
     "GRISTMILL_WORKSPACE": "Folder or URL of what a server keeps; default: ~/.local/share/gristmill/workspace.",
+    "GRISTMILL_SECRETS": "Folder of the files that datastores' credentials name; default: ~/.config/gristmill/secrets.",
     "GRISTMILL_PYTHONS": "Folders or interpreters (separated as in PATH) searched first for a Python version.",
 }
 
@@ -96,6 +97,21 @@ class ProcessSettings:
             pythons=tuple(part for part in pythons.split(os.pathsep) if part),
             environment=given,
         )
+
+
+def secrets_folder() -> Path:
+    """Return the folder of the files that hold secrets of stores, on this machine."""
+    return Path(os.environ.get("GRISTMILL_SECRETS") or _config(os.environ) / "secrets").expanduser()
+
+
+def variable(name: str) -> str:
+    """Return what a variable holds that a datastore names; "" where there is none."""
+    return os.environ.get(name, "")
+
+
+def machine() -> str:
+    """Return this machine's name in messages."""
+    return os.environ.get("GRISTMILL_NODE_NAME") or os.uname().nodename
 
 
 def _default_cache(environment: Mapping[str, str]) -> Path:

@@ -29,6 +29,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import fsspec
 
 from gristmill.errors import AlreadyExists, GristmillError, MissingExtra, Mistake, NotFound, StorageFailed
+from gristmill_storage import credentials
 from gristmill_storage.fsspec_writer import FsspecWriter
 from gristmill_storage.store import BLOCK, Entry, checked, checked_prefix, shown, without_secrets
 
@@ -53,6 +54,9 @@ _STALE: Final = timedelta(days=1)
 #: How the names of S3's directory buckets end, which do not list in order.
 _UNSORTED: Final = "--x-s3"
 
+#: A container of Azure's, its account and the domain of that.
+_ACCOUNT: Final = re.compile(r"abfss?://[^/@]+@(?P<account>[^/@.]+)\.(dfs|blob)\.(?P<endpoint>[^/@:]+)", re.IGNORECASE)
+
 _QUERY: Final = re.compile(r"\?[^\s'\")]*")
 #: A name with a password in front of a host, or of a bucket.
 _USER: Final = re.compile(r"[^\s/@:'\"]+:[^\s/@'\"]+@")
@@ -66,12 +70,17 @@ class FsspecStore:
 
         Raises:
             MissingExtra: the driver is not installed.
+            Mistake: the address refers to credentials that this machine does not have.
 
         """
         self.scheme = url.partition("://")[0].lower()
         self.url = without_secrets(url)
+        reference, url = credentials.parted(url)
+        given = _options(self.scheme) | _of_the_address(self.scheme, url)
+        if reference:
+            given |= credentials.options(url, reference)
         try:
-            self.fs = fsspec.filesystem(self.scheme, use_listings_cache=False, **_options(self.scheme))
+            self.fs = fsspec.filesystem(self.scheme, use_listings_cache=False, **given)
         except ImportError as error:
             raise MissingExtra(f"opening {self.scheme}://", extra) from error
         self._http = self.scheme in ("http", "https")
@@ -85,8 +94,10 @@ class FsspecStore:
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes."""
+        # By one request: S3's driver asks for the size first, to read what is large in pieces.
+        whole = {"max_concurrency": 1} if self.scheme in ("s3", "s3a") else {}
         with self.translated(path):
-            return cast("bytes", self.fs.cat_file(self.address(path)))
+            return cast("bytes", self.fs.cat_file(self.address(path), **whole))
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """Return up to `length` bytes from `start` on."""
@@ -341,6 +352,16 @@ def _answer(error: OSError) -> int | None:
     """Return the status of S3's answer that its driver made an error of."""
     response = getattr(error.__cause__, "response", None)
     return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+
+
+def _of_the_address(scheme: str, url: str) -> dict[str, Any]:
+    """Return what a driver has to be told of an address: the account of Azure's, and its host where that is another."""
+    found = _ACCOUNT.match(url) if scheme in ("abfs", "abfss") else None
+    if found is None:
+        return {}
+    public = found["endpoint"].lower() == "core.windows.net"
+    host = {} if public else {"account_host": f"{found['account']}.blob.{found['endpoint']}"}
+    return {"account_name": found["account"], **host}
 
 
 def _options(scheme: str) -> dict[str, Any]:

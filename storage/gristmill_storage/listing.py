@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from gristmill.errors import InputEmpty, InputNotFound, Mistake, NotFound, StorageFailed
 from gristmill.spec import Input, InputType
+from gristmill_storage import credentials
 from gristmill_storage.fetching import contained, fetch, local_name
 from gristmill_storage.files import is_local, normalize, open_store, scheme
 from gristmill_storage.local_input import has_item, search
@@ -214,7 +215,7 @@ def _refuse_output_inside(given: Input, output_folder: str, *, recursive: bool) 
 
 def _comparable(address: str) -> str:
     if not is_local(address):
-        return without_secrets(address).rstrip("/")
+        return credentials.plain(without_secrets(address)).rstrip("/")
     return str(Path(normalize(address, Path.cwd())).resolve())
 
 

@@ -34,7 +34,7 @@ def _variable(text: str) -> str:
 CREDENTIALS: Final = Section(
     (
         Key(name="environment", kind=Text(_variable), meaning="The nodes' variable that holds the secret.", ours=True),
-        Key(name="file", kind=Text(), meaning="The nodes' file that holds the secret.", ours=True),
+        Key(name="file", kind=Text(), meaning="The file that holds it: in `GRISTMILL_SECRETS`, or a path.", ours=True),
         *(
             Key(name=name, kind=Text(), meaning="Carried along; no secret.")
             for name in ("type", "tenant_id", "client_id", "authority_url", "resource_url")

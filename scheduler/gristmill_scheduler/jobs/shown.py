@@ -11,6 +11,7 @@ from typing import Any, Final
 from gristmill.spec import OutputAction, to_json
 from gristmill.states import JobStatus
 from gristmill_scheduler.jobs.record import JobRecord
+from gristmill_storage.credentials import plain
 
 #: What Azure calls a batch job's one step, and the end of that child's name.
 CHILD: Final = "batchscoring"
@@ -90,7 +91,8 @@ def _asked(record: JobRecord) -> dict[str, Any]:
         "deployment_version": record.deployment_version,
         "compute": record.compute,
         "inputs": record.inputs,
-        "outputs": {"score": {"type": "uri_file", "path": _output(record)}},
+        # As the store's own tools take it, without the word on whose credentials open it.
+        "outputs": {"score": {"type": "uri_file", "path": plain(_output(record))}},
         "overrides": dict(map(_override, record.overrides)),
         # With the overrides in them: what reads the output needs to know its form.
         "settings": to_json(record.job.deployment.settings),

@@ -2,9 +2,10 @@
 
 `workspaceblobstore` is built in: the folder `data` of the workspace.
 
-Credentials are never stored here. A document says where nodes find them, {environment: NAME} or {file: PATH}, and that
-is all that is kept; a literal secret is refused. Nodes open a datastore's address with what their own environment gives
-to the driver: AWS_* for s3, AZURE_STORAGE_* for abfs, GOOGLE_APPLICATION_CREDENTIALS for gs, or the machine's identity.
+Credentials are never stored here. A document says where this server and the nodes find them, {environment: NAME} or
+{file: NAME.json}; that is all that is kept, and all that the datastore's address tells them (`credentials.py` of the
+storage). A literal secret is refused. A datastore that names none is opened with what each machine's own environment
+gives to the driver: AWS_* for s3, AZURE_STORAGE_* for abfs, GOOGLE_APPLICATION_CREDENTIALS for gs, or its identity.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gristmill_scheduler.resources.names import check_name
 from gristmill_scheduler.resources.records import Body, Record, Records
 from gristmill_scheduler.resources.roots import DATA, Roots
 from gristmill_scheduler.resources.shown import Shown, ShownList
+from gristmill_storage import credentials
 from gristmill_storage.files import is_local
 from gristmill_storage.workspace import Workspace
 
@@ -67,13 +69,14 @@ class Datastores:
         return self._built_in() if name == DEFAULT else _shown(self._records.get(name))
 
     def root(self, name: str) -> str:
-        """Return the address of a datastore's root.
+        """Return the address of a datastore's root, with a reference to its credentials.
 
         Raises:
             ResourceNotFound: there is none of that name.
 
         """
-        return str(self.get(name).document["root"])
+        document = self.get(name).document
+        return credentials.referring(str(document["root"]), document.get("credentials", {}))
 
     def delete(self, name: str, *, expected: int | None = None, by: str = "") -> None:  # noqa: ARG002 - as elsewhere
         """Delete a datastore; what is in it stays.
@@ -132,8 +135,14 @@ def _check_credentials(given: Mapping[str, Any], source: str) -> None:
                 source,
                 f"credentials.{key}",
                 "a secret is never kept in the workspace; write where nodes find it: credentials: {environment: NAME} "
-                "or credentials: {file: /path}",
+                "or credentials: {file: NAME.json}",
             )
-    if not os.path.isabs(given.get("file", "/")):  # noqa: PTH117 - text that may be no path at all
+    file = given.get("file", "/")
+    if not (os.path.isabs(file) or credentials.FILE_NAME.fullmatch(file)):  # noqa: PTH117 - perhaps no path at all
         # It may be the secret itself, so it is not shown.
-        raise fault(source, "credentials.file", "no absolute path; give that of a file on the nodes, not the secret")
+        raise fault(
+            source,
+            "credentials.file",
+            "no file: give the name of one in the nodes' GRISTMILL_SECRETS that ends in .json or .yaml, or an absolute "
+            "path; not the secret",
+        )

@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeAlias
 from gristmill.errors import InputNotFound, Mistake
 from gristmill_scheduler.resources.datastores import Datastores
 from gristmill_scheduler.resources.roots import Roots, inside
+from gristmill_storage.credentials import parted
 from gristmill_storage.files import EXTRAS, is_local, scheme
 from gristmill_storage.store import checked, shown, without_secrets
 from gristmill_storage.workspace import Workspace
@@ -124,6 +125,11 @@ def _url(text: str, kind: Kind) -> str:
     if name not in EXTRAS:
         known = ", ".join(f"{each}://" for each in EXTRAS)
         raise Mistake(f"{without_secrets(text)}: nothing is known of {name}://. {SUPPORTED} Known are {known}")
+    if parted(text)[0]:
+        # Only a datastore's own document says whose credentials open what.
+        raise Mistake(
+            f"{without_secrets(text)}: a request names no credentials; give azureml://datastores/<name>/paths/<path>"
+        )
     if kind == "output" and name in ("http", "https"):
         raise Mistake(f"{without_secrets(text)}: a web address can only be read; give a datastore's path")
     return text

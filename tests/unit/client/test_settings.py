@@ -7,7 +7,7 @@ import pytest
 
 import gristmill
 from gristmill.errors import InvalidSetting
-from gristmill.settings import DEFAULT_LEASE_SECONDS, NAMES, ProcessSettings
+from gristmill.settings import DEFAULT_LEASE_SECONDS, NAMES, ProcessSettings, secrets_folder
 
 
 def test_nothing_set_gives_the_defaults() -> None:
@@ -34,6 +34,7 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_URL": "http://h:1",
         "GRISTMILL_TOKEN": "secret",
         "GRISTMILL_WORKSPACE": "s3://b/w",
+        "GRISTMILL_SECRETS": "/secrets",
     }
     settings = ProcessSettings.read(given)
 
@@ -44,6 +45,14 @@ def test_everything_set_is_read() -> None:
     assert (settings.url, settings.token, settings.workspace) == ("http://h:1", "secret", "s3://b/w")
     assert "secret" not in repr(settings)
     assert settings.environment == given
+
+
+def test_secrets_of_stores_lie_beside_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRISTMILL_SECRETS", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/x")
+    assert secrets_folder() == Path("/x/gristmill/secrets")
+    monkeypatch.setenv("GRISTMILL_SECRETS", "/run/secrets")
+    assert secrets_folder() == Path("/run/secrets")
 
 
 def test_the_workspace_follows_xdg() -> None:

@@ -77,7 +77,9 @@ def test_a_secret_is_neither_kept_nor_shown(
 
 
 def test_the_way_out_is_named(resources: Resources) -> None:
-    with pytest.raises(InvalidDocument, match=r"credentials: \{environment: NAME\} or credentials: \{file: /path\}"):
+    with pytest.raises(
+        InvalidDocument, match=r"credentials: \{environment: NAME\} or credentials: \{file: NAME.json\}"
+    ):
         resources.datastores.put("d", {**BLOB, "credentials": {"account_key": "s"}})
 
 
