@@ -15,9 +15,10 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, starmap
 from typing import Any, Final
 
 from gristmill.errors import (
@@ -41,6 +42,11 @@ _NAMED: Final = 64
 
 #: How often a document is looked for whose current version is removed again and again before it is read.
 _LOOKS: Final = 100
+
+#: Documents that are read from a store elsewhere at once (its drivers keep ten connections), and that are asked for
+#: before the first of them is handed on.
+_READERS: Final = 10
+_READ_AHEAD: Final = 200
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 
@@ -152,8 +158,8 @@ class Documents:
 
     def all(self) -> Iterator[tuple[str, Versioned]]:
         """Yield each document with its name, sorted by name."""
-        for name, number in sorted(self._listed()):
-            current = self._read_or_look(name, number)
+        listed = sorted(self._listed())
+        for (name, _), current in zip(listed, self._read_all(listed), strict=True):
             if current and (found := _shown(current)):
                 yield name, found
 
@@ -254,6 +260,17 @@ class Documents:
             with suppress(NotFound):
                 return replace(self._read(name, numbers[-1]), older=numbers[:-1])
         raise StorageFailed(f"{self.store.url}/{self.folder}/{name}: changes faster than it can be read")
+
+    def _read_all(self, listed: list[tuple[str, int]]) -> Iterator[_Version | None]:
+        """Yield the versions of so many documents, in their order; of a store that is elsewhere, read side by side."""
+        if self.store.local_path(self.folder) is not None:
+            yield from starmap(self._read_or_look, listed)
+            return
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="documents") as pool:
+            # Not all of them at once: who stops listening waits for few, and few lie here unread.
+            for start in range(0, len(listed), _READ_AHEAD):
+                names, numbers = zip(*listed[start : start + _READ_AHEAD], strict=True)
+                yield from pool.map(self._read_or_look, names, numbers)
 
     def _read_or_look(self, name: str, number: int) -> _Version | None:
         try:
