@@ -325,3 +325,37 @@ def test_what_is_leased_and_turns_out_to_be_slow_is_given_to_another_instance(ma
     ]
     assert sum(shares) == 600
     assert min(shares) >= 60
+
+
+STEADY = """
+    import time
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        time.sleep(0.15)
+        return mini_batch
+"""
+
+
+def test_an_instance_whose_place_is_wanted_finishes_what_it_is_in_and_leaves_the_rest(make) -> None:
+    work = make(STEADY, items=12, mini_batch_size=1)
+    first = work.start("a")
+    while not work.ledger.snapshot("j").leased:
+        time.sleep(0.01)
+    work.ledger.share("j", instances=0)
+    first.join(10)
+
+    left = work.ledger.snapshot("j")
+    assert (left.state, left.instances, left.leased) == ("open", [], 0)
+    assert 1 <= left.done < 12
+    work.start("b").join(10)
+    assert work.ledger.snapshot("j").done == left.done  # there was no place for it
+    work.ledger.share("j", instances=None)
+    work.start("c")
+    work.until("scored")
+    assert len(work.blocks()) == 12
+    assert {block.attempt for block in work.blocks()} == {1}
+    found = work.ledger.snapshot("j")
+    assert (found.losses, found.expiries, found.fenced, found.failures) == (0, 0, 0, {})

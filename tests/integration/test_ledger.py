@@ -589,6 +589,12 @@ class Twins(RuleBasedStateMachine):
     def pause(self, paused: bool) -> None:
         self.both("pause", paused=paused)
 
+    @rule(instances=st.sampled_from([None, 0, 1, 2]), name=NAMES, ready=st.booleans(), leaving=st.booleans())
+    def share(self, instances: int | None, name: str, ready: bool, leaving: bool) -> None:
+        self.both("share", instances=instances)
+        info = {"leaving": leaving} | ({"ready_after": 1.0} if ready else {})
+        self.both("renew", instance=name, info=info)
+
     @rule(name=NAMES, seconds=st.sampled_from([15.0, 30.0]))
     def lead(self, name: str, seconds: float) -> None:
         self.once("lead", JOB, leader=name, seconds=seconds)
@@ -713,6 +719,7 @@ class Twins(RuleBasedStateMachine):
             return
         while self.planned < self.count:
             self.extend()
+        self.both("share", instances=None)
         self.both("register", instance="last", info={})
         self.both("pause", paused=False)
         for _ in range(400):

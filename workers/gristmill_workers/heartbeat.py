@@ -42,6 +42,8 @@ class Heartbeat:
         self._saying = threading.Lock()
         #: The job's state, as last heard.
         self.state = "open"
+        #: Whether the instance was asked to leave, because its job has more than its share; it stays asked.
+        self.surplus = False
         self._changed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -60,8 +62,8 @@ class Heartbeat:
 
     @property
     def needed(self) -> bool:
-        """Whether the instance is one of the job's, and that is open: else nothing that it may do counts."""
-        return self._error is None and self.state == "open"
+        """Whether the instance is one of the job's, and that is open and has use for it."""
+        return self._error is None and self.state == "open" and not self.surplus
 
     def check(self) -> None:
         """Raise what ended the heartbeat, if something did."""
@@ -81,7 +83,7 @@ class Heartbeat:
                 self._give_up(what)
                 return
             try:
-                self.state = self._renew(dict(self._info))
+                self._hear(self._renew(dict(self._info)))
             except LedgerFailed as error:
                 if type(error) is not LedgerFailed:
                     self._error = error
@@ -89,6 +91,10 @@ class Heartbeat:
                 log.warning("no sign of life could be given: %s", error)
             self._changed.wait(self._seconds)
             self._changed.clear()
+
+    def _hear(self, answer: str) -> None:
+        self.surplus = self.surplus or answer == "surplus"
+        self.state = "open" if answer == "surplus" else answer
 
     def _give_up(self, what: str) -> None:
         message = f"{what} has not moved for too long: no more signs of life are given, and others take the work over"

@@ -52,7 +52,9 @@ class Instance:
         registration = self._ledger.register(self._job.name, instance=self._name, info=info)
         self._registered = time.monotonic()
         try:
-            if registration.state == "open" and not self._is_double():
+            if registration.state == "full":
+                log.info("instance %s is not needed: job %s has its share of places", self._name, self._job.name)
+            elif registration.state == "open" and not self._is_double():
                 self._work(registration, info)
         except Fenced as error:
             log.warning("instance %s is on its own: %s", self._name, error)

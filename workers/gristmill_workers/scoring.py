@@ -24,6 +24,7 @@ from gristmill_storage.files import Store
 from gristmill_storage.ledger import Commit, Entry, Ledger
 from gristmill_storage.parts import Block
 from gristmill_workers.collector import Collector, Committer
+from gristmill_workers.departure import Departure
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import Inputs, LocalInputs
 from gristmill_workers.job_logs import JobLogs
@@ -129,7 +130,7 @@ class Scoring:
         self._settled: set[int] = set()
         self._init_failures = 0
         self._ready_after: float | None = None
-        self._leaving: float | None = None
+        self._departure = Departure(assignment.drain, heartbeat, grace_seconds=assignment.settings.grace_seconds)
 
     def run(self) -> None:
         """Score until nothing is left; what was scored is committed whatever ends it."""
@@ -140,7 +141,8 @@ class Scoring:
                 self.step()
             finished = True
         finally:
-            self._end(gently=finished and self._state == "scored")
+            spared = self._departure.begun and not self._departure.hurried and not self._pool.held
+            self._end(gently=finished and (spared or self._state == "scored"))
 
     @property
     def _state(self) -> str:
@@ -148,13 +150,13 @@ class Scoring:
         return self._leasing.state if self._leasing.state != "open" else self._heartbeat.state
 
     def _over(self) -> bool:
-        if self._leaving is not None and (self._finished or time.monotonic() > self._leaving):
+        if self._departure.begun and (self._finished or self._departure.late):
             return True
         return self._state != "open"
 
     @property
     def _finished(self) -> bool:
-        """Whether nothing is scored that is waited for when the node leaves: pieces of what was given back are not."""
+        """Whether nothing is scored that is waited for when it leaves: pieces of what was given back are not."""
         return not any(work.piece is None for work in self._pool.works)
 
     @property
@@ -174,7 +176,7 @@ class Scoring:
         for event in self._pool.poll(self._patience()):
             self._react(event)
         self._take_back()
-        if self._leaving is not None:
+        if self._departure.begun:
             self._give_back()
         if self._collector.due or (self._idle and not self._collector.empty):
             self._flush()
@@ -191,21 +193,20 @@ class Scoring:
         self._pool.returned.clear()
 
     def _check(self) -> None:
-        """Raise what went wrong in another thread; see whether the job or the node ends."""
+        """Raise what went wrong in another thread; see whether the instance is to leave."""
         self._heartbeat.check()
         self._committer.check()
         if self._pool.idle_deaths >= IDLE_DEATH_LIMIT:
             raise InitFailed(
                 f"scorers die between mini-batches: {self._pool.idle_deaths} in a row; see logs/user/stderr"
             )
-        if self._assignment.drain.is_set() and self._leaving is None:
-            self._leaving = time.monotonic() + self._assignment.settings.grace_seconds
-            self._log.info("the node leaves")
+        if reason := self._departure.news():
+            self._log.info("%s", reason)
             self._give_back()
 
     def _lease(self) -> None:
         """Lease more mini-batches when too few are held for the scorers to stay busy."""
-        if self._leaving is not None or not self._pool.ready:
+        if self._departure.begun or not self._pool.ready:
             return
         coming = len(self._waiting) + self._inputs.pending
         idle = not coming and self._pool.free > 0
@@ -264,7 +265,7 @@ class Scoring:
             return
         self._note(work, verdict.category, verdict.message, verdict.traceback)
         self._drop(event)
-        if isinstance(verdict, Halve) and self._leaving is None:
+        if isinstance(verdict, Halve) and not self._departure.begun:
             self._inputs.want(self._salvage.begin(work, verdict))  # what it has fetched stays until all is decided
             return
         self._inputs.done(work)

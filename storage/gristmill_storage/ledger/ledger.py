@@ -87,12 +87,20 @@ class Ledger:
         self._run("adopt", job, part, *itertools.chain.from_iterable(rows))
 
     def register(self, job: str, *, instance: str, info: Mapping[str, Any]) -> Registration:
-        """Join a job; one that is closed takes nobody. Work is leased only where the state told is "open"."""
+        """Join a job; one that is closed takes nobody. Work is leased only where the state told is "open".
+
+        "full" is told where the job has its share of instances: this one was not taken in, and is to leave at once.
+        Aggregators (`role` in `info`) are no part of a share.
+        """
         _, epoch, lease_ms, state = self._run("register", job, instance, json.dumps(info))
         return Registration(epoch=epoch, lease_seconds=lease_ms / 1000, state=state)
 
     def renew(self, job: str, *, instance: str, info: Mapping[str, Any]) -> str:
         """Put off an instance's expiry, and with it that of all its leases; returns the job's state.
+
+        "surplus" in place of "open" asks the instance to leave, because the job has more than its share: it finishes
+        what is being scored, and gives the rest back. Who says `leaving` in `info` is one of them first, then who says
+        `ready_after`, of these who has been there the longest.
 
         Raises:
             Fenced: the instance is not known: it fell silent and its work went to others. It must stop, and may
@@ -185,6 +193,10 @@ class Ledger:
         Returns True when it is as asked, also when it was so before; False when the job is not open.
         """
         return bool(self._run("pause", job, int(paused))[1])
+
+    def share(self, job: str, *, instances: int | None) -> None:
+        """Limit the instances that may score for a job at a time; None: any number may. A rebuilt job has no limit."""
+        self._run("share", job, "" if instances is None else instances)
 
     def close(self, job: str, *, status: str, error: Mapping[str, Any] | None = None, epoch: str = "") -> None:
         """End a job: nothing is taken any more, its keys go within the hour, and it is announced no more.

@@ -33,6 +33,7 @@ from gristmill_storage.ledger.records import (
 from gristmill_storage.ledger.replies import node as told_node
 
 _COUNTS = ("items", "failed", "rows", "size")
+_SUMS = ("items_done", "succeeded", "failed", "rows", "size", "losses", "expiries", "fenced", "copies", "outrun")
 
 
 class MemoryLedger(Ledger):
@@ -104,6 +105,8 @@ class MemoryLedger(Ledger):
                 now = self._now()
                 it.reap(now)
                 known = it.instances.get(instance)
+                if known is None and it.state == "open" and it.is_full(info):
+                    return Registration(epoch=it.epoch, lease_seconds=it.lease_ms / 1000, state="full")
                 if known is None:
                     known = it.instances[instance] = Instance(since=now, expiry=0, info={})
                     it.bell = True
@@ -117,7 +120,7 @@ class MemoryLedger(Ledger):
             if it.state != "closed":
                 known.expiry, known.info = self._now() + it.lease_ms, _copy(info)
                 it.reap(self._now())
-            return it.state
+            return "surplus" if it.state == "open" and it.is_surplus(instance) else it.state
 
     def leave(self, job: str, *, instance: str) -> None:
         """See `Ledger.leave`."""
@@ -211,6 +214,12 @@ class MemoryLedger(Ledger):
                 it.paused = paused
             return it.state == "open"
 
+    def share(self, job: str, *, instances: int | None) -> None:
+        """See `Ledger.share`."""
+        with self._transition(job) as it:
+            if it.state != "closed" and it.share != instances:
+                it.share, it.bell = instances, True
+
     def close(self, job: str, *, status: str, error: Mapping[str, Any] | None = None, epoch: str = "") -> None:
         """See `Ledger.close`."""
         with self._changed:
@@ -230,21 +239,10 @@ class MemoryLedger(Ledger):
             if it.state != "closed":
                 it.reap(now)
             leases = [lease for instance in it.instances.values() for lease in instance.leases.values()]
-            sums = (
-                "items_done",
-                "succeeded",
-                "failed",
-                "rows",
-                "size",
-                "losses",
-                "expiries",
-                "fenced",
-                "copies",
-                "outrun",
-            )
             return Snapshot(
                 state=it.state,
                 paused=it.paused,
+                share=it.share,
                 error=it.error,
                 epoch=it.epoch,
                 status=it.status,
@@ -260,7 +258,7 @@ class MemoryLedger(Ledger):
                 instances=[_told(now, name, it.instances[name]) for name in sorted(it.instances)],
                 parts=len(it.parts),
                 seconds_since_commit=max(0, now - it.committed) / 1000,
-                **{name: it.counts[name] for name in sums},
+                **{name: it.counts[name] for name in _SUMS},
             )
 
     def parts(self, job: str) -> Iterator[tuple[str, list[Range]]]:

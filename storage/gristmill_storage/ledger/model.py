@@ -14,6 +14,8 @@ from gristmill_storage.ledger.records import Range
 SUSPECT: Final = 2
 #: Fraction of a ms that marks an expiry which was put off although the instance had not spoken.
 GRACE: Final = 0.5
+#: Role of those who are no part of a share.
+AGGREGATOR: Final = "aggregator"
 #: Instances that one call buries at most.
 _REAPED_AT_ONCE: Final = 8
 
@@ -59,6 +61,11 @@ class Instance:
     info: Mapping[str, Any]
     leases: dict[str, Held] = field(default_factory=dict)
 
+    @property
+    def staying(self) -> int:
+        """Return how late it is to leave: 0 who leaves already, 1 who is ready, 2 who is not."""
+        return 0 if self.info.get("leaving") is True else 1 if self.info.get("ready_after") is not None else 2
+
     def hold(self, lease: Held) -> None:
         """Write a lease down; one that holds nothing any more is forgotten."""
         if lease.ranges:
@@ -78,6 +85,8 @@ class Job:
     committed: int
     state: str = "open"
     paused: bool = False
+    #: Most instances that may score at a time; None: any number.
+    share: int | None = None
     error: Mapping[str, Any] | None = None
     status: str = ""
     plan_closed: bool = False
@@ -173,6 +182,20 @@ class Job:
         for _, name in silent[:_REAPED_AT_ONCE]:
             self.counts["losses"] += self.bury(name, 1, now)
             self.counts["expiries"] += 1
+
+    def scoring(self) -> list[str]:
+        """Return the instances that score, those first that are to leave first."""
+        found = [(it, name) for name, it in self.instances.items() if it.info.get("role") != AGGREGATOR]
+        return [name for it, name in sorted(found, key=lambda each: (each[0].staying, each[0].since, each[1]))]
+
+    def is_full(self, info: Mapping[str, Any]) -> bool:
+        """Return whether there is no place for an instance that says this of itself."""
+        return self.share is not None and info.get("role") != AGGREGATOR and len(self.scoring()) >= self.share
+
+    def is_surplus(self, name: str) -> bool:
+        """Return whether an instance is one of those that are more than the job's share."""
+        found = self.scoring() if self.share is not None else []
+        return name in found[: max(0, len(found) - (self.share or 0))]
 
     def held(self, name: str, token: str) -> Held | None:
         """Return a lease that an instance still has."""

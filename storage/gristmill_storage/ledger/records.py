@@ -70,7 +70,7 @@ class Registration:
     epoch: str
     #: Seconds without `renew` after which its work goes to others.
     lease_seconds: float
-    #: The job's state; the instance was taken in unless this is "closed".
+    #: The job's state; the instance was taken in unless this is "closed", or "full": the job has its share.
     state: str
 
 
@@ -182,6 +182,8 @@ class Snapshot:
     status: str
     #: Whether leasing is held up.
     paused: bool = False
+    #: Most instances that may score at a time; None: any number.
+    share: int | None = None
     #: Second leases of one mini-batch, each time counted.
     copies: int = 0
     #: Refused in commits because the other of two leases had won, each time counted; not in `fenced`.

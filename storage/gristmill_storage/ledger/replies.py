@@ -115,6 +115,7 @@ def snapshot(now: int, fields: Mapping[str, str], info: Mapping[str, str], parts
         status=fields["status"],
         plan_closed=fields["plan_closed"] == "1",
         paused=fields["paused"] == "1",
+        share=numbers.get("share"),
         failures={name[7:]: count for name, count in numbers.items() if name.startswith("failed:")},
         instances=[_instance(now, name, text) for name, text in sorted(info.items())],
         parts=parts,

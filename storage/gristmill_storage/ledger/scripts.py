@@ -8,6 +8,8 @@ counts once), returned, or done (its bit set).
     key, type         holds                                                     why, and how large
     job               state, epoch, error, status, lease_ms, threshold          about 35 fields
       hash            paused                                                    1: nothing is leased; not a state
+                      share                                                     most instances that may score at a
+                                                                                time; absent: any number
                       planned, plan_closed, items_planned, size_planned         the plan so far
                       cursor                                                    first mini-batch never leased
                       tokens                                                    leases so far: the fencing number

@@ -813,6 +813,7 @@ CALLS: dict[str, Callable[[Ledger], Any]] = {
     "give_back": lambda it: it.give_back(JOB, instance="a", token="t", ranges=None),
     "stop": lambda it: it.stop(JOB, state="canceled", error=None),
     "pause": lambda it: it.pause(JOB, paused=True),
+    "share": lambda it: it.share(JOB, instances=1),
     "close": lambda it: it.close(JOB, status="Failed"),
     "snapshot": lambda it: it.snapshot(JOB),
     "parts": lambda it: list(it.parts(JOB)),
@@ -1428,6 +1429,160 @@ def test_a_rebuilt_job_is_not_paused(world: World) -> None:
     ledger.forget(JOB)
     world.begin(10)
     assert ledger.snapshot(JOB).paused is False
+
+
+# A job's share of instances
+
+
+def come(ledger: Ledger, name: str, **info: Any) -> str:
+    return ledger.register(JOB, instance=name, info={"role": "instance", **info}).state
+
+
+def renewed(ledger: Ledger, *names: str, **info: Any) -> list[str]:
+    return [ledger.renew(JOB, instance=name, info={"role": "instance", **info}) for name in names]
+
+
+def test_a_job_that_has_its_share_takes_no_more_instances(world: World) -> None:
+    ledger = world.begin(10)
+    assert ledger.snapshot(JOB).share is None
+    ledger.share(JOB, instances=1)
+    assert ledger.snapshot(JOB).share == 1
+
+    assert [come(ledger, name) for name in ("a", "b", "a")] == ["open", "full", "open"]
+
+    assert [each.name for each in ledger.snapshot(JOB).instances] == ["a"]
+    ledger.leave(JOB, instance="b")
+    with pytest.raises(Fenced):
+        ledger.lease(JOB, instance="b", limit=1)
+    assert numbers(score_all(ledger)) == list(range(10))
+    found = ledger.snapshot(JOB)
+    assert (found.losses, found.expiries, found.fenced) == (0, 0, 0)
+
+
+def test_of_many_that_come_at_once_as_many_are_taken_as_there_are_places(world: World) -> None:
+    ledger = world.begin(10)
+    ledger.share(JOB, instances=3)
+    told: list[str] = []
+
+    threads = [threading.Thread(target=lambda n=n: told.append(come(ledger, f"i{n}"))) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(told) == ["full"] * 5 + ["open"] * 3
+    assert len(ledger.snapshot(JOB).instances) == 3
+
+
+def test_an_aggregator_needs_no_share_and_takes_none(world: World) -> None:
+    ledger = world.begin(10)
+    ledger.share(JOB, instances=0)
+    assert come(ledger, "a") == "full"
+    ledger.stop(JOB, state="stopped", error=None)
+
+    assert ledger.register(JOB, instance="m", info={"role": "aggregator"}).state == "stopped"
+    assert ledger.renew(JOB, instance="m", info={"role": "aggregator"}) == "stopped"
+    assert come(ledger, "late") == "stopped"
+
+
+def test_an_aggregator_that_comes_early_is_not_refused(world: World) -> None:
+    ledger = world.begin(10)
+    ledger.share(JOB, instances=1)
+
+    assert ledger.register(JOB, instance="m", info={"role": "aggregator"}).state == "open"
+    assert come(ledger, "a") == "open"
+    assert ledger.renew(JOB, instance="m", info={"role": "aggregator"}) == "open"
+
+
+def test_those_longest_there_are_asked_to_leave_and_nothing_is_lost(world: World) -> None:
+    ledger = world.begin(100)
+    for name in ("b", "c", "a"):
+        come(ledger, name)
+        world.jump(1)
+    lease = take(ledger, "b")
+    assert renewed(ledger, "a", "b", "c") == ["open"] * 3
+
+    ledger.share(JOB, instances=1)
+
+    assert renewed(ledger, "a", "b", "c") == ["open", "surplus", "surplus"]
+    assert ledger.snapshot(JOB).state == "open"
+    commit(ledger, "p", whole(lease), instance="b")
+    ledger.leave(JOB, instance="b")
+    assert renewed(ledger, "a", "c") == ["open", "surplus"]
+    ledger.leave(JOB, instance="c")
+    assert renewed(ledger, "a") == ["open"]
+    found = ledger.snapshot(JOB)
+    assert (found.done, found.losses, found.expiries) == (10, 0, 0)
+
+
+def test_of_two_that_came_at_once_the_first_name_leaves(world: World) -> None:
+    ledger = world.begin(10)
+    come(ledger, "y")
+    come(ledger, "x")
+    ledger.share(JOB, instances=1)
+
+    assert renewed(ledger, "y", "x") == ["open", "surplus"]
+
+
+def test_who_leaves_already_goes_first_and_who_is_not_ready_goes_last(world: World) -> None:
+    ledger = world.begin(10)
+    for name in ("a", "b", "c"):
+        come(ledger, name)
+        world.jump(1)
+    ledger.share(JOB, instances=2)
+    assert renewed(ledger, "a") == ["surplus"]
+    renewed(ledger, "b", ready_after=1.5)
+    assert renewed(ledger, "a") == ["open"]
+    renewed(ledger, "c", ready_after=0.5, leaving=True)
+
+    assert renewed(ledger, "a") + renewed(ledger, "b", ready_after=1.5) == ["open", "open"]
+    assert renewed(ledger, "c", ready_after=0.5, leaving=True) == ["surplus"]
+
+
+def test_a_limit_that_is_lifted_asks_nobody_to_leave(world: World) -> None:
+    ledger = world.begin(10)
+    come(ledger, "a")
+    ledger.share(JOB, instances=0)
+    assert renewed(ledger, "a") == ["surplus"]
+
+    ledger.share(JOB, instances=None)
+
+    assert renewed(ledger, "a") == ["open"]
+    assert come(ledger, "b") == "open"
+    assert ledger.snapshot(JOB).share is None
+
+
+def test_a_job_that_is_over_knows_no_surplus(world: World) -> None:
+    ledger = world.begin(10)
+    come(ledger, "a")
+    ledger.share(JOB, instances=0)
+    ledger.stop(JOB, state="canceled", error=None)
+    assert renewed(ledger, "a") == ["canceled"]
+    ledger.close(JOB, status="Canceled")
+
+    ledger.share(JOB, instances=5)
+
+    assert ledger.snapshot(JOB).share == 0
+
+
+def test_a_job_opened_anew_has_no_limit(world: World) -> None:
+    ledger = world.begin(10)
+    ledger.share(JOB, instances=0)
+    ledger.close(JOB, status="Failed")
+
+    ledger.open(JOB, epoch="e2", lease_seconds=LEASE, error_threshold=-1)
+
+    assert ledger.snapshot(JOB).share is None
+    assert come(ledger, "a") == "open"
+
+
+def test_a_new_limit_wakes_who_waits(world: World) -> None:
+    ledger = world.begin(10)
+    ledger.wait(JOB, 0.01)
+    ledger.share(JOB, instances=2)
+    began = time.monotonic()
+    ledger.wait(JOB, 5)
+    assert time.monotonic() - began < 4
 
 
 # Who leads a job, and which jobs run

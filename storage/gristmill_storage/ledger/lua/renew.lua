@@ -1,6 +1,7 @@
 -- Puts off an instance's end, and with it that of all its leases.
--- ARGV: instance, info. Answers OK, state; or FENCED when the instance is not known (any more).
-local job = load('state', 'lease_ms', 'heard')
+-- ARGV: instance, info. Answers OK, state; or FENCED when the instance is not known (any more). "surplus" in place of the state
+-- "open" tells an instance to leave, because the job has more than its share.
+local job = load('state', 'lease_ms', 'heard', 'share')
 if not job then
   return LOST
 end
@@ -13,5 +14,8 @@ if job.state ~= 'closed' then
   redis.call('HSET', INFO, ARGV[1], string.match(info, '^(%d+:)') .. ARGV[2])
   reap(job)
   refresh()
+end
+if job.state == 'open' and is_surplus(job.share, ARGV[1]) then
+  return { 'OK', 'surplus' }
 end
 return { 'OK', job.state }

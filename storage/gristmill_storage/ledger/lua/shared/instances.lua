@@ -63,3 +63,43 @@ local function reap(job)
     count('expiries', 1)
   end
 end
+
+-- Returns the instances that score, those first that are to leave first: who leaves already, then who is ready, of these
+-- who has been there the longest. Each is {rank, since, name}.
+local function scoring()
+  local found = {}
+  local flat = redis.call('HGETALL', INFO)
+  for i = 1, #flat, 2 do
+    local since, document = string.match(flat[i + 1], '^(%d+):(.*)$')
+    local info = cjson.decode(document)
+    if info.role ~= 'aggregator' then
+      local rank = info.leaving == true and 0 or type(info.ready_after) == 'number' and 1 or 2
+      found[#found + 1] = { rank, tonumber(since), flat[i] }
+    end
+  end
+  table.sort(found, function(one, other)
+    for i = 1, 3 do
+      if one[i] ~= other[i] then
+        return one[i] < other[i]
+      end
+    end
+    return false
+  end)
+  return found
+end
+
+-- Returns whether a job has no place for an instance that says this of itself.
+local function is_full(share, info)
+  return share ~= nil and cjson.decode(info).role ~= 'aggregator' and #scoring() >= share
+end
+
+-- Returns whether an instance is one of those that are more than the job's share.
+local function is_surplus(share, instance)
+  local found = share and scoring() or {}
+  for i = 1, #found - (share or 0) do
+    if found[i][3] == instance then
+      return true
+    end
+  end
+  return false
+end
