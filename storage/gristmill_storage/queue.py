@@ -7,6 +7,7 @@ number of instances that nobody has taken yet, which is what an autoscaler reads
 Settings that matter, each for a measured reason:
     acks early, no result backend   the ledger knows what is done; the reconciler sends again what was lost
     worker_disable_prefetch         a node takes a message only when it has a free slot: none waits behind a busy one
+    a pool of our own               it wakes the consumer when a slot becomes free, which else looks once a second
     remote control stays on         with it, gossip and heartbeat all off a worker stalls for ever after Redis restarts
     mingle is off                   it waits a second for answers at every start
     broker_connection_max_retries   None: a node outlives any absence of its broker
