@@ -51,7 +51,7 @@ class Far:
 
 
 @pytest.fixture
-def far(proxy: FaultyProxy, direct: FsspecStore, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
+def far(proxy: FaultyProxy, direct: FsspecStore, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Far:
     """The store through the proxy, waited for; drivers' own repetitions are few."""
     import s3fs
 
@@ -60,9 +60,9 @@ def far(proxy: FaultyProxy, direct: FsspecStore, s3_url: str, monkeypatch: pytes
     monkeypatch.setattr(patience_module, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     monkeypatch.setattr(fsspec_store, "_options", lambda _: {"config_kwargs": {"retries": {"max_attempts": 0}}})
-    s3fs.S3FileSystem.clear_instance_cache()
-    yield Far(patient(open_store(s3_url), Patience(30)), proxy, direct)
-    s3fs.S3FileSystem.clear_instance_cache()
+    # A client of its own; those of other writers stay, for it takes a third of a second to make one.
+    monkeypatch.setattr(s3fs.S3FileSystem, "_cache", {})
+    return Far(patient(open_store(s3_url), Patience(30)), proxy, direct)
 
 
 def uploads(store: FsspecStore) -> int:
