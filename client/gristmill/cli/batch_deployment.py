@@ -92,7 +92,9 @@ def _add_endpoint(parser: argparse.ArgumentParser, *, required: bool = True) -> 
 
 def _add_script_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--skip-script-validation", action="store_true", help="nothing follows from it: the script is parsed"
+        "--skip-script-validation",
+        action="store_true",
+        help="do not look whether the scoring script is there, can be parsed, and has init() and run()",
     )
 
 
@@ -100,9 +102,10 @@ def _create(options: argparse.Namespace) -> int:
     if options.set_default and options.no_wait:
         raise Mistake("--set-default: cannot be given with --no-wait, as with az; leave --no-wait away")
     flags = {"name": options.name, "endpoint_name": options.endpoint_name}
-    document = reading.read("deployment", options.file, flags, options.set)
+    skipped = options.skip_script_validation
+    document = reading.read("deployment", options.file, flags, options.set, check_script=not skipped)
     operations = server.connect().batch_deployments
-    made = operations.begin_create_or_update(document, set_default=options.set_default)
+    made = operations.begin_create_or_update(document, set_default=options.set_default, skip_script_validation=skipped)
     return show(made.result(), options, DEPLOYMENT)
 
 
@@ -120,14 +123,16 @@ def _update(options: argparse.Namespace) -> int:
     if not (edits or options.file):
         raise Mistake("batch-deployment update: say what changes: --set, --add, --remove or --file")
     flags = {"name": options.name, "endpoint_name": options.endpoint_name}
-    given = reading.read("deployment", options.file, flags, ()) if options.file else {}
+    skipped = options.skip_script_validation
+    given = reading.read("deployment", options.file, flags, (), check_script=not skipped) if options.file else {}
     name = options.name or given.get("name")
     endpoint = options.endpoint_name or given.get("endpoint_name")
     if not name or not endpoint:
         raise Mistake("batch-deployment update: say which deployment: --name and --endpoint-name")
     operations = server.connect().batch_deployments
     changed = reading.changed(operations.get(name, endpoint_name=endpoint), given, edits)
-    return show(operations.begin_create_or_update(changed).result(), options, DEPLOYMENT)
+    made = operations.begin_create_or_update(changed, skip_script_validation=skipped)
+    return show(made.result(), options, DEPLOYMENT)
 
 
 def _delete(options: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ _READERS: Final = {
 _PLACES: Final = (("model",), ("model", "path"), ("code_configuration", "code"), ("path",))
 
 
-def read(kind: str, file: str | None, flags: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+def read(kind: str, file: str | None, flags: Mapping[str, Any], sets: Sequence[str], **more: Any) -> dict[str, Any]:
     """Return the document of a resource.
 
     Args:
@@ -43,6 +43,7 @@ def read(kind: str, file: str | None, flags: Mapping[str, Any], sets: Sequence[s
         file: its YAML file; None: the flags are all there is.
         flags: values by key; they win over the file's. Those that are None were not given.
         sets: texts of `--set`.
+        more: what else the kind's reader takes.
 
     Raises:
         InvalidDocument: what was given cannot be used; it lists every fault.
@@ -52,7 +53,8 @@ def read(kind: str, file: str | None, flags: Mapping[str, Any], sets: Sequence[s
     naming = {key: given.pop(key) for key in _NAMING & given.keys()}
     overrides = [f"{key}={_written(key, value)}" for key, value in given.items() if key != "tags"]
     overrides += [f"tags.{_quoted(text)}" for text in given.get("tags", ())]
-    document: dict[str, Any] = _reader(kind)(Path(file) if file else {}, overrides=[*overrides, *sets], **naming)
+    source: Path | dict[str, Any] = Path(file) if file else {}
+    document: dict[str, Any] = _reader(kind)(source, overrides=[*overrides, *sets], **naming, **more)
     return document
 
 

@@ -53,13 +53,15 @@ def build_deployment(
     model: str | None = None,
     friendly: bool = False,
     require_names: bool = False,
+    check_script: bool = True,
 ) -> spec.Deployment:
     """Return the deployment that a mapping describes; its keys are those of the YAML file.
 
     `source` names the document in messages; relative paths in it are relative to `folder`. Without a folder its paths
     are absolute or addresses, perhaps of another machine: they are kept as they are, and nothing is looked at. With
     `friendly` the output is CSV with a header and commas where the document does not say how it is written, and
-    Azure's text form otherwise. The other parameters are those of `load_deployment`.
+    Azure's text form otherwise. Without `check_script` the scoring script is not looked at. The other
+    parameters are those of `load_deployment`.
 
     Raises:
         InvalidDeployment: the document cannot be used; it lists every fault with its field.
@@ -72,7 +74,7 @@ def build_deployment(
     if not isinstance(root.value, dict):
         raise _refusal(source, Unreadable(f"found {root.shown()} where a mapping is needed"))
     base = None if folder is None else os.path.abspath(folder)  # noqa: PTH100 - links stay
-    build = Building(folder=base, model=model, friendly=friendly)
+    build = Building(folder=base, model=model, friendly=friendly, check_script=check_script)
     return _closed(build, root, Report(), source=source, overrides=overrides, require_names=require_names)
 
 
@@ -95,11 +97,14 @@ def _closed(
 class Building:
     """One document on its way to a deployment."""
 
-    def __init__(self, *, folder: str | None, model: str | None = None, friendly: bool = False) -> None:
+    def __init__(
+        self, *, folder: str | None, model: str | None = None, friendly: bool = False, check_script: bool = True
+    ) -> None:
         """Take the folder of relative paths, None where paths are kept; see `build_deployment` for the others."""
         self._folder = folder
         self._model = model
         self._friendly = friendly
+        self._check_script = check_script
 
     def read(self, root: Node, report: Report, *, require_names: bool) -> tuple[Given, spec.Deployment] | None:
         """Return what a document in the current form says, and the deployment; None: it is of a foreign kind.
@@ -123,7 +128,7 @@ class Building:
             tags=root.get("tags", {}),
             properties=root.get("properties", {}),
             model=self._scored(root, report),
-            code_configuration=read_code(root, folder=self._folder, report=report),
+            code_configuration=read_code(root, folder=self._folder, report=report, check=self._check_script),
             environment=read_environment(root, folder=self._folder, report=report),
             environment_variables={**outer, **settings.get("environment_variables", {})},
             compute=root.get("compute", "local"),

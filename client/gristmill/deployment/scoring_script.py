@@ -25,8 +25,12 @@ _DYNAMIC: Final = frozenset({"exec", "globals", "vars", "setattr", "__getattr__"
 _SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def read_code(root: Given, *, folder: str | None, report: Report) -> spec.CodeConfiguration | None:
-    """Return the deployment's code; None: it has none, or none that can be used (which is noted)."""
+def read_code(root: Given, *, folder: str | None, report: Report, check: bool = True) -> spec.CodeConfiguration | None:
+    """Return the deployment's code; None: it has none, or none that can be used (which is noted).
+
+    Without `check` the script may be one that is not there, or that Python here cannot read: only its place is looked
+    at.
+    """
     given = root.section("code_configuration")
     if not root.sound("code_configuration"):
         return None
@@ -43,8 +47,8 @@ def read_code(root: Given, *, folder: str | None, report: Report) -> spec.CodeCo
     except Refused as refused:
         report.add(given.at("code"), refused.message)
         return None
-    if folder is None:
-        return _unseen_script(given, code, report)
+    if folder is None or not check:
+        return _unseen_script(given, code, "/code" if folder is None else code, report)
     return _script(given, code, name=root.get("name", ""), report=report)
 
 
@@ -58,14 +62,14 @@ def _unseen(text: str) -> str:
     return kept_path(text)
 
 
-def _unseen_script(given: Given, code: str, report: Report) -> spec.CodeConfiguration | None:
-    """Return code that lies elsewhere: of the script, only the path can be checked."""
+def _unseen_script(given: Given, code: str, place: str, report: Report) -> spec.CodeConfiguration | None:
+    """Return code whose script is not looked at: only its path is checked, as if the code were at `place`."""
     try:
-        path = _inside(given.get("scoring_script", ""), "/code")
+        path = _inside(given.get("scoring_script", ""), place)
     except Refused as refused:
         report.add(given.at("scoring_script"), refused.message)
         return None
-    return spec.CodeConfiguration(code=code, scoring_script=os.path.relpath(path, "/code"))
+    return spec.CodeConfiguration(code=code, scoring_script=os.path.relpath(path, place))
 
 
 def _refuse_asset(text: str) -> None:

@@ -33,12 +33,14 @@ def load_deployment_document(
     endpoint_name: str | None = None,
     folder: Path | None = None,
     local: bool = True,
+    check_script: bool = True,
 ) -> dict[str, Any]:
     """Return a deployment in the current form: local paths absolute, environment files inline, names lower-cased.
 
     `overrides` are `--set` texts. `name` and `endpoint_name` win over the file's. Relative paths are relative to the
     file's folder, for a mapping to `folder` or else the working folder. Without `local` the document comes from
-    another machine: its paths must be absolute or addresses (`upload:<tree>` too), and nothing is looked at.
+    another machine: its paths must be absolute or addresses (`upload:<tree>` too), and nothing is looked at. Without
+    `check_script` the scoring script is not looked at either.
 
     Raises:
         InvalidDeployment: the document cannot be used; it lists every fault.
@@ -48,15 +50,18 @@ def load_deployment_document(
     current = forms.in_current_form(document.root, overrides, document.report)
     found = None
     if current is not None:
-        found = read(document.with_root(told(current, name=name, endpoint_name=endpoint_name)))
+        found = read(
+            document.with_root(told(current, name=name, endpoint_name=endpoint_name)), check_script=check_script
+        )
     document.close(InvalidDeployment)
     assert found is not None
     return found
 
 
-def read(document: Opened) -> dict[str, Any] | None:
+def read(document: Opened, *, check_script: bool = True) -> dict[str, Any] | None:
     """Return the document of a tree in the current form; its faults are noted, None: it is of a foreign kind."""
-    built = Building(folder=document.folder).read(document.root, document.report, require_names=True)
+    building = Building(folder=document.folder, check_script=check_script)
+    built = building.read(document.root, document.report, require_names=True)
     return None if built is None else _written(*built, document.report)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 from gristmill.documents import load_deployment_document
 from gristmill.errors import Mistake
@@ -39,7 +39,9 @@ class BatchDeployments:
         """Go through the deployments of an endpoint."""
         return self._stored.pages(place("batchEndpoints", endpoint_name, "deployments"))
 
-    def begin_create_or_update(self, deployment: Source, *, set_default: bool = False) -> Poller[Resource]:
+    def begin_create_or_update(
+        self, deployment: Source, *, set_default: bool = False, skip_script_validation: bool = False
+    ) -> Poller[Resource]:
         """Make or replace a deployment, from a Resource, a mapping, or the path of a YAML file.
 
         Its code and its model are brought to the server when they are local: each content once. Jobs that run keep
@@ -48,17 +50,21 @@ class BatchDeployments:
         Args:
             deployment: the deployment; `endpoint_name` in it says whose.
             set_default: whether the endpoint's jobs go to it from now on.
+            skip_script_validation: whether nobody looks whether its scoring script is there, can be parsed, and has
+                init() and run(); a job finds out.
 
         Raises:
             Mistake: it cannot be used.
             PreconditionFailed: somebody else changed it since the Resource was read.
 
         """
-        document = document_of(deployment, _load, self._uploads, sources.DEPLOYMENT)
+        load = partial(load_deployment_document, check_script=not skip_script_validation)
+        document = document_of(deployment, load, self._uploads, sources.DEPLOYMENT)
         if not document.get("endpoint_name"):
             raise Mistake("endpoint_name: is missing; say in the deployment which endpoint it belongs to")
         where = _place(str(document["endpoint_name"]), str(document.get("name") or ""))
-        params = {"set_default": "true"} if set_default else None
+        wanted = {"set_default": set_default, "skip_script_validation": skip_script_validation}
+        params = {name: "true" for name, given in wanted.items() if given} or None
         return Poller(self._stored.write(where, document, deployment, params=params))
 
     def begin_delete(self, name: str, endpoint_name: str) -> Poller[None]:
@@ -79,7 +85,3 @@ class BatchDeployments:
 
 def _place(endpoint: str, name: str) -> str:
     return place("batchEndpoints", endpoint, "deployments", name)
-
-
-def _load(source: Any) -> dict[str, Any]:
-    return load_deployment_document(source)

@@ -91,11 +91,19 @@ def deployments_router(services: Services) -> APIRouter:
         caller: Caller,
         *,
         set_default: Annotated[bool, Query(description="Let the endpoint invoke it from now on.")] = False,
+        skip_script_validation: Annotated[bool, Query(description="Do not look at the scoring script.")] = False,
     ) -> Response:
         """Make or replace a deployment."""
-        return show(
-            deployments.put(endpoint, deployment, body, expected=expected, by=caller.name, set_default=set_default)
+        made = deployments.put(
+            endpoint,
+            deployment,
+            body,
+            expected=expected,
+            by=caller.name,
+            set_default=set_default,
+            skip_script_validation=skip_script_validation,
         )
+        return show(made)
 
     @router.delete(
         "/{deployment}", operation_id="batch_deployment_delete", dependencies=[OWNER_OF_ENDPOINT], status_code=204

@@ -44,6 +44,7 @@ class DeploymentsOf(Protocol):
         expected: int | None = None,
         by: str = "",
         set_default: bool = False,
+        skip_script_validation: bool = False,
     ) -> Shown:
         """Make or replace one, and let the endpoint invoke it if asked for."""
 

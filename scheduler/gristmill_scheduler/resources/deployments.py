@@ -53,8 +53,11 @@ class Deployments:
         expected: int | None = None,
         by: str = "",
         set_default: bool = False,
+        skip_script_validation: bool = False,
     ) -> Shown:
         """Make or replace a deployment; jobs that run keep what they were started with.
+
+        With `skip_script_validation` nobody looks at its scoring script before a job does.
 
         Raises:
             Conflict: the endpoint has as many as it may have, or it is there and `expected` is 0.
@@ -71,7 +74,9 @@ class Deployments:
         found = records.find(name)
         if found is None:
             _check_room(owner, len(records.names()) + 1)
-        prepared = self._preparation.prepare(given_back(document, found), endpoint=owner.name, name=name)
+        prepared = self._preparation.prepare(
+            given_back(document, found), endpoint=owner.name, name=name, check_script=not skip_script_validation
+        )
         self._computes.check(prepared.deployment.compute, prepared.deployment.instance_count)
         body: Body = {
             "document": prepared.document,
@@ -170,6 +175,8 @@ class Deployments:
         if overrides:
             found = changed(found, record.document, overrides, source=f"deployment {record.name}")
         self._computes.check(found.compute, found.instance_count)
+        if found.model is not None:
+            self._preparation.check_registry(found.model.reference or "")
         return found, record.version
 
     def _records(self, owner: Record) -> Records:

@@ -46,8 +46,8 @@ class Preparation:
         self._environments = environments
         self._pin_model = pin_model
 
-    def prepare(self, given: Mapping[str, Any], *, endpoint: str, name: str) -> Prepared:
-        """Return a deployment ready to be stored.
+    def prepare(self, given: Mapping[str, Any], *, endpoint: str, name: str, check_script: bool = True) -> Prepared:
+        """Return a deployment ready to be stored; without `check_script` its scoring script is not looked at.
 
         Raises:
             Forbidden: a path of this machine that requests may not name.
@@ -60,11 +60,24 @@ class Preparation:
         document = load_deployment_document(plain, name=name, endpoint_name=endpoint, local=False)
         document, environment = self._with_environment(_one_threshold(document))
         document = self._with_model(document)
-        deployment = self._built(document, f"deployment {name}")
+        deployment = self._built(document, f"deployment {name}", check_script=check_script)
         found = environment or deployment.environment
         # Relative paths in an environment's files mean nothing on another machine.
         found = found and replace(found, folder="")
         return Prepared(document=document, deployment=replace(deployment, environment=found))
+
+    def check_registry(self, text: str) -> None:
+        """Make sure that a model is found by its reference.
+
+        Raises:
+            Mistake: it names a model of a registry, and there is none.
+
+        """
+        if self._pin_model is None and is_registered(text):
+            raise Mistake(
+                f"model {text}: the server has no registry of models; give model.path a folder, or start the server "
+                "with MLFLOW_TRACKING_URI (gristmill up has one of its own with gristmill[registry] installed)"
+            )
 
     def _with_environment(self, document: dict[str, Any]) -> tuple[dict[str, Any], spec.Environment | None]:
         """Return the document with its registered environment's version, and that environment's content."""
@@ -85,12 +98,13 @@ class Preparation:
         return document
 
     def _pinned(self, text: str) -> str:
+        self.check_registry(text)
         reference = model_reference(text)
         if self._pin_model is None or reference is None or not reference.name:
             return text
         return self._pin_model(text)
 
-    def _built(self, document: Mapping[str, Any], source: str) -> spec.Deployment:
+    def _built(self, document: Mapping[str, Any], source: str, *, check_script: bool) -> spec.Deployment:
         """Return the spec of a document, its files looked at wherever they are."""
         model = document.get("model")
         if isinstance(model, dict) and not is_registered(model["path"]):
@@ -101,9 +115,11 @@ class Preparation:
             return build_deployment(document, source=source, folder=Path("/"))
         url = self._references.uri(code["code"], kind="code").url
         with tempfile.TemporaryDirectory(prefix="gristmill-script-") as scratch:
-            folder = url if is_local(url) else _fetched(url, code["scoring_script"], Path(scratch))
+            folder = url if is_local(url) else scratch
+            if folder is scratch and check_script:
+                _fetch(url, code["scoring_script"], Path(scratch))
             there = {**document, "code_configuration": {**code, "code": folder}}
-            built = build_deployment(there, source=source, folder=Path("/"))
+            built = build_deployment(there, source=source, folder=Path("/"), check_script=check_script)
         assert built.code_configuration is not None
         return replace(built, code_configuration=replace(built.code_configuration, code=url))
 
@@ -113,11 +129,11 @@ def is_registered(text: str) -> bool:
     return not is_datastore(text) and model_reference(text) is not None
 
 
-def _fetched(url: str, script: str, folder: Path) -> str:
-    """Copy the one file that is read before a job starts, the scoring script, to this machine; return its folder."""
+def _fetch(url: str, script: str, folder: Path) -> None:
+    """Copy the one file that is read before a job starts, the scoring script, to a folder of this machine."""
     path = PurePosixPath(script)
     if path.is_absolute() or ".." in path.parts:
-        return str(folder)  # refused where the document is built, with the words for it
+        return  # refused where the document is built, with the words for it
     try:
         data = open_store(url).read(str(path))
     except NotFound:
@@ -126,7 +142,6 @@ def _fetched(url: str, script: str, folder: Path) -> str:
     place = folder / path
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(data)
-    return str(folder)
 
 
 def _one_threshold(document: dict[str, Any]) -> dict[str, Any]:

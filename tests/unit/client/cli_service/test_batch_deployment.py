@@ -53,6 +53,21 @@ def test_create_sends_what_it_understood(does: Any, files: Path) -> None:
     }
 
 
+def test_the_script_is_looked_at_unless_that_is_skipped(run: Any, service: Any, files: Path) -> None:
+    def create(*more: str) -> Any:
+        return run("batch-deployment", "create", "-f", "d.yml", "-e", "mnist", "-n", "green", *more)
+
+    (files / "code" / "score.py").write_text("def run(")
+    refused = create()
+    assert (refused.code, service.calls) == (2, [])
+    assert "due to syntax errors in scoring script score.py" in refused.err
+    assert create("--skip-script-validation").code == 0
+    assert create("--skip-script-validation", "--set", "code_configuration.scoring_script=later.py").code == 0
+    assert [given["skip_script_validation"] for _, given in service.calls] == [True, True]
+    outside = create("--skip-script-validation", "--set", "code_configuration.scoring_script=../other.py")
+    assert (outside.code, "is not inside the code folder" in outside.err) == (2, True)
+
+
 def test_create_prints_the_document(run: Any) -> None:
     ran = run("batch-deployment", "create", "-f", "d.yml", "-e", "mnist", "--no-wait", "-o", "yaml")
 

@@ -21,7 +21,7 @@ from gristmill.spec import ModelType, OutputAction
 from gristmill.trees import Tree
 from gristmill_scheduler.resources.assembly import Resources, make_resources
 from gristmill_scheduler.resources.deployments import Deployments
-from gristmill_storage.files import MemoryStore
+from gristmill_storage.files import MemoryStore, open_store
 from gristmill_storage.workspace import Workspace
 
 Make = Callable[..., dict[str, Any]]
@@ -167,7 +167,7 @@ def test_code_on_another_store_is_read_before_it_is_taken(
         ({"code_configuration": {"code": "/etc", "scoring_script": "x.py"}}, Forbidden, "--allow-root"),
         ({"model": {"path": "/etc/passwd"}}, Forbidden, "--allow-root"),
         ({"model": {"path": "model"}}, InvalidDeployment, "model"),
-        ({"model": "azureml:m"}, None, ""),
+        ({"model": "azureml:m"}, Mistake, "no registry"),
         ({"environment": "azureml:e:1"}, ResourceNotFound, "environment e:1"),
         ({"environment": {"conda_file": "conda.yml"}}, InvalidDeployment, "conda_file"),
         ({"compute": "azureml:gpu"}, ResourceNotFound, "compute gpu: there is none on this server"),
@@ -177,11 +177,8 @@ def test_code_on_another_store_is_read_before_it_is_taken(
     ],
 )
 def test_the_server_checks_what_a_raw_client_sends(
-    deployments: Deployments, deployment: Make, keys: dict[str, Any], error: type[GristmillError] | None, message: str
+    deployments: Deployments, deployment: Make, keys: dict[str, Any], error: type[GristmillError], message: str
 ) -> None:
-    if error is None:
-        deployments.put("abc", "one", deployment(**keys))
-        return
     with pytest.raises(error, match=message):
         deployments.put("abc", "one", deployment(**keys))
     assert deployments.list("abc") == []
@@ -214,6 +211,42 @@ def test_the_flat_form_is_stored_in_the_current_one(deployments: Deployments, ro
     assert made.document["settings"]["mini_batch_size"] == 7
     assert made.document["settings"]["retry_settings"] == {"max_retries": 3, "timeout": 5}
     assert made.document["resources"] == {"instance_count": 2}
+
+
+@pytest.mark.parametrize("uploaded", [True, False])
+def test_the_script_is_looked_at_unless_that_is_skipped(
+    local: Resources, tmp_path: Path, root: Path, deployment: Make, *, uploaded: bool
+) -> None:
+    local.endpoints.put("abc", {})
+    deployments = local.deployments
+    (root / "code" / "broken.py").write_text("def run(")
+    workspace = Workspace(open_store(str(tmp_path / "workspace")))
+    code = upload(workspace, root / "code") if uploaded else str(root / "code")
+    for script in ("broken.py", "none.py"):
+        document = deployment(code_configuration={"code": code, "scoring_script": script})
+        with pytest.raises(Mistake, match=r"scoring script"):
+            deployments.put("abc", "one", document)
+        made = deployments.put("abc", "one", document, skip_script_validation=True)
+        assert made.document["code_configuration"]["scoring_script"] == script
+        code_configuration = deployments.job_deployment("abc", "one")[0].code_configuration
+        assert code_configuration is not None
+        assert code_configuration.scoring_script == script
+
+
+@pytest.mark.parametrize("reference", ["models:/m/1", "azureml:m:1", "azureml:m@latest", "runs:/0a1b/model"])
+def test_without_a_registry_no_reference_to_one_is_taken(
+    resources: Resources, workspace: Workspace, root: Path, deployment: Make, reference: str
+) -> None:
+    resources.endpoints.put("abc", {})
+    for model in (reference, {"path": reference}):
+        with pytest.raises(Mistake, match=r"^model .*: the server has no registry of models; .*MLFLOW_TRACKING_URI"):
+            resources.deployments.put("abc", "one", deployment(model=model))
+    # It had one when the deployment was made.
+    had = make_resources(workspace, allowed_roots=[root], pin_model=lambda text: text)
+    had.deployments.put("abc", "one", deployment(model=reference))
+    assert had.deployments.job_deployment("abc", "one")
+    with pytest.raises(Mistake, match="the server has no registry of models"):
+        resources.deployments.job_deployment("abc", "one")
 
 
 def test_references_are_pinned_when_they_are_given(workspace: Workspace, root: Path, deployment: Make) -> None:
