@@ -28,6 +28,7 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_TOKEN": "Token for that server.",
     "GRISTMILL_WORKSPACE": "Folder or URL of what a server keeps; default: ~/.local/share/gristmill/workspace.",
     "GRISTMILL_SECRETS": "Folder of the files that datastores' credentials name; default: ~/.config/gristmill/secrets.",
+    "GRISTMILL_TRACKING": "off: a server's jobs are no MLflow runs, though MLFLOW_TRACKING_URI is set; default: on.",
     "GRISTMILL_PYTHONS": "Folders or interpreters (separated as in PATH) searched first for a Python version.",
 }
 
@@ -66,6 +67,8 @@ class ProcessSettings:
     workspace: str = ""
     #: Folder of what this user's commands keep: a login, defaults.
     config: Path = field(default_factory=Path)
+    #: Whether jobs become MLflow runs where MLFLOW_TRACKING_URI says where those are.
+    tracking: bool = True
     #: Seconds that running mini-batches are given when the node is told to leave.
     grace_seconds: float = DEFAULT_GRACE_SECONDS
 
@@ -94,6 +97,7 @@ class ProcessSettings:
             token=given.get("GRISTMILL_TOKEN", ""),
             workspace=given.get("GRISTMILL_WORKSPACE") or _default_workspace(given),
             config=_config(given),
+            tracking=_switch(given, "GRISTMILL_TRACKING"),
             pythons=tuple(part for part in pythons.split(os.pathsep) if part),
             environment=given,
         )
@@ -127,6 +131,14 @@ def _default_workspace(environment: Mapping[str, str]) -> str:
 def _config(environment: Mapping[str, str]) -> Path:
     base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME") or "~", ".config"))
     return Path(base, "gristmill").expanduser()
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "").lower()
+    if text not in ("", "on", "off"):
+        message = f"{name}={text}: give on or off"
+        raise InvalidSetting(message)
+    return text != "off"
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:

@@ -206,14 +206,14 @@ def ask(act: Callable[[Any], T], *, tracking_uri: str) -> T:
         return act(_client(mlflow, tracking_uri))
     except mlflow.exceptions.MlflowException as error:
         code = getattr(error, "error_code", "")
-        reason = _redacted(str(error).strip().partition("\n")[0])
+        reason = redacted(str(error).strip().partition("\n")[0])
         if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
             raise Absent(reason) from error
         if code in ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS"):
-            raise Mistake(f"model: the registry {_redacted(tracking_uri)} refuses it: {reason}") from error
-        raise StorageFailed(f"the registry {_redacted(tracking_uri)} failed: {reason}") from error
+            raise Mistake(f"model: the registry {redacted(tracking_uri)} refuses it: {reason}") from error
+        raise StorageFailed(f"the registry {redacted(tracking_uri)} failed: {reason}") from error
     except OSError as error:
-        raise StorageFailed(f"the registry {_redacted(tracking_uri)} failed: {_redacted(str(error))}") from error
+        raise StorageFailed(f"the registry {redacted(tracking_uri)} failed: {redacted(str(error))}") from error
 
 
 def locate(reference: str, *, tracking_uri: str) -> tuple[str, str]:
@@ -366,7 +366,7 @@ def _not_found(reference: str, mlflow: ModuleType, tracking_uri: str | None) -> 
 
 
 def _unreachable(reference: str, mlflow: ModuleType, tracking_uri: str | None, error: Exception) -> StorageFailed:
-    reason = _redacted(str(error).strip().partition("\n")[0])
+    reason = redacted(str(error).strip().partition("\n")[0])
     server = _server(mlflow, tracking_uri)
     return StorageFailed(
         f"model: {reference} cannot be had from the registry {server}: {reason}; "
@@ -375,10 +375,11 @@ def _unreachable(reference: str, mlflow: ModuleType, tracking_uri: str | None, e
 
 
 def _server(mlflow: ModuleType, tracking_uri: str | None) -> str:
-    return _redacted(tracking_uri or str(mlflow.get_tracking_uri()))
+    return redacted(tracking_uri or str(mlflow.get_tracking_uri()))
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
+    """Return a text without the names and passwords of addresses in it."""
     return re.sub(r"//[^/@\s]+@", "//***@", text)
 
 

@@ -12,7 +12,7 @@ from gristmill.states import JobStatus
 from gristmill_scheduler.admission import read_job, readmit
 from gristmill_scheduler.jobs.addresses import presentable
 from gristmill_scheduler.jobs.dispatcher import Dispatcher
-from gristmill_scheduler.jobs.record import JobRecord, State, Way, ended
+from gristmill_scheduler.jobs.record import JobRecord, State, Track, Way, ended, wanted
 from gristmill_scheduler.jobs.records import Records
 from gristmill_scheduler.leading import Leading
 from gristmill_scheduler.retry import begin_retry
@@ -30,8 +30,9 @@ _RESUMABLE: Final = frozenset({JobStatus.FAILED, JobStatus.CANCELED})
 class Control:
     """Changes jobs."""
 
-    def __init__(self, records: Records, leading: Leading, dispatcher: Dispatcher) -> None:
-        """Take the records, the jobs led here, and who is told that something is to be begun."""
+    def __init__(self, records: Records, leading: Leading, dispatcher: Dispatcher, *, tracked: bool = False) -> None:
+        """Take the records, the jobs led here, who is told of what is to be begun, and whether jobs are MLflow runs."""
+        self._tracked = tracked
         self._records = records
         self._leading = leading
         self._dispatcher = dispatcher
@@ -85,7 +86,9 @@ class Control:
                 known = record.status or "not ended"
                 raise Conflict(f"job {name} is {known}; only one that Failed or was Canceled can be resumed")
             way = _way(record)
-            cleared = {"result": None, "started": None, "ended": None}
+            cleared: dict[str, Any] = {"result": None, "started": None, "ended": None}
+            # Its run goes on too.
+            cleared |= {"run": {**record.run, "state": Track.WANTED}} if record.run else {}
             return {"state": State.QUEUED, "way": way, "paused": False, "archived": False, **cleared}
 
         record = self._records.change(name, again, by=by)
@@ -112,7 +115,10 @@ class Control:
             return self.resume(retry, by=by) if known.status in _RESUMABLE else known
         place = f"{record.folder.rpartition('/')[0]}/{retry}"
         job, _ = readmit(place) if begun else begin_retry(folder, job, name=retry)
-        made = self._records.create(_retry_of(record, replace(record, job=presentable(job), folder=place), by=by))
+        run = wanted(tracked=self._tracked)
+        made = self._records.create(
+            _retry_of(record, replace(record, job=presentable(job), folder=place, run=run), by=by)
+        )
         self._dispatcher.notice()
         return made
 

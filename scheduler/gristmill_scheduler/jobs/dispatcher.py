@@ -127,6 +127,11 @@ class Dispatcher:
         """Look soon: a job came or ended."""
         self._wake.set()
 
+    @property
+    def dispatches(self) -> bool:
+        """Whether this is the dispatcher, as far as is known."""
+        return self._lead is not None
+
     def is_beginning(self, name: str) -> bool:
         """Return whether a job is just being begun, or looked at for that, here."""
         return name in self._under_way

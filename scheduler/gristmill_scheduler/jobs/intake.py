@@ -16,7 +16,7 @@ from gristmill.spec import InputType
 from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.catalog import Catalog
 from gristmill_scheduler.jobs.invoke import Asked, Given, read_body
-from gristmill_scheduler.jobs.record import JobRecord
+from gristmill_scheduler.jobs.record import JobRecord, wanted
 from gristmill_scheduler.jobs.records import Records
 from gristmill_scheduler.jobs.shown import CHILD_SUFFIX
 from gristmill_storage import job_folder
@@ -33,9 +33,10 @@ _MOST_REQUEST_ID: Final = 256
 class Intake:
     """Takes invocations."""
 
-    def __init__(self, records: Records, catalog: Catalog, addresses: Addresses) -> None:
-        """Take the jobs' records, the resources, and what keeps addresses that hold a secret."""
+    def __init__(self, records: Records, catalog: Catalog, addresses: Addresses, *, tracked: bool = False) -> None:
+        """Take the jobs' records, the resources, what keeps secret addresses, and whether jobs become MLflow runs."""
         self._records = records
+        self._tracked = tracked
         self._addresses = addresses
         self._catalog = catalog
 
@@ -93,6 +94,7 @@ class Intake:
             display_name=asked.display_name,
             description=asked.description,
             tags=asked.tags,
+            run=wanted(tracked=self._tracked),
         )
 
     def _input(self, given: Given) -> tuple[spec.Input, str]:

@@ -34,6 +34,17 @@ class Way(StrEnum):
     RESUME = "resume"
 
 
+class Track(StrEnum):
+    """How far a job's MLflow run is."""
+
+    #: There is to be one; it has no end yet.
+    WANTED = "wanted"
+    #: It says how the job ended.
+    ENDED = "ended"
+    #: The tracking server does not take it.
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobRecord:
     """One job, as it stands in the workspace."""
@@ -73,6 +84,8 @@ class JobRecord:
     modified_by: str = ""
     #: How it ended: "status", "error", "output", "summary", "errors", "document" (the summary), and its counts.
     result: dict[str, Any] | None = None
+    #: Its MLflow run: "state" (`Track`), "run_id", "experiment_id", "server", "note"; {}: there is to be none.
+    run: dict[str, Any] = field(default_factory=dict)
     #: Of the document; 0: not yet written.
     version: int = 0
 
@@ -90,6 +103,11 @@ class JobRecord:
     def status(self) -> JobStatus | None:
         """How it ended; None while it has not."""
         return JobStatus(self.result["status"]) if self.state is State.ENDED and self.result else None
+
+    @property
+    def untracked(self) -> bool:
+        """Whether it has ended, and its MLflow run does not say so yet."""
+        return self.state is State.ENDED and self.run.get("state") == Track.WANTED
 
     def body(self) -> dict[str, Any]:
         """Return the document."""
@@ -120,6 +138,11 @@ def read_record(body: Mapping[str, Any], version: int) -> JobRecord:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"a job's record cannot be read: {error!r}") from error
+
+
+def wanted(*, tracked: bool) -> dict[str, Any]:
+    """Return what a new job's record says of its MLflow run."""
+    return {"state": Track.WANTED} if tracked else {}
 
 
 def ended(record: JobRecord, result: Mapping[str, Any], *, started: float | None = None) -> dict[str, Any]:

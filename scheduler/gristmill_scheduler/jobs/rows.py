@@ -29,6 +29,8 @@ class Row:
     paused: bool
     #: Of the record.
     version: int
+    #: Whether it has ended, and its MLflow run does not say so yet.
+    untracked: bool = False
 
     @property
     def order(self) -> tuple[float, str]:
@@ -50,6 +52,7 @@ def row_of(record: JobRecord) -> Row:
         archived=record.archived,
         paused=record.paused,
         version=record.version,
+        untracked=record.untracked,
     )
 
 
@@ -63,6 +66,7 @@ class Rows:
         self._order: list[tuple[float, str]] = []
         #: Those that have not ended.
         self._open: set[str] = set()
+        self._untracked: set[str] = set()
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -80,6 +84,7 @@ class Rows:
                 bisect.insort(self._order, row.order)
             self._rows[row.name] = row
             (self._open.discard if row.state is State.ENDED else self._open.add)(row.name)
+            (self._untracked.add if row.untracked else self._untracked.discard)(row.name)
 
     def find(self, name: str) -> Row | None:
         """Return a job; None where there is none of that name."""
@@ -97,6 +102,11 @@ class Rows:
         with self._lock:
             rows = [self._rows[name] for name in self._open]
         return sorted(rows, key=lambda row: row.order)
+
+    def untracked(self) -> list[str]:
+        """Return the jobs that have ended, and whose MLflow run does not say so yet."""
+        with self._lock:
+            return list(self._untracked)
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs ended in which status; "" counts those that have not."""

@@ -26,6 +26,7 @@ from gristmill_scheduler.jobs.rows import Row
 from gristmill_scheduler.jobs.shown import at, child_of
 from gristmill_scheduler.jobs.stream import Event, Streams
 from gristmill_scheduler.leading import Leading
+from gristmill_scheduler.tracking.tracking import Writes, make_tracking
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.queue import Queue
@@ -53,6 +54,7 @@ class Jobs:
         ledger: Ledger | None = None,
         asked: Ledger | None = None,
         queue: Queue | None = None,
+        runs: Writes | None = None,
     ) -> None:
         """Take the workspace, the resources, and the process's settings; nothing is begun before `start`.
 
@@ -63,6 +65,7 @@ class Jobs:
             ledger: the ledger that jobs are led by; default: that of the settings.
             asked: the one that is asked while somebody waits; default: the same server, with less patience.
             queue: where instances are asked for; default: that of the settings.
+            runs: what writes jobs' MLflow runs; default: that of the settings, if they want any.
 
         """
         url = settings.redis_url
@@ -70,7 +73,8 @@ class Jobs:
         asked = asked or Ledger(url, patience=_PATIENCE_SECONDS)
         self._records = Records(workspace.documents("jobs"))
         self._board = Board(self._records, changed=lambda: self._dispatcher.notice())  # noqa: PLW0108 - made below
-        leading = Leading(settings, ledger=ledger, queue=queue or Queue(url), tell=self._board.tell)
+        self._tracking = make_tracking(self._records, settings, writer=runs, sweeps=lambda: self._dispatcher.dispatches)
+        leading = Leading(settings, ledger=ledger, queue=queue or Queue(url), tell=self._tell)
         nodes = NodesSeen(asked)
         addresses = Addresses(workspace.documents("job-inputs"))
         beginning = Beginning(self._records, addresses, leading, asked, environment=settings.environment)
@@ -84,19 +88,24 @@ class Jobs:
             nodes=nodes,
             most_instances=catalog.most_instances,
         )
-        self._intake = Intake(self._records, catalog, addresses)
+        tracked = self._tracking is not None
+        self._intake = Intake(self._records, catalog, addresses, tracked=tracked)
         self._looking = Looking(self._records, self._board, asked, nodes=nodes)
-        self._control = Control(self._records, leading, self._dispatcher)
+        self._control = Control(self._records, leading, self._dispatcher, tracked=tracked)
         self._streams = Streams()
 
     def start(self) -> None:
         """Learn of all jobs there are, and begin to lead."""
         self._records.refresh()
         self._dispatcher.start()
+        if self._tracking is not None:
+            self._tracking.start()
 
     def stop(self) -> None:
         """Leave the jobs led here to other servers, or to this one's next life."""
         self._dispatcher.stop()
+        if self._tracking is not None:
+            self._tracking.stop()
 
     def invoke(
         self, endpoint: str, body: Any, *, deployment: str = "", request_id: str = "", by: str = ""
@@ -245,6 +254,12 @@ class Jobs:
             async for event, document in events:
                 shown = child_of(document) if child and event == "end" else document
                 yield event, at(shown, url) if event == "end" else shown
+
+    def _tell(self, event: str, document: dict[str, Any]) -> None:
+        """Take an event of a coordinator: what the board writes down is what a job's MLflow run is made of."""
+        self._board.tell(event, document)
+        if self._tracking is not None:
+            self._tracking.tell(event, document)
 
     def _outputs(self, name: str) -> Outputs:
         record, _ = self._looking.record(name)

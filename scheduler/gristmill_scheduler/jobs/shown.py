@@ -54,9 +54,11 @@ def document(record: JobRecord, now: Now | None) -> dict[str, Any]:
         "submitted": moment(record.job.submitted),
         "started": moment((now.started if now is not None else None) or record.started),
         "ended": moment(record.ended) if now is None else None,
-        "services": {"Studio": {"endpoint": f"/jobs/{record.name}"}},
+        "services": {"Studio": {"endpoint": f"/jobs/{record.name}"}, **_tracking(record.run)},
     }
     own = {name: shown[name] for name in ("status", "outputs", "tags")}
+    run = {name: value for name, value in record.run.items() if name != "state"}
+    own |= {"mlflow": run} if run else {}
     return {**shown, "properties": {**own, "experiment_name": record.experiment_name}}
 
 
@@ -75,12 +77,20 @@ def child_of(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 def at(shown: Mapping[str, Any], url: str) -> dict[str, Any]:
     """Return a document with the addresses that a server's own has."""
-    return {**shown, "services": {"Studio": {"endpoint": f"{url}/jobs/{shown['name']}"}}}
+    return {**shown, "services": {**shown["services"], "Studio": {"endpoint": f"{url}/jobs/{shown['name']}"}}}
 
 
 def moment(seconds: float | None) -> str | None:
     """Return a time in ISO 8601; None for none."""
     return None if not seconds else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _tracking(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where people look at a job's MLflow run, if its server has pages for them."""
+    server = str(run.get("server", ""))
+    if not run.get("run_id") or not server.startswith(("http://", "https://")):
+        return {}
+    return {"Tracking": {"endpoint": f"{server}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}"}}
 
 
 def _asked(record: JobRecord) -> dict[str, Any]:
@@ -93,7 +103,7 @@ def _asked(record: JobRecord) -> dict[str, Any]:
         "inputs": record.inputs,
         # As the store's own tools take it, without the word on whose credentials open it.
         "outputs": {"score": {"type": "uri_file", "path": plain(_output(record))}},
-        "overrides": dict(map(_override, record.overrides)),
+        "overrides": dict(map(override, record.overrides)),
         # With the overrides in them: what reads the output needs to know its form.
         "settings": to_json(record.job.deployment.settings),
         "tags": record.tags,
@@ -101,7 +111,7 @@ def _asked(record: JobRecord) -> dict[str, Any]:
     }
 
 
-def _override(text: str) -> tuple[str, Any]:
+def override(text: str) -> tuple[str, Any]:
     """Return a key and its value; that of a variable may be a secret."""
     key, _, value = text.partition("=")
     return key, "***" if ".environment_variables." in key else json.loads(value)

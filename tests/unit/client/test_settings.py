@@ -34,6 +34,7 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_URL": "http://h:1",
         "GRISTMILL_TOKEN": "secret",
         "GRISTMILL_WORKSPACE": "s3://b/w",
+        "GRISTMILL_TRACKING": "off",
         "GRISTMILL_SECRETS": "/secrets",
     }
     settings = ProcessSettings.read(given)
@@ -43,6 +44,7 @@ def test_everything_set_is_read() -> None:
     assert (settings.lease_seconds, settings.node_name, settings.pythons) == (2.5, "left", ("/a", "/b/python3"))
     assert (settings.storage_patience, settings.grace_seconds) == (0.5, 90.0)
     assert (settings.url, settings.token, settings.workspace) == ("http://h:1", "secret", "s3://b/w")
+    assert not settings.tracking
     assert "secret" not in repr(settings)
     assert settings.environment == given
 
@@ -53,6 +55,13 @@ def test_secrets_of_stores_lie_beside_the_users_settings(monkeypatch: pytest.Mon
     assert secrets_folder() == Path("/x/gristmill/secrets")
     monkeypatch.setenv("GRISTMILL_SECRETS", "/run/secrets")
     assert secrets_folder() == Path("/run/secrets")
+
+
+def test_jobs_are_runs_unless_it_is_turned_off() -> None:
+    assert ProcessSettings.read({}).tracking
+    assert ProcessSettings.read({"GRISTMILL_TRACKING": "On"}).tracking
+    with pytest.raises(InvalidSetting, match="GRISTMILL_TRACKING=maybe: give on or off"):
+        ProcessSettings.read({"GRISTMILL_TRACKING": "maybe"})
 
 
 def test_the_workspace_follows_xdg() -> None:

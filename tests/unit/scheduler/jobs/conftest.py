@@ -164,8 +164,9 @@ class World:
         self.resources = Resources(folder)
         self._servers: list[Jobs] = []
 
-    def server(self, *, start: bool = True) -> Jobs:
-        settings = ProcessSettings.read({"HOME": str(self.folder), "GRISTMILL_LEASE_SECONDS": "2"})
+    def server(self, *, start: bool = True, runs: Any = None, **environment: str) -> Jobs:
+        given = {"HOME": str(self.folder), "GRISTMILL_LEASE_SECONDS": "2", **environment}
+        settings = ProcessSettings.read(given)
         jobs = Jobs(
             self.workspace,
             Catalog(deployments=self.resources, references=self.resources, computes=self.resources),
@@ -173,6 +174,7 @@ class World:
             ledger=self.ledger,
             asked=self.ledger,
             queue=self.nodes,  # type: ignore[arg-type]
+            runs=runs,
         )
         if start:
             jobs.start()

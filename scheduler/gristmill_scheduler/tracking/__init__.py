@@ -1,0 +1,1 @@
+"""Jobs as MLflow runs: what is written of them, and when."""
