@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +17,7 @@ from gristmill_storage.files import Store
 from gristmill_storage.ledger import Entry, Ledger
 from gristmill_storage.manifest import ManifestReader
 from gristmill_storage.parts import Block, PartReader, list_parts
+from gristmill_storage.tallies import count_outcome, encode
 
 #: Parts that are read at once.
 READERS: Final = 16
@@ -76,7 +78,13 @@ def _make_again(job: Job, folder: Store, ledger: Ledger, *, lease_seconds: float
     for name, blocks in _parts(job, folder):
         # One entry a mini-batch: another part may hold any of them.
         kept = [block for block in blocks if not block.failed or not (retry_failed or whole[block.mini_batch])]
-        ledger.adopt(job.name, part=name, entries=[Entry.of(block) for block in kept])
+        ledger.adopt(job.name, part=name, entries=[_entry(block) for block in kept])
+
+
+def _entry(block: Block) -> Entry:
+    amounts: Counter[str] = Counter()
+    count_outcome(amounts, block)
+    return Entry.of(block, tallies=encode(amounts))
 
 
 def extend_plan(job: Job, folder: Store, ledger: Ledger, *, known: int = 0) -> int:

@@ -22,8 +22,8 @@ from gristmill_storage.manifest import Item, ManifestWriter, cut
 from gristmill_storage.parts import Block, PartReader
 from gristmill_workers import instance as instance_module
 from gristmill_workers import pool as pool_module
+from gristmill_workers.assignment import Assignment
 from gristmill_workers.instance import Instance
-from gristmill_workers.scoring import Assignment
 from gristmill_workers.watchdog import Watchdog
 
 
@@ -142,11 +142,11 @@ class StuckLedger(MemoryLedger):
         self.gate = threading.Event()
         self.reached = threading.Event()
 
-    def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry]) -> Commit:
+    def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry], **counted: str) -> Commit:
         if not self.reached.is_set():
             self.reached.set()
             assert self.gate.wait(60)
-        return super().commit(job, instance=instance, part=part, entries=entries)
+        return super().commit(job, instance=instance, part=part, entries=entries, **counted)
 
 
 def test_what_an_instance_is_stuck_with_goes_to_another_and_counts_once(make, monkeypatch) -> None:

@@ -87,7 +87,7 @@ def test_every_key_has_a_time_to_live_at_every_step(world: Any, client: Any) -> 
     ledger.fail(JOB, instance="a", token=lease.token, mini_batch=0, category="crash", delay=1)
     commit(ledger, "p", entry(1, 3, lease.token))
     found = lives()
-    assert set(found) == {"job", "chunks", "returned", "instances", "info", "a", "done", "parts", "bell"}
+    assert set(found) == {"job", "chunks", "returned", "instances", "info", "a", "done", "parts", "tallies", "bell"}
     assert all(29 * 86400 < life <= 30 * 86400 for life in found.values()), found
     world.jump(1)
     commit(ledger, "q", whole(take(ledger, limit=1)))

@@ -20,8 +20,8 @@ from gristmill_storage.files import open_store
 from gristmill_storage.ledger import Commit, Lease, Ledger
 from gristmill_storage.manifest import Item, ManifestWriter, cut
 from gristmill_storage.parts import PartReader
+from gristmill_workers.assignment import Assignment
 from gristmill_workers.instance import Instance
-from gristmill_workers.scoring import Assignment
 from gristmill_workers.watchdog import stacks
 
 redis = pytest.importorskip("redis")

@@ -9,6 +9,7 @@ import queue
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from gristmill_storage.ledger import Commit, Entry
 from gristmill_storage.parts import Block, PartWriter, part_name
 from gristmill_storage.patient_store import patience_of
 from gristmill_storage.store import shown
+from gristmill_storage.tallies import Tallies, count_outcome, encode
 
 #: Bytes of rows at which a part is sealed.
 PART_BYTES: Final = 16 * 1024 * 1024
@@ -45,6 +47,28 @@ class Draft:
     entries: list[Entry]
 
 
+class _Kept:
+    """A mini-batch's outcome that stands in the part, without its errors, which may be long; their counts stay."""
+
+    __slots__ = ("amounts", "block", "token")
+
+    def __init__(self, token: str, block: Block) -> None:
+        self.token = token
+        self.amounts: Counter[str] | None = None
+        if block.errors:
+            self.amounts = Counter()
+            count_outcome(self.amounts, block)
+            block = replace(block, errors=())
+        self.block = block
+
+    def count(self, amounts: Counter[str]) -> None:
+        """Add what the outcome tells."""
+        if self.amounts is None:
+            count_outcome(amounts, self.block)
+        else:
+            amounts.update(self.amounts)
+
+
 class Collector:
     """Writes blocks into a part and says when it is time to seal it."""
 
@@ -62,7 +86,7 @@ class Collector:
         self._begun = 0.0
         self._writer: PartWriter | None = None
         self._name = ""
-        self._blocks: list[tuple[str, Block]] = []
+        self._blocks: list[_Kept] = []
         self._bytes = 0
 
     @property
@@ -77,7 +101,7 @@ class Collector:
 
     def holds(self, mini_batch: int) -> bool:
         """Whether an outcome of that mini-batch was added since the last `take`."""
-        return any(block.mini_batch == mini_batch for _, block in self._blocks)
+        return any(kept.block.mini_batch == mini_batch for kept in self._blocks)
 
     def add(self, token: str, block: Block, data: bytes, spool: Path | None, files: Path | None) -> None:
         """Add a mini-batch's outcome; `spool` holds its rows where `data` does not, `files` what its script wrote.
@@ -94,7 +118,7 @@ class Collector:
             spool.unlink(missing_ok=True)
         else:
             writer.add(block, data)
-        self._blocks.append((token, replace(block, errors=()) if block.errors else block))
+        self._blocks.append(_Kept(token, block))
         self._bytes += block.size
 
     def _begin(self, mini_batch: int) -> PartWriter:
@@ -164,27 +188,31 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _entries(blocks: Iterable[tuple[str, Block]], *, apart: bool) -> Iterator[Entry]:
+def _entries(blocks: Iterable[_Kept], *, apart: bool) -> Iterator[Entry]:
     """Yield one entry for each run of neighbours under one lease, or for each mini-batch."""
     current: Entry | None = None
-    for token, block in sorted(blocks, key=lambda pair: pair[1].mini_batch):
-        entry = Entry.of(block, token)
-        if not apart and current is not None and current.token == token and current.last + 1 == entry.first:
+    amounts: Counter[str] = Counter()
+    for kept in sorted(blocks, key=lambda each: each.block.mini_batch):
+        entry = Entry.of(kept.block, kept.token)
+        if not apart and current is not None and current.token == entry.token and current.last + 1 == entry.first:
             current = current.followed_by(entry)
-            continue
-        if current is not None:
-            yield current
-        current = entry
+        else:
+            if current is not None:
+                yield replace(current, tallies=encode(amounts))
+            current = entry
+            amounts.clear()
+        kept.count(amounts)
     if current is not None:
-        yield current
+        yield replace(current, tallies=encode(amounts))
 
 
 class Committer:
     """Seals parts and commits them in a thread of its own, one after the other, while scoring goes on."""
 
-    def __init__(self, commit: Callable[[str, list[Entry]], Commit]) -> None:
-        """Take what tells the ledger of a durable part."""
+    def __init__(self, commit: Callable[[str, list[Entry]], Commit], *, tallies: Tallies | None = None) -> None:
+        """Take what tells the ledger of a durable part, and where it is counted how long parts took to be that."""
         self._commit = commit
+        self._tallies = tallies or Tallies()
         self._drafts: queue.Queue[Draft | None] = queue.Queue(SEALING_LIMIT)
         self._handed = self._ended = 0
         self._error: GristmillError | None = None
@@ -241,10 +269,12 @@ class Committer:
             self._error = unexpected(f"sealing part {draft.name}", error)
 
     def _seal(self, draft: Draft) -> None:
+        began = time.monotonic()
         with contextlib.ExitStack() as stack:
             stack.callback(draft.writer.discard)
             draft.writer.seal()
             stack.pop_all()
+        self._tallies.timed("commit", time.monotonic() - began)
         answer = self._commit(draft.name, draft.entries)
         if answer.refused:
             log.info("part %s: %s came too late and does not count", draft.name, answer.refused)

@@ -40,6 +40,8 @@ class Heartbeat:
         self._error: GristmillError | None = None
         self._info: dict[str, Any] = {}
         self._saying = threading.Lock()
+        #: Returns what is told with each sign of life beside what was said; it changes too often to be told at once.
+        self.passing: Callable[[], Mapping[str, Any]] = dict
         #: The job's state, as last heard.
         self.state = "open"
         #: Whether the instance was asked to leave, because its job has more than its share; it stays asked.
@@ -83,7 +85,7 @@ class Heartbeat:
                 self._give_up(what)
                 return
             try:
-                self._hear(self._renew(dict(self._info)))
+                self._hear(self._renew({**self._info, **self.passing()}))
             except LedgerFailed as error:
                 if type(error) is not LedgerFailed:
                     self._error = error

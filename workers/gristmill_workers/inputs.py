@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from gristmill_storage.fetching import contained, fetch, local_name
 from gristmill_storage.listing import input_root, input_store
 from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patient
+from gristmill_storage.tallies import Tallies
 from gristmill_workers.work import Failed, Work
 
 #: Items that are fetched at once.
@@ -104,14 +106,18 @@ class _Copy:
 class FetchedInputs:
     """Items of a remote store, copied to a folder of this instance and removed when nothing there needs them."""
 
-    def __init__(self, given: Input, folder: Path, patience: Patience) -> None:
-        """Take the input, the folder that it is copied to, and how long its store is waited for."""
+    def __init__(self, given: Input, folder: Path, patience: Patience, *, tallies: Tallies | None = None) -> None:
+        """Take the input, the folder that it is copied to, and how long its store is waited for.
+
+        How long mini-batches took to come is counted in `tallies`.
+        """
         self.root = str(folder)
         self._folder = folder
         self._store = patient(input_store(given), patience)
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
         self._fetching: deque[tuple[Work, list[Future[Path]]]] = deque()
         self._copies: dict[str, _Copy] = {}
+        self._tallies = tallies or Tallies()
 
     def want(self, works: Iterable[Work]) -> None:
         """Begin to fetch what is not there."""
@@ -141,6 +147,7 @@ class FetchedInputs:
             work, futures = self._fetching.popleft()
             error = next((future.exception() for future in futures if future.exception() is not None), None)
             if error is None:
+                self._tallies.timed("fetch", time.monotonic() - work.leased)
                 _queue(_placed(work), waiting)
                 continue
             message = error.message if isinstance(error, GristmillError) else repr(error)
@@ -191,7 +198,9 @@ def _placed(work: Work) -> Work:
     return work if places == work.items else replace(work, places=places)
 
 
-def open_inputs(given: Input, scratch: Path, patience: Patience) -> Inputs:
+def open_inputs(given: Input, scratch: Path, patience: Patience, *, tallies: Tallies | None = None) -> Inputs:
     """Return what makes a job's items ready on this machine; copies go below `scratch`."""
     root = input_root(given)
-    return LocalInputs(root) if root is not None else FetchedInputs(given, scratch / "inputs", patience)
+    if root is not None:
+        return LocalInputs(root)
+    return FetchedInputs(given, scratch / "inputs", patience, tallies=tallies)

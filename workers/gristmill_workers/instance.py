@@ -17,12 +17,14 @@ from gristmill.spec import own_compute
 from gristmill_storage import job_folder
 from gristmill_storage.ledger import Registration
 from gristmill_storage.patient_store import patience_of
+from gristmill_storage.tallies import Tallies
 from gristmill_workers.abandoning import Abandoned
+from gristmill_workers.assignment import Assignment
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import open_inputs
 from gristmill_workers.job_logs import JobLogs
 from gristmill_workers.preparation import Launcher, prepare
-from gristmill_workers.scoring import Assignment, Scoring
+from gristmill_workers.scoring import Scoring
 from gristmill_workers.watchdog import STUCK_SECONDS, Watchdog
 
 log = logging.getLogger("gristmill.node")
@@ -132,7 +134,8 @@ class Instance:
             wanted=lambda: heartbeat.needed and not self._assignment.drain.is_set(),
         )
         heartbeat.say(doing="running init()", python=prepared.python.python)
-        inputs = open_inputs(self._job.input, scratch, patience_of(self._assignment.folder))
+        tallies = Tallies()
+        inputs = open_inputs(self._job.input, scratch, patience_of(self._assignment.folder), tallies=tallies)
         launcher = Launcher(
             self._job,
             prepared,
@@ -153,6 +156,7 @@ class Instance:
             heartbeat=heartbeat,
             watchdog=self._watchdog,
             logs=logs,
+            tallies=tallies,
         )
         scoring.run()
 

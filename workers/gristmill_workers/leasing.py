@@ -152,6 +152,7 @@ class Leasing:
 
     def _works(self, lease: Lease) -> list[Work]:
         self._copies += lease.copy
+        now = time.monotonic()
         return [
             Work(
                 number=mini_batch.number,
@@ -160,6 +161,7 @@ class Leasing:
                 items=mini_batch.items,
                 size=mini_batch.size,
                 copy=self._copies if lease.copy else None,
+                leased=now,
             )
             for mini_batch in self._manifest.chunk(lease.chunk).mini_batches(lease.first, lease.last)
         ]

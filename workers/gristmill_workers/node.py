@@ -22,11 +22,11 @@ from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patience_of, patient
 from gristmill_storage.queue import Message, NodeTasks, serve
 from gristmill_workers.aggregator import aggregate
+from gristmill_workers.assignment import Assignment
 from gristmill_workers.guarding import GUARD
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.instance import Instance
 from gristmill_workers.presence import ANSWER_SECONDS, Presence
-from gristmill_workers.scoring import Assignment
 
 #: Seconds that tasks are given to end when the owner is gone.
 ORPHAN_SECONDS: Final = 2.0

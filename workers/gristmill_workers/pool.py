@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gristmill.states import Category
+from gristmill_storage.tallies import Tallies
 from gristmill_workers.attempts import Attempts, ProcessAttempts
 from gristmill_workers.scorer import protocol
 from gristmill_workers.scorer_process import Launch, ScorerProcess
@@ -74,12 +75,14 @@ class Pool:
         run_seconds: float,
         init_seconds: float,
         attempts: Attempts | None = None,
+        tallies: Tallies | None = None,
     ) -> None:
         """Take how to launch a scorer at a place, how many places there are, and how long run() and init() may take.
 
-        Attempts that end are noted in `attempts`.
+        Attempts that end are noted in `attempts`, how long mini-batches waited for a scorer in `tallies`.
         """
         self._launch = launch
+        self._tallies = tallies
         self._attempts = attempts
         self._run_seconds = run_seconds
         self._init_seconds = init_seconds
@@ -122,6 +125,11 @@ class Pool:
         return sum(place.ready and not place.held for place in self._places)
 
     @property
+    def busy(self) -> int:
+        """How many scorers have something to do; any thread may ask."""
+        return sum(bool(place.held) for place in tuple(self._places))
+
+    @property
     def pace(self) -> float | None:
         """Seconds that a mini-batch takes, lately: one that was scored, since many fail at once. None before the first.
 
@@ -155,6 +163,9 @@ class Pool:
 
     def _give(self, place: _Place, works: list[Work]) -> None:
         place.held.extend(works)
+        if self._tallies is not None and works[0].piece is None:
+            # A frame's mini-batches mostly come of one lease, and their times differ by milliseconds if not.
+            self._tallies.timed("queue", time.monotonic() - works[0].leased, len(works))
         place.process.send({"type": "run", "batches": [work.command() for work in works]})
         if place.process.blocked:
             self._selector.register(place.process.commands, selectors.EVENT_WRITE, place)

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from gristmill.errors import GristmillError, InitFailed
-from gristmill.settings import ProcessSettings
-from gristmill.spec import Job
 from gristmill.states import Category
-from gristmill_storage.files import Store
-from gristmill_storage.ledger import Commit, Entry, Ledger
+from gristmill_storage.ledger import Commit, Entry
 from gristmill_storage.parts import Block
+from gristmill_storage.tallies import Tallies
+from gristmill_workers.assignment import Assignment
 from gristmill_workers.collector import Collector, Committer
 from gristmill_workers.departure import Departure
 from gristmill_workers.heartbeat import Heartbeat
@@ -53,23 +50,6 @@ POLL_SECONDS: Final = 0.1
 LAST_POLL_SECONDS: Final = 0.005
 
 
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """What an instance works for, and with."""
-
-    job: Job
-    #: The job's folder.
-    folder: Store
-    #: Which of the job's instances this is.
-    slot: int
-    ledger: Ledger
-    settings: ProcessSettings
-    #: Set when the node is to leave.
-    drain: threading.Event
-    #: Instances that use this machine's cores.
-    share: int
-
-
 class Scoring:
     """What an instance does with its leases until there are no more."""
 
@@ -85,10 +65,11 @@ class Scoring:
         heartbeat: Heartbeat,
         watchdog: Watchdog,
         logs: JobLogs,
+        tallies: Tallies | None = None,
     ) -> None:
         """Take the assignment, who works under which epoch of the ledger, and what it works with.
 
-        `registered` is when it joined, by the clock that never jumps.
+        `registered` is when it joined, by the clock that never jumps; `tallies` count what takes how long.
         """
         settings = assignment.job.deployment.settings
         self._assignment = assignment
@@ -101,6 +82,7 @@ class Scoring:
         self._watchdog = watchdog
         self._logs = logs
         self._log: logging.Logger = logs.system
+        self._tallies = tallies or Tallies()
         self._attempts = settings.retry_settings.attempts
         self._isolate = settings.isolate_failures
         self._launcher = launcher
@@ -112,7 +94,9 @@ class Scoring:
             run_seconds=settings.retry_settings.timeout,
             init_seconds=settings.init_seconds,
             attempts=self._attempts_log,
+            tallies=self._tallies,
         )
+        heartbeat.passing = lambda: {"busy": self._pool.busy}
         self._leasing = Leasing(
             assignment.ledger,
             job=self._job,
@@ -123,7 +107,7 @@ class Scoring:
             speculate=settings.speculate,
         )
         self._collector = Collector(assignment.folder, epoch=epoch, instance=instance, apart=settings.speculate)
-        self._committer = Committer(self._commit)
+        self._committer = Committer(self._commit, tallies=self._tallies)
         self._waiting: deque[Work] = deque()
         #: Mini-batches of which this instance has, or had, a second attempt; those of which it has kept an outcome.
         self._twofold: set[int] = set()
@@ -231,6 +215,7 @@ class Scoring:
         if isinstance(event, Ready):
             self._init_failures = 0
             self._ready_after = self._ready_after or time.monotonic() - self._registered
+            self._tallies.timed("init", float(event.report.get("init_seconds") or 0))
             self._heartbeat.say(
                 doing="",
                 ready_after=self._ready_after,
@@ -346,7 +331,10 @@ class Scoring:
     def _commit(self, part: str, entries: list[Entry]) -> Commit:
         """Tell the ledger of a durable part; runs in the committer's thread."""
         self._attempts_log.write()
-        answer = self._ledger.commit(self._job, instance=self._instance, part=part, entries=entries)
+        node, tallies = self._assignment.settings.node_name, self._tallies.take()
+        answer = self._ledger.commit(
+            self._job, instance=self._instance, part=part, entries=entries, node=node, tallies=tallies
+        )
         self._leasing.soon()
         self._watchdog.committed()
         return answer

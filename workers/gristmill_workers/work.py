@@ -28,6 +28,8 @@ class Work:
     piece: tuple[int, int] | None = None
     #: Set where the same mini-batch has another attempt at the same time: its number among the instance's copies.
     copy: int | None = None
+    #: When it was leased, by the clock that never jumps; 0 where nobody asks.
+    leased: float = 0.0
 
     @property
     def label(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gristmill_storage.ledger.ledger import Ledger
+from gristmill_storage.ledger.measures import Health, Holding, JobMeasures, Measures
 from gristmill_storage.ledger.memory import MemoryLedger
 from gristmill_storage.ledger.records import (
     Commit,
@@ -19,9 +20,13 @@ from gristmill_storage.ledger.records import (
 __all__ = [
     "Commit",
     "Entry",
+    "Health",
+    "Holding",
     "InstanceInfo",
+    "JobMeasures",
     "Lease",
     "Ledger",
+    "Measures",
     "MemoryLedger",
     "Over",
     "Range",

@@ -83,7 +83,7 @@ class Ledger:
             LedgerFailed: the part holds what is not in the plan.
 
         """
-        rows = ((e.first, e.last, e.items, e.succeeded, e.failed, e.rows, e.size) for e in entries)
+        rows = ((e.first, e.last, e.items, e.succeeded, e.failed, e.rows, e.size, e.tallies) for e in entries)
         self._run("adopt", job, part, *itertools.chain.from_iterable(rows))
 
     def register(self, job: str, *, instance: str, info: Mapping[str, Any]) -> Registration:
@@ -155,13 +155,17 @@ class Ledger:
             token=token, first=first, last=last, attempts=attempts, losses=losses, chunk=chunk, copy=bool(copy)
         )
 
-    def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry]) -> Commit:
+    def commit(
+        self, job: str, *, instance: str, part: str, entries: Sequence[Entry], node: str = "", tallies: str = ""
+    ) -> Commit:
         """Say that a part is durable. An entry counts whole if its lease still holds all of it, else not at all.
 
         What the lease still holds of an entry that does not count is returned: the part is never read for it.
+        `tallies` (see `tallies.encode`) are what the instance counted on `node`; they count once a part, if it does.
         """
-        rows = ((e.token, e.first, e.last, e.items, e.succeeded, e.failed, e.rows, e.size) for e in entries)
-        _, state, accepted, refused = self._run("commit", job, instance, part, *itertools.chain.from_iterable(rows))
+        rows = ((e.token, e.first, e.last, e.items, e.succeeded, e.failed, e.rows, e.size, e.tallies) for e in entries)
+        counted = (node, tallies, *itertools.chain.from_iterable(rows))
+        _, state, accepted, refused = self._run("commit", job, instance, part, *counted)
         with reading(self._server.name, "commit", (accepted, refused)):
             return Commit(accepted=pairs(accepted), refused=pairs(refused), state=state)
 

@@ -152,8 +152,8 @@ class MemoryLedger(Ledger):
             asked = Asked(limit=limit, request=name, copy_after=copy_after, holds_nothing=holds_nothing)
             return lease(it, instance, asked, now=now)
 
-    def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry]) -> Commit:
-        """See `Ledger.commit`."""
+    def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry], **_counted: str) -> Commit:
+        """See `Ledger.commit`; tallies, which only the exporter of metrics reads, are passed over."""
         with self._transition(job) as it:
             if part in it.parts:
                 return _as_before(it, it.parts[part], entries)

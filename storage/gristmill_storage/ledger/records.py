@@ -33,9 +33,11 @@ class Entry:
     rows: int
     #: Bytes that they add to the output.
     size: int
+    #: What else is counted of them, as `tallies.encode` writes it.
+    tallies: str = ""
 
     @classmethod
-    def of(cls, block: Block, token: str = "") -> Entry:
+    def of(cls, block: Block, token: str = "", tallies: str = "") -> Entry:
         """Return the entry of one mini-batch's outcome."""
         return cls(
             token=token,
@@ -46,6 +48,7 @@ class Entry:
             failed=block.failed,
             rows=block.rows,
             size=block.size,
+            tallies=tallies,
         )
 
     def followed_by(self, other: Entry) -> Entry:
@@ -59,6 +62,7 @@ class Entry:
             failed=self.failed + other.failed,
             rows=self.rows + other.rows,
             size=self.size + other.size,
+            tallies=f"{self.tallies} {other.tallies}".strip(),
         )
 
 

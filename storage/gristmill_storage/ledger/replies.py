@@ -30,6 +30,7 @@ _SHAPES: Final[dict[tuple[str, str], tuple[type, ...]]] = {
     ("lead", "OK"): (int,),
     ("snapshot", "OK"): (int, list, list, int),
     ("nodes", "OK"): (list,),
+    ("measure", "OK"): (int, list, list, int, list, list),
 }
 
 #: Transitions that answer with more than a bare OK.

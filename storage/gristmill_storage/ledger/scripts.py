@@ -49,6 +49,8 @@ counts once), returned, or done (its bit set).
     parts             part -> ranges that count from it: "3-9,12"               a repeated commit is answered as the
       hash                                                                      first one, and the aggregator knows
                                                                                 what to read; one a part
+    tallies           <phase>:<seconds>, <phase>:us, item:<category>            histograms and failures (tallies.py);
+      hash            node:<sum>:<node>                                         what each node added; some 100 fields
     bell              nothing, or one element                                   BRPOP wakes a coordinator
       list
     leader            "<ms when it ends>:<ms it lasts>:<leader>"                one coordinator leads; there before the

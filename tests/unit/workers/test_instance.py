@@ -14,8 +14,8 @@ from gristmill.spec import Deployment, Input, Job, Output
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger.memory import MemoryLedger
 from gristmill_workers import instance as instance_module
+from gristmill_workers.assignment import Assignment
 from gristmill_workers.instance import Instance
-from gristmill_workers.scoring import Assignment
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 -- Takes what a part on storage holds as done, without a lease; what is done already is passed over.
--- ARGV: part, then for each entry: first, last, items, succeeded, failed, rows, bytes.
+-- ARGV: part, then for each entry: first, last, items, succeeded, failed, rows, bytes, tallies (these count where all of the entry
+-- is new).
 local job = load('state', 'planned', 'leased', 'returned')
 if not job then
   return LOST
@@ -7,7 +8,7 @@ end
 if job.state == 'closed' or redis.call('HEXISTS', PARTS, ARGV[1]) == 1 then
   return OK
 end
-local FIELDS = 7
+local FIELDS = 8
 
 for at = 2, #ARGV, FIELDS do
   if tonumber(ARGV[at + 1]) >= job.planned then
@@ -97,6 +98,7 @@ for at = 2, #ARGV, FIELDS do
   totals.done = totals.done + fresh
   if fresh == last - first + 1 then
     add(totals, at + 1)
+    tally(ARGV[at + 7])
   elseif fresh > 0 then
     add_share(totals, at + 1, fresh / (last - first + 1))
   end
@@ -104,6 +106,7 @@ end
 if #accepted > 0 then
   revoke(accepted)
   accept(ARGV[1], accepted, totals)
+  keep(TALLIES)
   settle()
 end
 return OK

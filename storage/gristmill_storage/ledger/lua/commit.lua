@@ -1,13 +1,16 @@
 -- Takes what a durable part holds as done, entry by entry, where the entry's lease still covers it. An entry that is
 -- covered in places only is refused, and those places are returned: its part will never be read.
--- ARGV: instance, part, then for each entry: token, first, last, items, succeeded, failed, rows, bytes.
+-- ARGV: instance, part, the instance's node, its tallies, then for each entry: token, first, last, items, succeeded, failed,
+-- rows, bytes, tallies. What is counted beside the sums counts once, with the first commit of the part, and only where something
+-- of the part does; an entry's tallies only where the entry does.
 -- Answers COMMIT, state, accepted, refused (flat lists of first, last). A part that is known answers as the first time.
 local job = load('state', 'lease_ms')
 if not job then
   return LOST
 end
 local instance, part = ARGV[1], ARGV[2]
-local FIELDS = 8
+local node, tallies = ARGV[3], ARGV[4]
+local FIELDS, FIRST = 9, 5
 local accepted, refused = {}, {}
 
 local function note(list, first, last)
@@ -18,7 +21,7 @@ end
 local known = redis.call('HGET', PARTS, part)
 if known then
   local ranges = read_ranges(known)
-  for at = 3, #ARGV, FIELDS do
+  for at = FIRST, #ARGV, FIELDS do
     local first, last = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     local _, inside = cut(ranges, first, last)
     local outside = { { first, last } }
@@ -51,7 +54,7 @@ local function spend(token, first, last)
 end
 
 local ranges, totals, outran, fenced = {}, { done = 0 }, 0, 0
-for at = 3, #ARGV, FIELDS do
+for at = FIRST, #ARGV, FIELDS do
   local first, last = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   if spend(ARGV[at], first, last) then
     note(accepted, first, last)
@@ -59,6 +62,7 @@ for at = 3, #ARGV, FIELDS do
     mark_done(first, last)
     totals.done = totals.done + last - first + 1
     add(totals, at + 2)
+    tally(ARGV[at + 8])
   else
     note(refused, first, last)
     local beaten = count_outrun(ARGV[at], first, last)
@@ -69,6 +73,11 @@ end
 if #ranges > 0 then
   count('leased', -totals.done)
   accept(part, ranges, totals)
+  tally(tallies)
+  for _, name in ipairs({ 'items_done', 'rows', 'done' }) do
+    redis.call('HINCRBY', TALLIES, table.concat({ 'node', name, node }, ':'), totals[name])
+  end
+  keep(TALLIES)
   prove_alive(instance, job.lease_ms)
   job.state = settle()
 end

@@ -10,6 +10,7 @@ local INSTANCES = HOME .. 'instances'
 local INFO = HOME .. 'info'
 local DONE = HOME .. 'done'
 local PARTS = HOME .. 'parts'
+local TALLIES = HOME .. 'tallies'
 local DOUBLES = HOME .. 'doubles'
 local OUTRUN = HOME .. 'outrun'
 local BELL = HOME .. 'bell'
@@ -56,6 +57,13 @@ local function count(name, amount)
   end
 end
 
+-- Adds what instances counted and timed: "name=amount name=amount".
+local function tally(text)
+  for name, amount in string.gmatch(text, '(%S+)=(%d+)') do
+    redis.call('HINCRBY', TALLIES, name, amount)
+  end
+end
+
 -- Gives a key that may have just come into being its time to live.
 local function keep(key)
   redis.call('EXPIRE', key, LIFE, 'NX')
@@ -67,7 +75,7 @@ end
 
 -- All keys of the job save its leader's, which has a time to live of its own and outlasts the job's lives.
 local function every_key()
-  local keys = { JOB, CHUNKS, RETURNED, INSTANCES, INFO, DONE, PARTS, DOUBLES, OUTRUN, BELL }
+  local keys = { JOB, CHUNKS, RETURNED, INSTANCES, INFO, DONE, PARTS, TALLIES, DOUBLES, OUTRUN, BELL }
   for _, instance in ipairs(redis.call('ZRANGE', INSTANCES, 0, -1)) do
     keys[#keys + 1] = lease_key(instance)
   end
