@@ -24,6 +24,7 @@ from gristmill.cli import (
     model,
     node,
     run,
+    server,
     status,
     token,
     up,
@@ -120,6 +121,7 @@ def parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     options = parser().parse_args(configure.restored(sys.argv[1:] if arguments is None else arguments))
+    server.quiet.set(getattr(options, "only_show_errors", False))
     try:
         code: int = options.command(options)
         sys.stdout.flush()

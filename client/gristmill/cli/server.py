@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
 
+from gristmill.cli.uploading import Uploading
 from gristmill.service.connection import Connection, find_server
 
 if TYPE_CHECKING:
     from gristmill.service.client import Client
+
+#: Whether nothing but errors is to be told on stderr.
+quiet: Final[ContextVar[bool]] = ContextVar("quiet", default=False)
 
 
 def find() -> Connection:
@@ -33,4 +38,4 @@ def connect(url: str | None = None, token: str | None = None, **more: Any) -> Cl
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from gristmill.service.client import Client  # noqa: PLC0415
 
-    return Client(url, token, **more)
+    return Client(url, token, progress=None if quiet.get() else Uploading(), **more)
