@@ -20,6 +20,7 @@ Places = Iterable[tuple[str, Use]]
 DEPLOYMENT: Final = (("model", Use.MODEL), ("model.path", Use.MODEL), ("code_configuration.code", Use.CODE))
 MODEL: Final = (("path", Use.MODEL),)
 DATA: Final = (("path", Use.INPUT),)
+ENVIRONMENT: Final = (("build.path", Use.CODE),)
 
 #: What stands in every document that the server showed; it is the server's to say.
 _SHOWN: Final = "creation_context"

@@ -321,6 +321,21 @@ def test_every_group_reads_documents_of_its_own_kind(client: Client, server: Ser
         client.compute.create_or_update({"name": "x", "max_instances": "many"})
 
 
+def test_what_a_container_is_built_of_is_sent_to_the_server(client: Client, server: Server, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "environment.yml").write_text("name: x\nbuild: {path: ./context}\n")
+    tree = Tree.of(context).digest
+    server.answers[f"PUT /uploads/{tree}"] = {}
+    server.answers["POST /environments/x"] = echo('"1"')
+
+    made = client.environments.create_or_update(tmp_path / "environment.yml")
+
+    assert made["build"]["path"] == f"upload:{tree}"
+    assert f"PUT /uploads/{tree}" in server.asked()
+
+
 def test_what_is_no_document_is_an_error(client: Client, server: Server) -> None:
     server.answers["GET /batchEndpoints/x"] = Reply(document=[1])
 
