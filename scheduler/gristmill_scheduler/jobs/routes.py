@@ -18,7 +18,8 @@ from gristmill_scheduler.http.names import Endpoint
 from gristmill_scheduler.http.openapi import Document, Documents
 from gristmill_scheduler.http.paging import PageAsked
 from gristmill_scheduler.http.principal import Principal
-from gristmill_scheduler.jobs.sending import AsciiJson, send_events, send_file
+from gristmill_scheduler.jobs.log_tail import MOST_PLACE
+from gristmill_scheduler.jobs.sending import AsciiJson, Asked, send_events, send_file
 from gristmill_scheduler.jobs.service import Archived, Jobs
 from gristmill_scheduler.jobs.shown import at
 
@@ -40,6 +41,12 @@ RequestId = Annotated[
         alias="repeatability_request-id",
         description="Name of this request: repeated, it makes no second job.",
         max_length=256,
+    ),
+]
+LastEvent = Annotated[
+    str,
+    Header(
+        alias="last-event-id", description="The id of the last event heard: logs go on there.", max_length=MOST_PLACE
     ),
 ]
 
@@ -154,10 +161,10 @@ def _add_looks(router: APIRouter, jobs: Jobs) -> None:
         response_class=Response,
         responses={200: {"content": {"text/event-stream": {}}, "description": "Events: log, status, progress, end"}},
     )
-    async def stream_job(job: Job, request: Request, caller: Caller) -> Response:
+    async def stream_job(job: Job, request: Request, caller: Caller, last: LastEvent = "") -> Response:
         """Follow a job: its log lines, status and progress as they happen, and its document in the end."""
         await run_in_threadpool(_check, jobs, job, caller)
-        return send_events(jobs.stream(job, url=request.app.state.address()))
+        return send_events(jobs.stream(job, url=request.app.state.address(), place=last))
 
 
 def _add_actions(router: APIRouter, jobs: Jobs) -> None:
@@ -238,6 +245,7 @@ def _add_outputs(router: APIRouter, jobs: Jobs) -> None:
         responses={
             200: {"content": {"application/octet-stream": {}}, "description": "The file"},
             206: {"content": {"application/octet-stream": {}}, "description": "The part that Range asks for"},
+            304: {"description": "The file is the one that If-None-Match names"},
             416: {"description": "The file has no such bytes"},
         },
     )
@@ -246,11 +254,15 @@ def _add_outputs(router: APIRouter, jobs: Jobs) -> None:
         output: Output,
         path: Annotated[str, Path(description="As it was listed.", max_length=4096)],
         caller: Caller,
-        part: Annotated[str | None, Header(alias="range", description="One range of bytes.")] = None,
+        *,
+        part: Annotated[str, Header(alias="range", description="One range of bytes.")] = "",
+        if_range: Annotated[str, Header(description="The ETag that the range is to be of.")] = "",
+        if_none_match: Annotated[str, Header(description="ETags of what the caller has.")] = "",
     ) -> Response:
         """Download a file that a job left."""
         _check(jobs, job, caller)
-        return send_file(*jobs.open_file(job, output, path), part)
+        asked = Asked(part=part, part_of=if_range.strip(), none_match=if_none_match)
+        return send_file(*jobs.open_file(job, output, path), asked)
 
     @router.get("/jobs/{job}/errors", operation_id="job_list_errors", dependencies=[READER], response_model=Documents)
     def list_errors(job: Job, page: PageAsked, caller: Caller) -> Response:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, BinaryIO, Final
 
@@ -26,6 +28,18 @@ _HEADERS: Final = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a caller's headers ask of a file; "" for those that are not there."""
+
+    #: `Range`; what is no single range of bytes is passed over, as HTTP has it.
+    part: str = ""
+    #: `If-Range`: the ETag that the part is to be of.
+    part_of: str = ""
+    #: `If-None-Match`: ETags of what the caller has.
+    none_match: str = ""
+
+
 class AsciiJson(JSONResponse):
     """JSON that can be sent whatever its texts hold: a file's name may be no Unicode."""
 
@@ -34,22 +48,28 @@ class AsciiJson(JSONResponse):
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-def send_file(file: BinaryIO, size: int, asked: str | None) -> Response:
-    """Answer with a file, or with the part that the header `Range` asks for; closes it in the end.
+def send_file(file: BinaryIO, size: int, asked: Asked | None = None) -> Response:
+    """Answer with a file, or with the part that is asked for, or that the caller has it; closes it in the end.
 
     Args:
         file: can seek
         size: its bytes
-        asked: the header; what is no single range of bytes is passed over, as HTTP has it
+        asked: which part, and what the caller has
 
     """
-    part = _part(asked, size)
+    asked = asked or Asked()
+    tag = tag_of(file, size)
+    if tag and _is_among(tag, asked.none_match):
+        file.close()
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+    # A part of what was another file before is of no use to who has the beginning of that.
+    part = _part(asked.part if asked.part_of in ("", tag) else "", size)
     if part is None:
         file.close()
         headers = {"Content-Range": f"bytes */{size}"}
         return Response(status_code=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
     start, length = part
-    headers = {**_HEADERS, "Content-Length": str(length)}
+    headers = {**_HEADERS, "Content-Length": str(length), **({"ETag": tag} if tag else {})}
     whole = length == size
     if not whole:
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
@@ -59,6 +79,19 @@ def send_file(file: BinaryIO, size: int, asked: str | None) -> Response:
         media_type="application/octet-stream",
         headers=headers,
     )
+
+
+def tag_of(file: BinaryIO, size: int) -> str:
+    """Return the ETag of a file: another one after each change; "" where its store says too little."""
+    try:
+        told = os.fstat(file.fileno())
+    except (OSError, AttributeError):
+        return ""
+    return f'"{told.st_ino:x}-{told.st_mtime_ns:x}-{size:x}"'
+
+
+def _is_among(tag: str, header: str) -> bool:
+    return header.strip() == "*" or tag in (each.strip().removeprefix("W/") for each in header.split(","))
 
 
 def send_events(events: AsyncGenerator[Event, None]) -> Response:
@@ -74,10 +107,13 @@ async def _lines(events: AsyncGenerator[Event, None]) -> AsyncIterator[str]:
 
 
 def _event(event: str, document: dict[str, Any]) -> str:
-    return f"event: {event}\ndata: {json.dumps(document)}\n\n"
+    # The place in the logs is the event's id: clients send the last one back by themselves. An empty one clears it.
+    place = f"id: {document['place']}\n" if event == "log" else ""
+    shown = {name: value for name, value in document.items() if name != "place"} if event == "log" else document
+    return f"{place}event: {event}\ndata: {json.dumps(shown)}\n\n"
 
 
-def _part(asked: str | None, size: int) -> tuple[int, int] | None:
+def _part(asked: str, size: int) -> tuple[int, int] | None:
     """Return where a part begins and its length; None where there are no such bytes."""
     match = _RANGE.fullmatch(asked.strip()) if asked else None
     if match is None or match.groups() == ("", ""):
