@@ -63,6 +63,8 @@ class Here:
             "GRISTMILL_WORKSPACE": str(self.workspace),
             # What is scored when a node is to leave does not end by itself here.
             "GRISTMILL_GRACE_SECONDS": "1",
+            # Runs are looked at in test_tracking.py; to write them takes seconds of a core.
+            "GRISTMILL_TRACKING": "off",
         }
 
     def command(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
