@@ -12,6 +12,7 @@ from gristmill_scheduler.http.app import build_app
 from gristmill_scheduler.http.audit import AuditLog
 from gristmill_scheduler.http.auth import Guard
 from gristmill_scheduler.http.forwarded import Proxies
+from gristmill_scheduler.http.registry_sign import RegistrySign
 from gristmill_scheduler.http.services import About, Services
 from gristmill_scheduler.jobs.catalog import Catalog
 from gristmill_scheduler.jobs.routes import jobs_router
@@ -64,6 +65,7 @@ class Server:
             # Models are made of what references lead to, and references to models are pinned by them.
             pin_model=(lambda reference: models.pin(reference)) if uri else None,  # noqa: PLW0108
         )
+        self._registry = RegistrySign(uri)
         models = Models(Registry(uri), locate=lambda text: resources.references.uri(text, kind="model"))
         self._jobs = Jobs(workspace, _catalog(resources), settings)
         services = self._services(workspace, resources, models)
@@ -101,6 +103,7 @@ class Server:
             jobs=self._jobs,
             nodes=self._ledger.nodes,
             waiting=self._queue.length,
+            registry=self._registry,
         )
 
 

@@ -7,13 +7,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gristmill.addresses import local_path
 from gristmill.cli import server
 from gristmill.cli.output import print_result, render
 from gristmill.cli.service_options import service_command
-from gristmill.local.run_folder import RunFolder
 from gristmill.service.resource import plain
-from gristmill.settings import ProcessSettings
 
 _EXAMPLE: Final = """\
   gristmill status
@@ -29,7 +26,7 @@ def add(commands: Any) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     with server.connect() as client:
-        document = {"url": client.url, **plain(client.status()), **_of_this_machine(client.url)}
+        document = {"url": client.url, **plain(client.status())}
     if options.format == "table" or not (options.format or options.query):
         sys.stdout.write(page(document))
         return 0
@@ -37,17 +34,10 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _of_this_machine(url: str) -> dict[str, Any]:
-    """Return what only the `gristmill up` of this machine knows of its server: where models are registered."""
-    path = local_path(ProcessSettings.read().workspace)
-    found = RunFolder(path).published() if path is not None else None
-    return {"models": found["models"]} if found is not None and found.get("url") == url else {}
-
-
 def page(document: Mapping[str, Any]) -> str:
     """Return the status as a person reads it."""
     redis = "" if document.get("redis") else "redis:     does not answer\n"
-    models = f"models:    {document['models']}\n" if "models" in document else ""
+    models = f"models:    {_registry(document['registry'])}\n" if "registry" in document else ""
     head = f"server:    {document['url']}\nworkspace: {document.get('workspace', '')}\n{models}{redis}"
     queues = [
         {"compute": each["compute"], "waiting for a node": each["waiting"]} for each in document.get("queues", [])
@@ -60,6 +50,13 @@ def page(document: Mapping[str, Any]) -> str:
     if not jobs:
         tables.append("no jobs\n")
     return "\n".join([head, *tables])
+
+
+def _registry(registry: Mapping[str, Any] | None) -> str:
+    if registry is None:
+        return "by their paths only: there is no registry"
+    state = {True: "", False: " (does not answer)", None: " (not known yet whether it answers)"}
+    return f"in the registry {registry['address']}{state[registry.get('answers')]}"
 
 
 def _node(node: Mapping[str, Any]) -> dict[str, Any]:

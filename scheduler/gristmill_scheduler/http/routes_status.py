@@ -50,6 +50,15 @@ class Waiting(BaseModel):
     waiting: int
 
 
+class RegistryState(BaseModel):
+    """The registry of models, which is also where jobs are tracked."""
+
+    #: Without what is secret in it.
+    address: str
+    #: Whether it answered when it was last looked at; null: that is not known.
+    answers: bool | None
+
+
 class Status(BaseModel):
     """What goes on."""
 
@@ -61,6 +70,8 @@ class Status(BaseModel):
     workspace: str
     #: Whether the Redis server answers.
     redis: bool
+    #: null: there is none.
+    registry: RegistryState | None
 
 
 def status_router(services: Services, about: About) -> APIRouter:
@@ -90,7 +101,14 @@ def status_router(services: Services, about: About) -> APIRouter:
         nodes, queues, redis = _ledger_side(services)
         jobs = services.jobs.counts(caller.sees)
         shown = nodes if caller.everywhere else [_hide(node, services.jobs, caller) for node in nodes]
-        return {"nodes": shown, "queues": queues, "jobs": jobs, "workspace": services.workspace.url, "redis": redis}
+        return {
+            "nodes": shown,
+            "queues": queues,
+            "jobs": jobs,
+            "workspace": services.workspace.url,
+            "redis": redis,
+            "registry": services.registry(),
+        }
 
     return router
 

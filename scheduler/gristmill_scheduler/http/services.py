@@ -127,6 +127,8 @@ class Services:
     nodes: Callable[[], list[dict[str, Any]]]
     #: Tells how many instances wait on a compute's queue.
     waiting: Callable[[str], int]
+    #: Tells where the registry of models is, and whether it answers; at once.
+    registry: Callable[[], dict[str, Any] | None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,9 +72,19 @@ def test_the_status_is_shown_as_a_person_reads_it() -> None:
 
 def test_the_status_says_what_is_not_there() -> None:
     text = status.page(
-        {"url": "http://server", "models": "by their paths only", "redis": False, "nodes": [], "queues": [], "jobs": {}}
+        {"url": "http://server", "registry": None, "redis": False, "nodes": [], "queues": [], "jobs": {}}
     )
     assert "redis:     does not answer" in text
     assert "models:    by their paths only" in text
     assert "no nodes: nothing can be scored" in text
     assert "no jobs" in text
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"), [(True, "//m"), (False, "//m (does not answer)"), (None, "not known yet")]
+)
+def test_the_status_says_whether_the_registry_answers(answers: bool | None, words: str) -> None:
+    text = status.page({"url": "http://server", "registry": {"address": "http://m", "answers": answers}, "redis": True})
+    [line] = [line for line in text.splitlines() if line.startswith("models:")]
+    assert words in line
+    assert line.endswith(words) or answers is None

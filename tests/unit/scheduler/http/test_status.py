@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import gristmill
 from gristmill.errors import LedgerFailed
 from gristmill.machine import machine_id
+from gristmill_scheduler.http.registry_sign import FRESH_SECONDS, RegistrySign, answers
 from gristmill_scheduler.http.services import About
 
 
@@ -52,6 +57,66 @@ def test_it_answers_while_the_redis_server_is_away(make_world: Any) -> None:
 
     assert (status["redis"], status["nodes"], status["queues"]) == (False, [], [])
     assert status["jobs"] == {"Running": 3}
+
+
+def test_it_says_where_models_are_registered_without_the_password(make_world: Any) -> None:
+    seen: list[str] = []
+    sign = RegistrySign("https://ann:pw@mlflow.example/x", look=lambda uri: bool(seen.append(uri)) or True)
+    world = make_world(services={"registry": sign}, insecure_local=True)
+    deadline = time.monotonic() + 5
+    while (said := world.ask("GET", "/status").json()["registry"])["answers"] is None:
+        assert time.monotonic() < deadline
+    assert said["answers"] is True
+    assert "pw" not in said["address"]
+    assert said["address"].endswith("mlflow.example/x")
+    assert len(seen) == 1
+    assert make_world(insecure_local=True).ask("GET", "/status").json()["registry"] is None
+
+
+def test_a_registry_that_hangs_holds_nobody_up_and_is_asked_by_one_at_a_time() -> None:
+    go, calls, now = threading.Event(), [], [0.0]
+
+    def hang(uri: str) -> bool:
+        calls.append(uri)
+        return go.wait(10)
+
+    sign = RegistrySign("http://away", look=hang, clock=lambda: now[0])
+    began = time.monotonic()
+    for _ in range(50):
+        assert (sign() or {})["answers"] is None
+    assert time.monotonic() - began < 1
+    go.set()
+    while (sign() or {})["answers"] is None:
+        assert time.monotonic() - began < 5
+    assert len(calls) == 1
+    now[0] += FRESH_SECONDS
+    while len(calls) == 1:
+        sign()
+        assert time.monotonic() - began < 5
+
+
+def test_each_kind_of_registry_is_asked_in_its_way(tmp_path: Path) -> None:
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response({"/health": 200, "/guarded/health": 401}.get(self.path, 502))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        asked = [answers(url), answers(f"{url}/guarded/"), answers(f"{url}/broken")]
+        tcp = answers(f"postgresql://ann:pw@127.0.0.1:{server.server_port}/db")
+        server.shutdown()
+    assert (asked, tcp) == ([True, True, False], True)
+    assert not answers(f"postgresql://127.0.0.1:{server.server_port}/db")
+    assert answers("http://a:port/") is False
+    assert answers(f"sqlite:///{tmp_path}/mlflow/mlflow.db") is True
+    (tmp_path / "file").touch()
+    assert answers(f"sqlite:///{tmp_path}/file/mlflow.db") is False
+    assert answers("databricks") in (False, True, None)
 
 
 def test_it_describes_itself_to_anyone(world: Any) -> None:
