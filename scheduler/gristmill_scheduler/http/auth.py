@@ -37,6 +37,11 @@ class Require:
         self.role = role
         self.shared = shared
 
+    @property
+    def words(self) -> str:
+        """Who may ask, in words."""
+        return f"{self.role} of all endpoints" if self.shared else self.role
+
     async def __call__(self, request: Request) -> Principal:
         """Return who asks.
 

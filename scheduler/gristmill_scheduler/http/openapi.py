@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
+from gristmill_scheduler.http.auth import Require
 from gristmill_scheduler.http.problems import MEDIA_TYPE
 
 #: The refusals that any route may answer with.
@@ -32,6 +35,10 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     **{int(status): {"description": status.phrase, "content": _CONTENT} for status in _REFUSALS},
     "default": {"description": "The server failed", "content": _CONTENT},
 }
+
+
+#: What says in an operation who may ask for it.
+ROLE: Final = "x-gristmill-role"
 
 
 class Document(BaseModel):
@@ -87,6 +94,19 @@ _BEARER: Final = {
 }
 
 
+def _roles(routes: Iterable[Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield path, method and who may ask, of every route that has a check."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from _roles(inner.routes)
+        elif isinstance(route, APIRoute):
+            checks = [each.call for each in route.dependant.dependencies if isinstance(each.call, Require)]
+            yield from (
+                (route.path_format, method.lower(), check.words) for method in route.methods or () for check in checks
+            )
+
+
 def describe(app: FastAPI, *, public: frozenset[str]) -> dict[str, Any]:
     """Return the application's OpenAPI document; made once."""
     if app.openapi_schema is None:
@@ -100,5 +120,7 @@ def describe(app: FastAPI, *, public: frozenset[str]) -> dict[str, Any]:
         for path in public & set(document["paths"]):
             for operation in document["paths"][path].values():
                 operation["security"] = []
+        for path, method, role in _roles(app.routes):
+            document["paths"][path][method][ROLE] = role
         app.openapi_schema = document
     return app.openapi_schema

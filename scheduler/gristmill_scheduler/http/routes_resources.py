@@ -43,7 +43,7 @@ def named_router(path: str, word: str, resources: Named) -> APIRouter:
     @router.get(
         "/{name}",
         operation_id=f"{word}_show",
-        summary=f"Show a {word}",
+        summary=f"Show {_one(word)}",
         dependencies=[READER],
         response_model=Document,
     )
@@ -53,7 +53,7 @@ def named_router(path: str, word: str, resources: Named) -> APIRouter:
     @router.put(
         "/{name}",
         operation_id=f"{word}_create_or_update",
-        summary=f"Make or replace a {word}",
+        summary=f"Make or replace {_one(word)}",
         dependencies=[OWNER],
         response_model=Document,
         responses=_CREATED,
@@ -65,7 +65,7 @@ def named_router(path: str, word: str, resources: Named) -> APIRouter:
     @router.delete(
         "/{name}",
         operation_id=f"{word}_delete",
-        summary=f"Delete a {word}",
+        summary=f"Delete {_one(word)}",
         dependencies=[OWNER],
         status_code=204,
     )
@@ -110,7 +110,7 @@ def _add_reading(router: APIRouter, word: str, assets: VersionedAssets) -> None:
     @router.get(
         "/{name}/versions/{version}",
         operation_id=f"{word}_show",
-        summary=f"Show a version of a {word}",
+        summary=f"Show a version of {_one(word)}",
         dependencies=[READER],
         response_model=Document,
     )
@@ -120,7 +120,7 @@ def _add_reading(router: APIRouter, word: str, assets: VersionedAssets) -> None:
     @router.get(
         "/{name}/labels/{label}",
         operation_id=f"{word}_show_label",
-        summary=f"Show the version of a {word} that has a label",
+        summary=f"Show the version of {_one(word)} that has a label",
         dependencies=[READER],
         response_model=Document,
     )
@@ -134,7 +134,7 @@ def _add_changing(router: APIRouter, word: str, assets: VersionedAssets) -> None
     @router.post(
         "/{name}",
         operation_id=f"{word}_create",
-        summary=f"Make the next version of a {word}",
+        summary=f"Make the next version of {_one(word)}",
         dependencies=[OWNER],
         status_code=201,
         response_model=Document,
@@ -146,7 +146,7 @@ def _add_changing(router: APIRouter, word: str, assets: VersionedAssets) -> None
     @router.put(
         "/{name}/versions/{version}",
         operation_id=f"{word}_create_or_update",
-        summary=f"Make a version of a {word}, or change its description, tags and properties",
+        summary=f"Make a version of {_one(word)}, or change its description, tags and properties",
         dependencies=[OWNER],
         response_model=Document,
         responses=_CREATED,
@@ -158,7 +158,7 @@ def _add_changing(router: APIRouter, word: str, assets: VersionedAssets) -> None
     @router.delete(
         "/{name}/versions/{version}",
         operation_id=f"{word}_delete",
-        summary=f"Delete a version of a {word}",
+        summary=f"Delete a version of {_one(word)}",
         dependencies=[OWNER],
         status_code=204,
     )
@@ -174,7 +174,7 @@ def _add_archiving(router: APIRouter, word: str, assets: VersionedAssets) -> Non
         @router.post(
             f"/{{name}}/{action}",
             operation_id=f"{word}_{action}_all",
-            summary=f"{verb} all versions of a {word} in lists",
+            summary=f"{verb} all versions of {_one(word)} in lists",
             dependencies=[OWNER],
             response_model=Acted,
         )
@@ -184,7 +184,7 @@ def _add_archiving(router: APIRouter, word: str, assets: VersionedAssets) -> Non
         @router.post(
             f"/{{name}}/versions/{{version}}/{action}",
             operation_id=f"{word}_{action}",
-            summary=f"{verb} a version of a {word} in lists",
+            summary=f"{verb} a version of {_one(word)} in lists",
             dependencies=[OWNER],
             response_model=Document,
         )
@@ -193,3 +193,7 @@ def _add_archiving(router: APIRouter, word: str, assets: VersionedAssets) -> Non
 
     add("archive", archived=True)
     add("restore", archived=False)
+
+
+def _one(word: str) -> str:
+    return {"data": "a data asset", "environment": "an environment"}.get(word, f"a {word}")
