@@ -85,28 +85,47 @@ def project(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def test_an_invocation_is_followed_to_its_end_and_its_output_is_right(project: Project) -> None:
     made = project.invoke(display_name="mine", tags={"a": "b"})
-    name, events = made["name"], []
-    with httpx.stream(
-        "GET",
-        f"{project.serving.url}/jobs/{name}/stream",
-        headers={"authorization": f"Bearer {project.serving.token}"},
-        timeout=60,
-        trust_env=False,
-    ) as stream:
-        text = "".join(stream.iter_text())
-    for block in text.strip().split("\n\n"):
-        event, _, data = block.partition("\n")
-        if event.startswith("event: "):
-            events.append((event.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    name = made["name"]
+    events = _stream(project, name)
 
-    kinds, end = [kind for kind, _ in events], events[-1][1]
+    kinds, end = [event["event"] for event in events], events[-1]["data"]
     assert (kinds[0], kinds[-1]) == ("status", "end")
-    assert "the model is 7" in "".join(event["text"] for kind, event in events if kind == "log")
+    logs = [event for event in events if event["event"] == "log"]
+    assert "the model is 7" in "".join(event["data"]["text"] for event in logs)
+    # Whoever had heard the first of them only is told the others.
+    later = [event for event in _stream(project, name, after=logs[0]["id"]) if event["event"] == "log"]
+    assert _by_file(logs[:1] + later) == _by_file(logs)
+    assert [event for event in _stream(project, name, after=logs[-1]["id"]) if event["event"] == "log"] == []
     assert end == project.ask("GET", f"/jobs/{name}") == project.ask("GET", f"/batchEndpoints/names/jobs/{name}")
     assert (end["status"], end["items"]) == ("Completed", {"total": FILES, "succeeded": FILES, "failed": 0})
     assert end["services"]["Studio"]["endpoint"] == f"{project.serving.url}/jobs/{name}"
     assert project.rows(name) == NAMES
     assert project.ask("POST", f"/jobs/{name}/verify")["ok"]
+
+
+def _stream(project: Project, name: str, *, after: str = "") -> list[dict[str, Any]]:
+    """Return the events of a job to its end."""
+    events = []
+    with httpx.stream(
+        "GET",
+        f"{project.serving.url}/jobs/{name}/stream",
+        headers={"authorization": f"Bearer {project.serving.token}", **({"last-event-id": after} if after else {})},
+        timeout=60,
+        trust_env=False,
+    ) as stream:
+        text = "".join(stream.iter_text())
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        if "event" in fields:
+            events.append({**fields, "data": json.loads(fields["data"])})
+    return events
+
+
+def _by_file(logs: list[dict[str, Any]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for event in logs:
+        found[event["data"]["file"]] = found.get(event["data"]["file"], "") + event["data"]["text"]
+    return found
 
 
 def test_files_go_out_in_parts_and_by_the_child_too(project: Project) -> None:

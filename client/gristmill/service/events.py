@@ -23,6 +23,8 @@ class Event:
     #: log, status, progress or end; "" for a sign of life between two.
     name: str
     data: dict[str, Any]
+    #: Of a log: the place behind it, which the server takes back; "": none.
+    id: str = ""
 
 
 #: Something came: a comment, or half of an event.
@@ -70,4 +72,4 @@ def _event(fields: dict[str, list[str]]) -> Event:
     if not isinstance(data, dict):
         raise ServerFailed("the server's stream has an event that is no JSON object")
     name = fields.get("event", ["message"])[-1]
-    return ALIVE if name == _HEARTBEAT else Event(name=name, data=data)
+    return ALIVE if name == _HEARTBEAT else Event(name=name, data=data, id=fields.get("id", [""])[-1])

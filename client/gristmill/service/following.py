@@ -39,7 +39,9 @@ class Following:
         self._name = name
         self._deadline = deadline
         self._heard = time.monotonic()
-        #: Of each log file, so that a new connection tells nothing again.
+        #: Where in the logs the last connection was, as the server said; "" where it did not.
+        self._place = ""
+        #: Of each log file, so that a new connection to a server that says no place tells nothing again.
         self._told: dict[str, Told] = {}
 
     def events(self) -> Iterator[Event]:
@@ -69,7 +71,7 @@ class Following:
 
     def _connection(self) -> Iterator[Event]:
         """Go through what one connection brings."""
-        for told in self._told.values():
+        for told in () if self._place else self._told.values():
             told.reconnect()
         for event in self._stream():
             self._heard = time.monotonic()
@@ -80,8 +82,9 @@ class Following:
     def _stream(self) -> Iterator[Event]:
         where = f"{place('jobs', self._name)}/stream"
         seconds = max(0.1, min(_SILENCE, self._left()))
+        headers = {"accept": _TYPE, **({"last-event-id": self._place} if self._place else {})}
         try:
-            with self._http.stream(where, headers={"accept": _TYPE}, read_timeout=seconds) as response:
+            with self._http.stream(where, headers=headers, read_timeout=seconds) as response:
                 if not response.headers.get("content-type", "").startswith(_TYPE):
                     raise _NoStream
                 self._heard = time.monotonic()
@@ -92,6 +95,7 @@ class Following:
 
     def _new(self, event: Event) -> Event:
         """Return what of a log's text was not told by an earlier connection."""
+        self._place = event.id
         told = self._told.setdefault(str(event.data.get("file", "")), Told())
         text = told.new(str(event.data.get("text", "")))
         return replace(event, data={**event.data, "text": text}) if text else ALIVE

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
+import zlib
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from gristmill.errors import StorageFailed
 from gristmill_storage import job_folder
@@ -18,6 +22,12 @@ _MOST: Final = 65536
 #: Bytes that are told at most at one look.
 _MOST_AT_ONCE: Final = 4 * _MOST
 
+#: Letters of a listener's place at most: it travels in a header.
+MOST_PLACE: Final = 6000
+
+#: Bytes that a place may hold when it is unpacked.
+_MOST_UNPACKED: Final = 1 << 20
+
 
 def sizes(folder: Store) -> dict[str, int]:
     """Return the bytes of each log file; nothing where storage does not say."""
@@ -30,11 +40,18 @@ def sizes(folder: Store) -> dict[str, int]:
 class LogTail:
     """One listener's place in a job's log files."""
 
-    def __init__(self, folder: Store) -> None:
-        """Take the job's folder."""
+    def __init__(self, folder: Store, place: str = "") -> None:
+        """Take the job's folder, and where an earlier listener was; "", or what is no place: at the beginning."""
         self._folder = folder
-        self._told: dict[str, int] = {}
-        self._first = True
+        self._told = _unpacked(place)
+        self._first = not self._told
+
+    @property
+    def place(self) -> str:
+        """Where the listener is, for one that goes on there; "" where that takes too many letters."""
+        packed = zlib.compress(json.dumps(self._told, separators=(",", ":")).encode())
+        text = base64.urlsafe_b64encode(packed).decode()
+        return text if len(text) <= MOST_PLACE else ""
 
     def behind(self, known: Mapping[str, int]) -> bool:
         """Return whether files of these sizes hold something untold."""
@@ -75,3 +92,15 @@ class LogTail:
             return self._folder.read_range(path, start, length)
         except StorageFailed:
             return b""
+
+
+def _unpacked(place: str) -> dict[str, int]:
+    """Return the bytes that were told of each file; nothing for what no tail has packed."""
+    try:
+        packed = base64.urlsafe_b64decode(place[: MOST_PLACE + 1])
+        found: Any = json.loads(zlib.decompressobj().decompress(packed, _MOST_UNPACKED))
+    except (ValueError, binascii.Error, zlib.error, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {path: told for path, told in found.items() if type(told) is int and told >= 0}

@@ -237,12 +237,13 @@ class Jobs:
         """Return rows of a job's errors.jsonl, and the place of the next ones; None after the last."""
         return self._outputs(name).errors(after=after, limit=limit)
 
-    async def stream(self, name: str, *, url: str = "") -> AsyncGenerator[Event, None]:
+    async def stream(self, name: str, *, url: str = "", place: str = "") -> AsyncGenerator[Event, None]:
         """Yield what happens to a job (see `jobs/stream.py`), at last `end` with its document.
 
         Args:
             name: the job's name, or its child's
             url: the server's own, for the document
+            place: that of the last `log` that this caller was told; "": none
 
         """
         record, child = await asyncio.to_thread(self._looking.record, name)
@@ -250,7 +251,8 @@ class Jobs:
         def look() -> dict[str, Any]:
             return self._looking.document(self._records.get(record.name))
 
-        async with aclosing(self._streams.follow(record.name, open_store(record.folder), look)) as events:
+        events = self._streams.follow(record.name, open_store(record.folder), look, place=place)
+        async with aclosing(events):
             async for event, document in events:
                 shown = child_of(document) if child and event == "end" else document
                 yield event, at(shown, url) if event == "end" else shown

@@ -1,7 +1,8 @@
 """A job's life as it happens: its users' log lines, its status, how far it is, and its document in the end.
 
 Whoever listens is served by looks at the job that all its listeners share: one look each half second, and fewer while
-nothing happens. A listener has nothing of its own but its place in the log files.
+nothing happens. A listener has nothing of its own but its place in the logs, which each `log` tells: whoever lost its
+connection gives it back, and is told what follows, no line twice and none left out.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Streams:
         return len(self._feeds)
 
     async def follow(
-        self, name: str, folder: Store, document: Callable[[], Mapping[str, Any]]
+        self, name: str, folder: Store, document: Callable[[], Mapping[str, Any]], *, place: str = ""
     ) -> AsyncGenerator[Event, None]:
         """Yield a job's events, at last `end`; `heartbeat` where there was none for long.
 
@@ -89,10 +90,11 @@ class Streams:
             name: the job's name
             folder: its folder
             document: looks at the job; called in a thread
+            place: that of the last `log` that a listener was told whose connection was cut; "": none
 
         """
         async with self._feed(name, lambda: _look(folder, document)) as feed:
-            listener, told = _Listener(LogTail(folder)), time.monotonic()
+            listener, told = _Listener(LogTail(folder, place)), time.monotonic()
             while True:
                 view = await feed.now()
                 events = [*listener.changes(view), *await listener.logs(view)]
@@ -148,10 +150,15 @@ class _Listener:
         """Return what is new of the logs."""
         if not self.behind(view):
             return []
-        found = await asyncio.to_thread(lambda: list(self._tail.new(view.logs, last=view.ended)))
+        found = await asyncio.to_thread(lambda: self._new(view))
         # A line that has no end yet, or a file that cannot be read: it waits for the next look.
         self._stuck = None if found else (view.logs, view.ended)
-        return [("log", {"file": path, "text": text}) for path, text in found]
+        return [("log", document) for document in found]
+
+    def _new(self, view: View) -> list[dict[str, Any]]:
+        # A place is taken right behind its text: whoever has heard so much, and no more, goes on there.
+        new = self._tail.new(view.logs, last=view.ended)
+        return [{"file": path, "text": text, "place": self._tail.place} for path, text in new]
 
     def behind(self, view: View) -> bool:
         """Return whether there is more to tell of a view's logs, and it can be told."""

@@ -13,7 +13,7 @@ STREAM = (
 
 EVENTS = [
     Event(name="status", data={"status": "Running"}),
-    Event(name="log", data={"text": "ä\u2028b"}),
+    Event(name="log", data={"text": "ä\u2028b"}, id="7"),
     Event(name="message", data={"a": 1}),
 ]
 

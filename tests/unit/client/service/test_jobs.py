@@ -83,6 +83,24 @@ def test_wait_takes_up_again_where_a_connection_was_cut(job: Any, server: Server
     assert job.status == "Completed"
 
 
+def test_a_new_connection_says_where_in_the_logs_the_last_one_was(job: Any, server: Server, done: Any) -> None:
+    # The same line twice is two lines: the server knows, and nothing is compared.
+    line = event("log", file="a", text="again\n")
+    server.answers["GET /jobs/j1/stream"] = [
+        streamed(b"id: p1\n" + line, b"id: p2\n" + event("log", file="a", text="again\n")[:-9], None),
+        CUT,
+        streamed(b"id: p2\n" + line, b"id: \n" + line, None),
+        streamed(line, event("end", **done)),
+    ]
+
+    texts = [each.data["text"] for each in job.stream() if each.name == "log"]
+
+    asked = [each.headers.get("last-event-id") for each in server.seen if each.path.endswith("/stream")]
+    assert asked == [None, "p1", "p1", None]
+    # Of the last connection no place was known: what it brings again is found by its text.
+    assert texts == ["again\n"] * 3
+
+
 def test_wait_asks_where_nothing_streams(
     job: Any, server: Server, done: dict[str, Any], job_document: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,10 +94,13 @@ def test_an_empty_file_goes_out() -> None:
 
 def test_events_go_out_as_a_browser_reads_them() -> None:
     async def events():
-        yield "log", {"text": "a\nb"}
+        yield "log", {"text": "a\nb", "place": "p="}
         yield "heartbeat", {}
+        yield "log", {"text": "c", "place": ""}
 
-    assert sent(send_events(events())) == b'event: log\ndata: {"text": "a\\nb"}\n\n: still here\n\n'
+    assert sent(send_events(events())) == (
+        b'id: p=\nevent: log\ndata: {"text": "a\\nb"}\n\n: still here\n\nid: \nevent: log\ndata: {"text": "c"}\n\n'
+    )
 
 
 def test_a_name_that_is_no_unicode_can_be_sent() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import zlib
 from contextlib import aclosing
 from typing import Any
 
@@ -15,6 +18,16 @@ from gristmill_storage.files import open_store
 
 BODY = {"input": {"path": "azureml:data:1"}}
 STDOUT = "logs/user/stdout/n/process000.stdout.txt"
+
+
+def pack(told: Any) -> str:
+    """Return a place that says what a test wants."""
+    return base64.urlsafe_b64encode(zlib.compress(json.dumps(told, separators=(",", ":")).encode())).decode()
+
+
+def bomb() -> str:
+    """Return a place that is small, and large when it is unpacked."""
+    return base64.urlsafe_b64encode(zlib.compress(b'{"a":1' + b" " * 3_000_000 + b"}")).decode()
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +53,8 @@ class Job:
 
 
 async def take(events, count: int) -> list[Any]:
-    return [await asyncio.wait_for(anext(events), 10) for _ in range(count)]
+    found = [await asyncio.wait_for(anext(events), 10) for _ in range(count)]
+    return [(event, {name: value for name, value in each.items() if name != "place"}) for event, each in found]
 
 
 def test_what_happens_is_told_in_order_and_ends_with_the_document(folder) -> None:
@@ -157,7 +171,7 @@ def test_a_job_that_has_ended_is_told_from_its_last_lines(world, jobs) -> None:
     *before, end = asyncio.run(listen(name))
 
     assert before[0] == ("status", {"status": "Completed", "detail": ""})
-    assert before[1:] == [("log", {"file": STDOUT, "text": "hello\nend"})]
+    assert before[1:] == [("log", {"file": STDOUT, "text": "hello\nend", "place": pack({STDOUT: 9})})]
     assert end == ("end", {**jobs.get(name), "services": {"Studio": {"endpoint": f"http://h/jobs/{name}"}}})
     event, child = asyncio.run(listen(f"{name}_batchscoring"))[-1]
     assert (event, child["parent_job_name"]) == ("end", name)
@@ -198,3 +212,51 @@ def test_bytes_that_are_no_text_are_told_all_the_same(folder) -> None:
     folder.replace(STDOUT, b"\xff\xfe\n")
 
     assert list(LogTail(folder).new(sizes(folder))) == [(STDOUT, "\ufffd\ufffd\n")]
+
+
+def test_a_tail_goes_on_where_another_was_in_each_file(folder) -> None:
+    other = "logs/user/stderr/n/process000.stderr.txt"
+    folder.replace(STDOUT, b"one\ntwo")
+    folder.replace(other, b"a\n")
+    tail = LogTail(folder)
+    heard = next(tail.new(sizes(folder)))
+    place = tail.place  # the connection is cut here: the second file was never told of
+    folder.replace(STDOUT, b"one\ntwo\nthree\n")
+    folder.replace(other, b"a\nb\n")
+
+    assert heard == (other, "a\n")
+    assert list(LogTail(folder, place).new(sizes(folder))) == [(other, "b\n"), (STDOUT, "one\ntwo\nthree\n")]
+
+
+def test_a_file_that_grew_while_nobody_listened_is_told_whole(folder, monkeypatch) -> None:
+    monkeypatch.setattr(log_tail_module, "_MOST", 8)
+    folder.replace(STDOUT, b"one\n")
+    tail = LogTail(folder)
+    assert [text for _, text in tail.new(sizes(folder))] == ["one\n"]
+    lines = [f"line {number}\n" for number in range(9)]
+    folder.replace(STDOUT, ("one\n" + "".join(lines)).encode())
+
+    again, found = LogTail(folder, tail.place), list[str]()
+    while again.behind(sizes(folder)):
+        found += [text for _, text in again.new(sizes(folder))]
+    assert "".join(found) == "".join(lines)
+
+
+def test_a_place_of_very_many_files_is_told_as_none(folder) -> None:
+    tail = LogTail(folder)
+    tail._told = {f"logs/user/{hash((number, 'x'))}-{number * 7919 % 1009}": number for number in range(5000)}
+    assert tail.place == ""
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["!", "eJw", "é" * 9, "x" * 9000, pack([1]), pack({STDOUT: -5}), pack({STDOUT: "1"}), pack({STDOUT: True}), bomb()],
+)
+def test_what_is_no_place_is_the_beginning(folder, place: str) -> None:
+    folder.replace(STDOUT, b"one\n")
+    assert list(LogTail(folder, place).new(sizes(folder))) == [(STDOUT, "one\n")]
+
+
+def test_a_place_behind_the_end_tells_nothing(folder) -> None:
+    folder.replace(STDOUT, b"one\n")
+    assert list(LogTail(folder, pack({STDOUT: 10**30, "../../etc/passwd": 0})).new(sizes(folder))) == []
