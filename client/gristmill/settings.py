@@ -24,6 +24,7 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_STORAGE_PATIENCE_SECONDS": (
         "Seconds that a job waits for storage that fails (a full disk, a lost server); 0 to 86400, default 60."
     ),
+    "GRISTMILL_PULSE_FILE": "File that a node renews, for `gristmill node --probe`; default: none.",
     "GRISTMILL_URL": "Address of the server that commands ask, as http://host:port; default: that of gristmill up.",
     "GRISTMILL_TOKEN": "Token for that server.",
     "GRISTMILL_WORKSPACE": "Folder or URL of what a server keeps; default: ~/.local/share/gristmill/workspace.",
@@ -69,6 +70,8 @@ class ProcessSettings:
     config: Path = field(default_factory=Path)
     #: Whether jobs become MLflow runs where MLFLOW_TRACKING_URI says where those are.
     tracking: bool = True
+    #: File that a node renews while it looks for work; None: nowhere.
+    pulse_file: Path | None = None
     #: Seconds that running mini-batches are given when the node is told to leave.
     grace_seconds: float = DEFAULT_GRACE_SECONDS
 
@@ -83,6 +86,7 @@ class ProcessSettings:
         given = dict(os.environ if environment is None else environment)
         scratch = given.get("GRISTMILL_SCRATCH", "")
         pythons = given.get("GRISTMILL_PYTHONS", "")
+        pulse = given.get("GRISTMILL_PULSE_FILE", "")
         return cls(
             redis_url=given.get("GRISTMILL_REDIS_URL", ""),
             cache=Path(given.get("GRISTMILL_CACHE") or _default_cache(given)).expanduser(),
@@ -97,6 +101,7 @@ class ProcessSettings:
             token=given.get("GRISTMILL_TOKEN", ""),
             workspace=given.get("GRISTMILL_WORKSPACE") or _default_workspace(given),
             config=_config(given),
+            pulse_file=Path(pulse) if pulse else None,
             tracking=_switch(given, "GRISTMILL_TRACKING"),
             pythons=tuple(part for part in pythons.split(os.pathsep) if part),
             environment=given,

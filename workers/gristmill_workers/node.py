@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import threading
 import uuid
@@ -27,6 +28,7 @@ from gristmill_workers.guarding import GUARD
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.instance import Instance
 from gristmill_workers.presence import ANSWER_SECONDS, Presence
+from gristmill_workers.vitality import Vitality
 
 #: Seconds that tasks are given to end when the owner is gone.
 ORPHAN_SECONDS: Final = 2.0
@@ -37,8 +39,13 @@ log = logging.getLogger("gristmill.node")
 class Node:
     """Does what the queue's messages ask for."""
 
-    def __init__(self, settings: ProcessSettings, *, compute: str, slots: int) -> None:
-        """Take the process's settings, the compute that is served, and how many tasks run at once."""
+    def __init__(
+        self, settings: ProcessSettings, *, compute: str, slots: int, leave_when_idle: float | None = None
+    ) -> None:
+        """Take the process's settings, the compute that is served, and how many tasks run at once.
+
+        `leave_when_idle`: seconds without work after which the node leaves by itself; None: never.
+        """
         self._settings = settings
         self._slots = slots
         self._ledger = Ledger(settings.redis_url)
@@ -54,6 +61,11 @@ class Node:
             slots=slots,
             running=lambda: list(self._jobs),
         )
+        self._vitality = Vitality(
+            settings.pulse_file,
+            leave_after=leave_when_idle,
+            leave=lambda: os.kill(os.getpid(), signal.SIGTERM),
+        )
         # The queue counts slots, too, but loses count when messages were taken past a consumer that comes back.
         self._places = threading.BoundedSemaphore(slots)
 
@@ -62,7 +74,7 @@ class Node:
         return NodeTasks(
             run_instance=lambda message: self._busy_with(self._run_instance, message),
             aggregate=lambda message: self._busy_with(self._aggregate, message),
-            drain=self._drain.set,
+            drain=self._begin_to_leave,
             ready=self._take_work,
             free=self._is_free,
             stalled=self._begin_anew,
@@ -94,10 +106,16 @@ class Node:
     def _take_work(self) -> None:
         log.info("node %s takes work", self._settings.node_name)
         self._presence.begin()
+        self._vitality.ready()
+
+    def _begin_to_leave(self) -> None:
+        self._drain.set()
+        self._vitality.leaves(self._running)
 
     def _is_free(self) -> bool:
         """Return whether one task more may run. Asked every second: a guardian that was killed is replaced, too."""
         GUARD.check()
+        self._vitality.beat(self._running)
         return self._running < self._slots and not self._drain.is_set()
 
     def _begin_anew(self) -> None:
@@ -179,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--compute", required=True, help="the compute whose queue is served")
     parser.add_argument("--slots", type=int, default=1, help="instances at once (default: 1)")
     parser.add_argument("--owned", action="store_true", help="leave when stdin ends")
+    parser.add_argument("--leave-when-idle", type=float, metavar="SECONDS", help="leave after so long without work")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
@@ -187,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
         if options.slots < 1:
             raise Mistake(f"--slots {options.slots}: give 1 or more")
-        node = Node(settings, compute=options.compute, slots=options.slots)
+        node = Node(settings, compute=options.compute, slots=options.slots, leave_when_idle=options.leave_when_idle)
         if options.owned:
             node.leave_with_owner()
         try:
