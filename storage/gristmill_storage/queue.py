@@ -16,7 +16,9 @@ Settings that matter, each for a measured reason:
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -68,6 +70,9 @@ _SETTINGS: Final[dict[str, Any]] = {
     "worker_redirect_stdouts": False,
     "worker_send_task_events": False,
 }
+
+#: Messages of a queue that are looked through for those of one job.
+_LOOKED_THROUGH: Final = 1000
 
 #: How the sending side connects: kombu's own two seconds between tries, then four, hold up whoever sends for longer
 #: than the broker was away.
@@ -185,6 +190,18 @@ class Queue:
         ):
             return int(connection.default_channel.client.llen(queue_name(compute)))
 
+    def waiting(self, compute: str, job: str) -> list[tuple[str, Message]]:
+        """Return the messages of a job that nobody has taken, each with its task; of a long queue, those taken next."""
+        with (
+            self._wording(f"the queue of compute {compute} cannot be reached"),
+            self._application.connection_for_write() as connection,
+        ):
+            client = connection.default_channel.client
+            # Kombu puts the prefix before the keys of those commands alone that it uses itself.
+            prefix = "" if "LRANGE" in getattr(client, "PREFIXED_SIMPLE_COMMANDS", ()) else KEY_PREFIX
+            raw = client.lrange(f"{prefix}{queue_name(compute)}", -_LOOKED_THROUGH, -1)
+        return [found for found in map(_read, raw) if found is not None and found[1].job == job]
+
     def remove(self, compute: str) -> None:
         """Delete a compute's queue and what Celery noted about it: for computes that live as long as one job."""
         queue = queue_name(compute)
@@ -207,6 +224,16 @@ class Queue:
     def close(self) -> None:
         """Close the connections."""
         self._application.close()
+
+
+def _read(raw: bytes) -> tuple[str, Message] | None:
+    """Return task and message as they lie in a queue; None for what is none of ours."""
+    try:
+        envelope = json.loads(raw)
+        _, document, _ = json.loads(base64.b64decode(envelope["body"]))
+        return str(envelope["headers"]["task"]), Message.from_json(document)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

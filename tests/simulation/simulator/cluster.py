@@ -18,12 +18,12 @@ from gristmill.spec import to_json
 from gristmill.states import JobStatus
 from gristmill_scheduler.door import Door
 from gristmill_storage import job_folder
+from gristmill_storage.queue import AGGREGATE, RUN_INSTANCE, Message
 from gristmill_workers.node import Node
 
 if TYPE_CHECKING:
     from simulator.world import World
 
-    from gristmill_storage.queue import Message
 
 #: Times that the user goes on with a job that ended badly.
 PATIENCE = 40
@@ -72,9 +72,10 @@ class SimQueue:
         self._reach()
         self._world.cluster.broker.put("aggregate", message)
 
-    def length(self, compute: str) -> int:
+    def waiting(self, compute: str, job: str) -> list[tuple[str, Message]]:
         self._reach()
-        return len(self._world.cluster.broker.waiting)
+        names = {"instance": RUN_INSTANCE, "aggregate": AGGREGATE}
+        return [(names[kind], message) for kind, message in self._world.cluster.broker.waiting if message.job == job]
 
     def remove(self, compute: str) -> None:
         self._reach()

@@ -41,7 +41,8 @@ class RecordingQueue:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Message]] = []
-        self.waiting = 0
+        #: Messages that nobody has taken, as `Queue.waiting` tells them.
+        self.lying: list[tuple[str, Message]] = []
         self.on_send: Callable[[str, Message], None] = lambda _kind, _message: None
 
     def send_instance(self, compute: str, message: Message) -> None:
@@ -52,14 +53,14 @@ class RecordingQueue:
 
     def _send(self, kind: str, message: Message) -> None:
         self.sent.append((kind, message))
-        self.waiting += 1
+        self.lying.append((f"gristmill.{'run_instance' if kind == 'instance' else kind}", message))
         self.on_send(kind, message)
 
-    def length(self, compute: str) -> int:
-        return self.waiting
+    def waiting(self, compute: str, job: str) -> list[tuple[str, Message]]:
+        return [(task, message) for task, message in self.lying if message.job == job]
 
     def take(self) -> None:
-        self.waiting = 0
+        self.lying.clear()
 
 
 @pytest.fixture

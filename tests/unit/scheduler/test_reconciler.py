@@ -8,6 +8,7 @@ from gristmill.errors import LedgerFailed
 from gristmill_scheduler import reconciler as reconciler_module
 from gristmill_scheduler.reconciler import ARRIVAL_SECONDS, Reconciler
 from gristmill_storage.ledger.memory import MemoryLedger
+from gristmill_storage.queue import RUN_INSTANCE, Message
 
 
 @pytest.fixture
@@ -135,3 +136,92 @@ def test_a_queue_that_is_away_is_asked_later(reconciler, queue, ledger, clock, m
     reconciler.want_instances(ledger.snapshot("j"))
 
     assert 0 in slots(queue)
+
+
+def test_messages_of_another_job_keep_none_of_this_one_back(reconciler, queue, ledger, clock) -> None:
+    reconciler.want_instances(ledger.snapshot("j"))
+    queue.take()  # they were lost
+    queue.lying.append((RUN_INSTANCE, Message(job="other", folder="/f")))
+    clock[0] += ARRIVAL_SECONDS
+    reconciler.want_instances(ledger.snapshot("j"))
+
+    assert slots(queue) == [0, 1, 0, 1]
+
+
+def test_nor_its_aggregator_and_what_lies_there_is_looked_for_again_when_it_should_have_come(
+    reconciler, queue, ledger, clock
+) -> None:
+    reconciler.want_aggregate(ledger.snapshot("j"), publish=True)
+    clock[0] += ARRIVAL_SECONDS
+    reconciler.want_aggregate(ledger.snapshot("j"), publish=True)
+    assert len(queue.sent) == 1
+    queue.take()
+    queue.lying.append((RUN_INSTANCE, Message(job="j", folder="/f")))
+    reconciler.want_aggregate(ledger.snapshot("j"), publish=True)
+    assert len(queue.sent) == 1
+
+    clock[0] += ARRIVAL_SECONDS
+    reconciler.want_aggregate(ledger.snapshot("j"), publish=True)
+
+    assert len(queue.sent) == 2
+
+
+@pytest.fixture
+def wide(queue):
+    return Reconciler(queue, compute="c", job="j", folder="/f", instances=5)
+
+
+def test_a_job_with_a_share_asks_for_that_and_for_one_more_that_shows_that_nodes_are_wanted(
+    wide, queue, ledger, clock
+) -> None:
+    ledger.share("j", instances=2)
+    for _ in range(3):
+        wide.want_instances(ledger.snapshot("j"))
+        clock[0] += ARRIVAL_SECONDS
+
+    assert slots(queue) == [0, 1, 2]
+
+
+def test_a_share_of_nothing_is_one_message_and_no_more_however_often_that_is_refused(
+    wide, queue, ledger, clock
+) -> None:
+    ledger.share("j", instances=0)
+    for _ in range(10):
+        wide.want_instances(ledger.snapshot("j"))
+        queue.take()
+        clock[0] += ARRIVAL_SECONDS / 10
+
+    assert slots(queue) == [0]
+
+
+def test_a_share_that_grows_is_used_at_once(wide, queue, ledger, clock) -> None:
+    ledger.share("j", instances=1)
+    wide.want_instances(ledger.snapshot("j"))
+    queue.take()
+    alive(ledger, "a", slot=0)  # and slot 1 was refused
+    wide.want_instances(ledger.snapshot("j"))
+    assert slots(queue) == [0, 1]
+
+    ledger.share("j", instances=3)
+    wide.want_instances(ledger.snapshot("j"))
+
+    assert slots(queue) == [0, 1, 1, 2, 3]
+
+
+def test_what_lies_in_the_queue_when_a_share_grows_is_not_sent_twice(wide, queue, ledger, clock) -> None:
+    ledger.share("j", instances=0)
+    wide.want_instances(ledger.snapshot("j"))
+    ledger.share("j", instances=None)
+    for _ in range(3):
+        wide.want_instances(ledger.snapshot("j"))
+
+    assert sorted(slots(queue)) == [0, 1, 2, 3, 4]
+
+
+def test_a_job_that_has_more_than_its_share_asks_for_nothing(wide, queue, ledger, clock) -> None:
+    for number in range(3):
+        alive(ledger, f"i{number}", slot=number)
+    ledger.share("j", instances=1)
+    wide.want_instances(ledger.snapshot("j"))
+
+    assert slots(queue) == []

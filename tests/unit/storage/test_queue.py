@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import redis
 
 from gristmill.errors import LedgerFailed
-from gristmill_storage.queue import MESSAGE_VERSION, Message, Queue
+from gristmill_storage.queue import AGGREGATE, KEY_PREFIX, MESSAGE_VERSION, RUN_INSTANCE, Message, Queue
 
 CALLS: dict[str, Callable[[Queue], object]] = {
     "length": lambda queue: queue.length("c"),
+    "waiting": lambda queue: queue.waiting("c", "j"),
     "send_instance": lambda queue: queue.send_instance("c", Message(job="j", folder="/f")),
     "send_aggregate": lambda queue: queue.send_aggregate("c", Message(job="j", folder="/f")),
     "remove": lambda queue: queue.remove("c"),
@@ -58,6 +60,30 @@ def test_messages_wait_until_the_queue_is_removed(redis_url: str) -> None:
     queue.remove("c")
 
     assert queue.length("c") == 0
+    queue.close()
+
+
+def test_what_lies_in_a_queue_is_told_job_by_job(redis_url: str) -> None:
+    queue = Queue(redis_url)
+    first, second = Message(job="j", folder="/f", slot=3), Message(job="j", folder="/f", partial=True)
+    queue.send_instance("c", Message(job="other", folder="/f"))
+    queue.send_instance("c", first)
+    queue.send_aggregate("c", second)
+    queue.send_instance("d", first)
+    with redis.from_url(redis_url) as client:
+        for nonsense in (
+            "no JSON",
+            "[]",
+            "{}",
+            '{"headers": {"task": "x"}, "body": "W10="}',
+            '{"headers": 1, "body": 2}',
+        ):
+            client.lpush(f"{KEY_PREFIX}gristmill.c", nonsense)
+
+    assert queue.waiting("c", "j") == [(AGGREGATE, second), (RUN_INSTANCE, first)]
+    assert queue.waiting("c", "nobody") == []
+    queue.remove("c")
+    queue.remove("d")
     queue.close()
 
 

@@ -59,8 +59,8 @@ class Nodes:
     def send_aggregate(self, compute: str, message: Message) -> None:
         self._spawn(self._aggregate, message)
 
-    def length(self, compute: str) -> int:
-        return 0
+    def waiting(self, compute: str, job: str) -> list[tuple[str, Message]]:
+        return []
 
     def remove(self, compute: str) -> None:
         pass
