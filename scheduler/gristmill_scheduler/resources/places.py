@@ -125,6 +125,12 @@ def _url(text: str, kind: Kind) -> str:
     if name not in EXTRAS:
         known = ", ".join(f"{each}://" for each in EXTRAS)
         raise Mistake(f"{without_secrets(text)}: nothing is known of {name}://. {SUPPORTED} Known are {known}")
+    if _has_password(text, web=name in ("http", "https")):
+        raise Mistake(
+            f"{without_secrets(text)}: the address holds a user's name or password, which would be kept wherever it "
+            "goes; give azureml://datastores/<name>/paths/<path> of a datastore that has the credentials, or a signed "
+            "address"
+        )
     if parted(text)[0]:
         # Only a datastore's own document says whose credentials open what.
         raise Mistake(
@@ -133,3 +139,9 @@ def _url(text: str, kind: Kind) -> str:
     if kind == "output" and name in ("http", "https"):
         raise Mistake(f"{without_secrets(text)}: a web address can only be read; give a datastore's path")
     return text
+
+
+def _has_password(text: str, *, web: bool) -> bool:
+    """Return whether an address names a user; abfs://container@account.host is an address without one."""
+    user, at, _ = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0].rpartition("@")
+    return bool(at) and (web or ":" in user)

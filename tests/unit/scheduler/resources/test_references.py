@@ -144,3 +144,43 @@ def test_a_datastore_above_the_workspace_does_not_show_it(root: Path) -> None:
     for path in ("w/run/token", "w/documents/tokens", ""):
         with pytest.raises(Forbidden):
             resources.references.uri(f"azureml://datastores/home/paths/{path}", kind="input")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://ann:s3cret@host/in/",
+        "https://s3cret@host/in/?sig=x",
+        "HTTP://ann:s3cret@host",
+        "s3://AKIA:s3cret@bucket/in",
+        "gs://ann:s3cret@bucket",
+        "abfs://ann:s3cret@account.dfs.core.windows.net/in",
+    ],
+)
+def test_an_address_with_a_password_is_refused_without_telling_it(resources: Resources, address: str) -> None:
+    acts = [
+        lambda: resources.references.uri(address, kind="input"),
+        lambda: resources.references.uri(address, kind="output"),
+        lambda: resources.references.uri(address, kind="model"),
+        lambda: resources.references.uri(address, kind="code"),
+        lambda: resources.data.put("d", "1", {"path": address, "type": "uri_folder"}),
+    ]
+    for act in acts:
+        with pytest.raises(Mistake, match=r"give (azureml://)?a? ?datastore") as caught:
+            act()
+        assert "s3cret" not in str(caught.value)
+    assert resources.data.list() == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://host/in/?sig=a@b:c",
+        "https://host?to=a@b",
+        "https://host/a@b:c/",
+        "abfs://container@account.dfs.core.windows.net/in",
+        "s3://bucket/a:b@c",
+    ],
+)
+def test_an_address_with_the_same_signs_elsewhere_is_taken(references: References, address: str) -> None:
+    assert references.uri(address, kind="input").url == address
