@@ -161,10 +161,17 @@ class Tokens:
         return None if known is None or match is None else self._principal(known.document, match[2])
 
     def is_known(self, token: str) -> bool:
-        """Return whether a token of that id was taken for good before: then a look at it is worth its cost."""
+        """Return whether a token was good before: then a look at it is worth its cost.
+
+        Its id alone, which is no secret, says nothing.
+        """
         match = _TOKEN.fullmatch(token)
-        known = self._known.get(match[1]) if match else None
-        return known is not None and known.document is not None
+        with self._lock:
+            known = self._known.get(match[1]) if match else None
+        try:
+            return known is not None and match is not None and bool(self._principal(known.document, match[2]))
+        except Unauthorized:
+            return False
 
     def _principal(self, document: dict[str, Any] | None, secret: str) -> Principal:
         expected = _NO_HASH if document is None else str(document.get("hash", ""))

@@ -161,6 +161,17 @@ def test_an_address_that_fails_too_often_is_told_to_wait_but_known_tokens_go_on(
     assert world.ask("GET", "/info", unseen).status_code == 429
 
 
+def test_the_id_of_a_good_token_lets_nobody_try_its_secret_without_end(make_world: Any) -> None:
+    world = make_world(failures=Failures(burst=2, rate=0.01))
+    good = world.token("owner")
+    assert world.ask("GET", "/info", good).status_code == 200
+    prefix, name, secret = good.split("_", 2)
+    guess = f"{prefix}_{name}_{'x' * len(secret)}"
+
+    assert [world.ask("GET", "/info", guess).status_code for _ in range(4)] == [401, 401, 429, 429]
+    assert world.ask("GET", "/info", good).status_code == 200
+
+
 def test_with_insecure_local_everyone_of_this_machine_is_an_owner(make_world: Any) -> None:
     world = make_world(insecure_local=True)
 
