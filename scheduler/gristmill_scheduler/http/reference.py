@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Iterator
 from importlib import resources
-from itertools import groupby
 from typing import Any, Final
 
 from gristmill.settings import ProcessSettings
@@ -63,7 +62,11 @@ def _groups(described: dict[str, Any]) -> Iterator[str]:
         (path, method, operation) for path, ways in described["paths"].items() for method, operation in ways.items()
     ]
     every = [each for each in every if each[2].get("tags")]
-    for group, operations in groupby(every, key=lambda each: each[2]["tags"][0]):
+    groups: dict[str, list[tuple[str, str, Operation]]] = {}
+    for each in every:
+        # Routes of one group may be added apart.
+        groups.setdefault(each[2]["tags"][0], []).append(each)
+    for group, operations in groups.items():
         yield "\n\n".join([f"## {group[:1].upper()}{group[1:]}", *(_section(*each) for each in operations)])
 
 
