@@ -91,6 +91,8 @@ class Coordinator:
         self._asked: Wish | None = None
         self._pausing: bool | None = None
         self._leaving = threading.Event()
+        #: When it last looked at the ledger, in seconds since the epoch; 0: not yet.
+        self.looked = 0.0
         #: Why the job ended, as the ledger has it; and which of the job's lives that is of, once seen.
         self._error: Mapping[str, Any] | None = None
         self._life = ""
@@ -266,6 +268,7 @@ class Coordinator:
             self._keeper.make_again()
             snapshot = self._ledger.snapshot(self.job.name)
         self._error, self._life = snapshot.error, snapshot.epoch
+        self.looked = time.time()
         self._timeline.see(snapshot)
         self._timeline.keep(self.folder, snapshot)
         self._news.see(snapshot)

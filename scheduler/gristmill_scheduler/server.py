@@ -13,13 +13,15 @@ from gristmill_scheduler.http.audit import AuditLog
 from gristmill_scheduler.http.auth import Guard
 from gristmill_scheduler.http.forwarded import Proxies
 from gristmill_scheduler.http.registry_sign import RegistrySign
+from gristmill_scheduler.http.routes_metrics import metrics_router
 from gristmill_scheduler.http.services import About, Services
 from gristmill_scheduler.jobs.catalog import Catalog
 from gristmill_scheduler.jobs.routes import jobs_router
 from gristmill_scheduler.jobs.service import Jobs
+from gristmill_scheduler.metrics.exporter import Bounds, Exporter, Sources
 from gristmill_scheduler.resources.assembly import Resources, make_resources
 from gristmill_scheduler.resources.models import Models
-from gristmill_storage.ledger import Ledger
+from gristmill_storage.ledger import Ledger, Measures
 from gristmill_storage.queue import Queue
 from gristmill_storage.registration import Registry
 from gristmill_storage.workspace import Workspace
@@ -43,6 +45,7 @@ class Server:
         about: About,
         allowed_roots: Sequence[Path] = (),
         proxies: Proxies | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         """Put it together; nothing is begun yet.
 
@@ -53,10 +56,12 @@ class Server:
             about: what the server says of itself.
             allowed_roots: folders of this machine that requests may name.
             proxies: whose word is taken for where requests come from.
+            bounds: of which jobs metrics are told, and for how long.
 
         """
         self._ledger = Ledger(settings.redis_url, patience=_PATIENCE_SECONDS)
         self._queue = Queue(settings.redis_url)
+        self._measures = Measures(settings.redis_url)
         uri = settings.environment.get("MLFLOW_TRACKING_URI", "")
         resources = make_resources(
             workspace,
@@ -76,7 +81,7 @@ class Server:
             about=about,
             audit_log=AuditLog(folder),
             proxies=proxies,
-            more=[jobs_router(self._jobs)],
+            more=[jobs_router(self._jobs), metrics_router(self._exporter(bounds).write)],
         )
 
     def begin(self) -> None:
@@ -88,6 +93,13 @@ class Server:
         self._jobs.stop()
         self._queue.close()
         self._ledger.disconnect()
+        self._measures.disconnect()
+
+    def _exporter(self, bounds: Bounds | None) -> Exporter:
+        sources = Sources(
+            jobs=self._jobs.observed, ledger=self._measures, nodes=self._ledger.nodes, waiting=self._queue.length
+        )
+        return Exporter(sources, bounds)
 
     def _services(self, workspace: Workspace, resources: Resources, models: Models) -> Services:
         return Services(

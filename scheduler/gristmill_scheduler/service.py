@@ -43,6 +43,7 @@ from gristmill_scheduler.http.oidc import Oidc, OidcSettings
 from gristmill_scheduler.http.services import MOST_UPLOAD_BYTES, About
 from gristmill_scheduler.http.token_file import keep_token_file
 from gristmill_scheduler.http.tokens import Tokens
+from gristmill_scheduler.metrics.exporter import Bounds
 from gristmill_scheduler.server import Server
 from gristmill_storage.files import excludes, normalize, open_store
 from gristmill_storage.workspace import Workspace
@@ -79,6 +80,8 @@ class Options:
     token_file: Path | None
     oidc: OidcSettings | None
     most_upload_bytes: int
+    #: Which jobs have metrics, and for how long.
+    bounds: Bounds
     #: Whether the end of stdin ends the server.
     owned: bool
 
@@ -119,6 +122,7 @@ def read_options(arguments: Sequence[str] | None, *, workspace: str) -> Options:
         token_file=given.token_file,
         oidc=_oidc(given),
         most_upload_bytes=given.most_upload_bytes,
+        bounds=_bounds(given),
         owned=given.owned,
     )
 
@@ -165,6 +169,7 @@ def _parser(workspace: str) -> argparse.ArgumentParser:
         metavar="N",
         help="bytes of one upload (default: %(default)s)",
     )
+    _add_bounds(parser)
     add("--owned", action="store_true", help="end when stdin ends")
     return parser
 
@@ -216,6 +221,7 @@ def serve(options: Options, settings: ProcessSettings) -> None:
             about=about,
             allowed_roots=options.allowed_roots,
             proxies=options.proxies,
+            bounds=options.bounds,
         )
         listener = Listener(server.app, certificate=options.certificate, ready=lambda: _tell(url))
         with ended_by(listener.leave, owned=options.owned):
@@ -255,6 +261,32 @@ def _check_entrance(options: Options, tokens: Tokens) -> None:
 def _tell(url: str) -> None:
     log.info("listening at %s", url)
     print(json.dumps({"event": "listening", "url": url}), flush=True)  # noqa: T201 - whoever started it waits for it
+
+
+def _add_bounds(parser: argparse.ArgumentParser) -> None:
+    default = Bounds()
+    parser.add_argument(
+        "--metrics-linger",
+        type=float,
+        default=default.linger_seconds,
+        metavar="SECONDS",
+        help="for which a job that has ended is told of at /metrics: two scrapes, at least (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--metrics-jobs",
+        type=int,
+        default=default.most_jobs,
+        metavar="N",
+        help="jobs that are told of at /metrics at once, the oldest first (default: %(default)s)",
+    )
+
+
+def _bounds(given: argparse.Namespace) -> Bounds:
+    if not 0 <= given.metrics_linger < float("inf"):
+        raise Mistake(f"--metrics-linger {given.metrics_linger}: give 0 or more seconds")
+    if given.metrics_jobs < 0:
+        raise Mistake(f"--metrics-jobs {given.metrics_jobs}: give 0 or more")
+    return Bounds(linger_seconds=given.metrics_linger, most_jobs=given.metrics_jobs)
 
 
 def _certificate(certificate: Path | None, key: Path | None) -> Certificate | None:

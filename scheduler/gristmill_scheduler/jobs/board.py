@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from gristmill.errors import GristmillError, JobNotFound
 from gristmill.states import JobStatus
@@ -15,6 +16,9 @@ from gristmill_scheduler.jobs.record import JobRecord, State, ended
 from gristmill_scheduler.jobs.records import Records
 
 log = logging.getLogger("gristmill.jobs")
+
+#: Ends that are remembered, at most.
+_ENDS: Final = 4096
 
 _NOT_STARTED = frozenset({JobStatus.NOT_STARTED, JobStatus.QUEUED})
 
@@ -40,12 +44,25 @@ class Board:
         self._changed = changed
         self._lock = threading.Lock()
         self._jobs: dict[str, Live] = {}
+        #: Jobs that ended here lately, and when, by the clock that never jumps; the latest is last.
+        self._ends: deque[tuple[str, float]] = deque(maxlen=_ENDS)
         #: Ends that storage has not taken yet.
         self._unsaved: dict[str, tuple[Mapping[str, Any], float | None]] = {}
 
     def find(self, name: str) -> Live | None:
         """Return a job that is led here; None for any other."""
         return self._jobs.get(name)
+
+    @property
+    def led(self) -> list[str]:
+        """The jobs that are led here."""
+        with self._lock:
+            return list(self._jobs)
+
+    def ended(self, seconds: float) -> list[str]:
+        """Return the jobs that ended here in the last seconds, and are not led here again."""
+        since = time.monotonic() - seconds
+        return [name for name in {name for name, when in tuple(self._ends) if when >= since} if name not in self._jobs]
 
     def tell(self, event: str, document: Mapping[str, Any]) -> None:
         """Take an event of a coordinator (see `docs/architecture.md`)."""
@@ -92,6 +109,7 @@ class Board:
     def _finish(self, name: str, result: Mapping[str, Any]) -> None:
         live = self._jobs.get(name)
         self._write(name, result, live.started if live is not None else None)
+        self._ends.append((name, time.monotonic()))
         self._drop(name)
 
     def _write(self, name: str, result: Mapping[str, Any], started: float | None) -> None:

@@ -98,6 +98,8 @@ class Dispatcher:
         self._lead: Leadership | None = None
         self._later: dict[str, float] = {}
         self._under_way: set[str] = set()
+        #: When it last looked, in seconds since the epoch; 0: not yet.
+        self.looked = 0.0
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._beginners = ThreadPoolExecutor(_BEGINNERS, thread_name_prefix="begin-job")
         self._taker = TakeOver(ledger, lead=leading.lead, led=leading.led, begin=leading.take)
@@ -138,6 +140,7 @@ class Dispatcher:
 
     def look(self) -> None:
         """Begin what can be begun, if this is the dispatcher; wait for nothing."""
+        self.looked = time.time()
         self._board.settle()
         if not self._leads():
             return

@@ -19,6 +19,7 @@ from gristmill_scheduler.jobs.control import Control
 from gristmill_scheduler.jobs.dispatcher import Dispatcher, lead_name
 from gristmill_scheduler.jobs.intake import Intake
 from gristmill_scheduler.jobs.looking import Looking, NodesSeen
+from gristmill_scheduler.jobs.observed import Observed
 from gristmill_scheduler.jobs.outputs import Outputs
 from gristmill_scheduler.jobs.record import JobRecord, State
 from gristmill_scheduler.jobs.records import Records
@@ -93,6 +94,8 @@ class Jobs:
         self._looking = Looking(self._records, self._board, asked, nodes=nodes)
         self._control = Control(self._records, leading, self._dispatcher, tracked=tracked)
         self._streams = Streams()
+        #: What the exporter of metrics sees.
+        self.observed = Observed(self._records, self._board, leading, self._dispatcher)
 
     def start(self) -> None:
         """Learn of all jobs there are, and begin to lead."""
