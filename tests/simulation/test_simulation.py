@@ -52,6 +52,14 @@ def test_the_real_scripts_on_a_real_server_keep_every_promise(part: int, redis_u
         assert told(outcome) == told(double), "the ledger in memory does as they do"
 
 
+def test_instances_that_come_and_go_with_the_shares_of_a_job_cost_it_nothing(redis_url: str) -> None:
+    for seed in range(12):
+        outcome = simulator.live(seed, profile="shares", bug="")
+        assert outcome.violation is None, simulator.report(outcome)
+    real = simulator.live(0, profile="shares", bug="", server=redis_url)
+    assert real.violation is None, simulator.report(real)
+
+
 def told(outcome: Outcome) -> list[str]:
     """Return what happened, without where the ledger is."""
     return [re.sub(r"the ledger (at \S+|in memory) knows", "it knows", line) for line in outcome.trace]

@@ -24,9 +24,9 @@ def no_fencing(world: World) -> Patches:
     ledger = world.server.ledger
     real = ledger.commit
 
-    def commit(job: str, *, instance: str, part: str, entries: Any) -> Commit:
+    def commit(job: str, *, instance: str, part: str, entries: Any, **more: Any) -> Commit:
         it = _job(world, job)
-        answer: Commit = real(job, instance=instance, part=part, entries=entries)
+        answer: Commit = real(job, instance=instance, part=part, entries=entries, **more)
         refused = [entry for entry in entries if (entry.first, entry.last) in answer.refused]
         if not refused or it.state == "closed":
             return answer
@@ -67,10 +67,10 @@ def counted_twice(world: World) -> Patches:
     ledger = world.server.ledger
     real = ledger.commit
 
-    def commit(job: str, *, instance: str, part: str, entries: Any) -> Commit:
+    def commit(job: str, *, instance: str, part: str, entries: Any, **more: Any) -> Commit:
         it = _job(world, job)
         known = part in it.parts
-        answer: Commit = real(job, instance=instance, part=part, entries=entries)
+        answer: Commit = real(job, instance=instance, part=part, entries=entries, **more)
         for entry in entries if known else ():
             if (entry.first, entry.last) in answer.accepted:
                 _count(it, entry)

@@ -14,7 +14,7 @@ from typing import Any
 
 from simulator import world
 from simulator.bugs import BUGS
-from simulator.faults import PROFILES
+from simulator.faults import ASKED_FOR, PROFILES
 from simulator.world import Outcome
 
 #: Processes that begin afresh, without this one's threads.
@@ -23,7 +23,8 @@ _FRESH = multiprocessing.get_context("spawn")
 
 def profile_of(seed: int) -> str:
     """Return the profile that a seed lives under when none is asked for: half of all seeds are storms."""
-    return "storm" if seed % 2 else PROFILES[seed // 2 % len(PROFILES)]
+    drawn = [profile for profile in PROFILES if profile not in ASKED_FOR]
+    return "storm" if seed % 2 else drawn[seed // 2 % len(drawn)]
 
 
 def live(seed: int, *, profile: str, bug: str, whole_trace: bool = False, server: str = "") -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.fibers import Process, Violation
 from simulator.shims import Event
 
-from gristmill.errors import LedgerFailed, StorageFailed
+from gristmill.errors import LedgerFailed, LedgerLost, StorageFailed
 from gristmill.settings import ProcessSettings
 from gristmill.spec import to_json
 from gristmill.states import JobStatus
@@ -392,6 +393,16 @@ class Cluster:
         for scheduler in self.schedulers:
             scheduler.send({"command": "pause", "job": "job"})
         self._world.loop.at(until - self._world.loop.now, self._unpause)
+
+    def _share(self) -> None:
+        """Limit the job's instances, as a dispatcher does when other jobs wait; lift the limit later."""
+        until = self._lasting(2)
+        self._limit(self._world.rng.choice((0, 0, 1, 2)))
+        self._world.loop.at(until - self._world.loop.now, partial(self._limit, None))
+
+    def _limit(self, instances: int | None) -> None:
+        with suppress(LedgerLost):
+            self._world.server.ledger.share("job", instances=instances)
 
     def _unpause(self) -> None:
         self._world.folder.delete(job_folder.WISH_PAUSE)

@@ -16,6 +16,13 @@ CALLS: Final[dict[str, dict[str, float]]] = {
     "replies": {"ledger_lost": 0.03, "ledger_reply": 0.05, "ledger_late": 0.04, "ledger_slow": 0.05},
     "flush": {"ledger_reply": 0.01},
     "storage": {"store_refused": 0.01, "store_reply": 0.01, "store_slow": 0.05},
+    "shares": {
+        "ledger_lost": 0.01,
+        "ledger_reply": 0.02,
+        "ledger_late": 0.02,
+        "message_lost": 0.1,
+        "message_twice": 0.1,
+    },
     "storm": {
         "ledger_lost": 0.01,
         "ledger_reply": 0.02,
@@ -40,6 +47,7 @@ BLOWS: Final[dict[str, tuple[str, ...]]] = {
     "replies": ("away", "freeze_server"),
     "flush": ("flush", "restart", "kill_node"),
     "storage": ("cut_store", "cancel", "pause"),
+    "shares": ("share", "share", "share", "share", "kill_node", "drain_node", "kill_scheduler", "flush"),
     "storm": (
         "kill_node", "kill_scheduler", "drain_node", "cut_ledger", "cut_store", "cut_both", "freeze_node",
         "freeze_server", "away", "restart", "flush", "cancel", "pause", "freeze_scheduler",
@@ -47,6 +55,9 @@ BLOWS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 PROFILES: Final = tuple(CALLS)
+
+#: Profiles that no seed lives under unless it is asked for: the others keep their seeds.
+ASKED_FOR: Final = frozenset({"shares"})
 
 
 @dataclass(kw_only=True)

@@ -90,7 +90,16 @@ def _result(work: Work, data: bytes, succeeded: int) -> dict[str, Any]:
 class SimPool:
     """Places that score one mini-batch at a time, each in virtual time."""
 
-    def __init__(self, launch: Any, places: int, *, run_seconds: float, init_seconds: float, attempts: object) -> None:
+    def __init__(
+        self,
+        launch: Any,
+        places: int,
+        *,
+        run_seconds: float,
+        init_seconds: float,
+        attempts: object,
+        tallies: object = None,
+    ) -> None:
         self._world: World = launch.world
         self._loop = launch.world.loop
         self._process = self._loop.current.process
@@ -113,6 +122,10 @@ class SimPool:
     @property
     def held(self) -> int:
         return sum(work is not None for work in self._work)
+
+    @property
+    def busy(self) -> int:
+        return self.held
 
     @property
     def works(self) -> Any:

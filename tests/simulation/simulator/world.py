@@ -164,7 +164,7 @@ class World:
             (scoring_module, "Pool", scorers.SimPool),
             (scoring_module, "LOSS_LIMIT", 10_000),
             *((module, "shutil", nothing) for module in (scoring_module, salvage)),
-            (instance_module, "open_inputs", lambda *_: inputs_module.LocalInputs("in")),
+            (instance_module, "open_inputs", lambda *_, **__: inputs_module.LocalInputs("in")),
             *((instance_module, name, thing) for name, thing in scorers.stand_ins(self).items()),
         ]
         with ExitStack() as stack:
