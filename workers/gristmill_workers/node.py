@@ -23,6 +23,7 @@ from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patience_of, patient
 from gristmill_storage.queue import Message, NodeTasks, serve
 from gristmill_workers.aggregator import aggregate
+from gristmill_workers.aggregator.summary import Tally
 from gristmill_workers.assignment import Assignment
 from gristmill_workers.guarding import GUARD
 from gristmill_workers.heartbeat import Heartbeat
@@ -184,8 +185,12 @@ class Node:
         )
         heartbeat.start(info)
         patience_of(folder).tell = lambda text: heartbeat.say(waiting=text)
+
+        def merging(tally: Tally) -> None:
+            heartbeat.passing = lambda: {"merged": tally.mini_batches}
+
         try:
-            aggregate(job, folder, self._ledger, publish=message.publish, partial=message.partial)
+            aggregate(job, folder, self._ledger, publish=message.publish, partial=message.partial, merging=merging)
         finally:
             heartbeat.stop()
             self._ledger.leave(job.name, instance=name)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import gristmill
 from gristmill.errors import GristmillError
 from gristmill_storage.ledger import Ledger
+from gristmill_workers.machine_load import MachineLoad
 
 #: Seconds between two signs of life.
 BEAT_SECONDS: Final = 5.0
@@ -56,6 +57,7 @@ class Presence:
         self.name = f"{node}@{compute}/{os.getpid()}"
         self._ledger = ledger
         self._running = running
+        self._load = MachineLoad()
         self._beat_seconds = beat_seconds
         self._news: dict[str, Any] = {
             "compute": compute,
@@ -98,7 +100,7 @@ class Presence:
             self._changed.wait(self._beat_seconds)
 
     def _info(self) -> Mapping[str, Any]:
-        return {**self._news, "running": self._running()}
+        return {**self._news, "running": self._running(), "machine": self._load.document()}
 
     def _try(self, tell: Callable[[], None]) -> None:
         """Tell the ledger something; a fault is logged when it begins, and when it ends."""

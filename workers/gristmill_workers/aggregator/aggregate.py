@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -44,17 +45,26 @@ LOOK_SECONDS: Final = 0.02
 log = logging.getLogger("gristmill.node")
 
 
-def aggregate(job: Job, folder: Store, ledger: Ledger, *, publish: bool, partial: bool = False) -> None:
+def aggregate(
+    job: Job,
+    folder: Store,
+    ledger: Ledger,
+    *,
+    publish: bool,
+    partial: bool = False,
+    merging: Callable[[Tally], None] = lambda _tally: None,
+) -> None:
     """Merge and publish a job's results; of a job that failed (`publish` false), gather its errors only.
 
     With `partial`, what is finished of a job that was cancelled is published, and its parts stay for a resume.
-    The result, good or bad, is written to the job's folder and the job is closed in the ledger.
+    The result, good or bad, is written to the job's folder and the job is closed in the ledger. `merging` is handed
+    the counts of the merge when that begins; they grow while it goes on.
 
     Raises:
         LedgerFailed: the ledger is away, or lost its memory; nothing of the job has ended.
 
     """
-    aggregation = Aggregation(job, folder, ledger)
+    aggregation = Aggregation(job, folder, ledger, merging=merging)
     life = ledger.snapshot(job.name).epoch
     result = _completed(folder)
     if result is None:
@@ -113,8 +123,11 @@ def _tidy(folder: Store) -> None:
 class Aggregation:
     """One try at a job's end."""
 
-    def __init__(self, job: Job, folder: Store, ledger: Ledger) -> None:
-        """Take the job, its folder, and the ledger that knows what counts."""
+    def __init__(
+        self, job: Job, folder: Store, ledger: Ledger, *, merging: Callable[[Tally], None] = lambda _tally: None
+    ) -> None:
+        """Take the job, its folder, the ledger that knows what counts, and who is told of a merge that begins."""
+        self._merging = merging
         self._job = job
         self._folder = folder
         self._ledger = ledger
@@ -190,7 +203,9 @@ class Aggregation:
 
     def _merge(self, *, whole: bool) -> Merge:
         own = Published.read(self._folder).own
-        return Merge(self._job, self._folder, self._output, whole=whole, own=own)
+        merge = Merge(self._job, self._folder, self._output, whole=whole, own=own)
+        self._merging(merge.tally)
+        return merge
 
     def _check_whole(self, tally: Tally) -> None:
         planned = self._ledger.snapshot(self._job.name).planned
