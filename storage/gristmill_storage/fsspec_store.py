@@ -14,6 +14,7 @@ Nothing is cached: listings always ask the store.
 from __future__ import annotations
 
 import errno
+import logging
 import re
 import shutil
 import zlib
@@ -56,6 +57,9 @@ _UNSORTED: Final = "--x-s3"
 
 #: A container of Azure's, its account and the domain of that.
 _ACCOUNT: Final = re.compile(r"abfss?://[^/@]+@(?P<account>[^/@.]+)\.(dfs|blob)\.(?P<endpoint>[^/@:]+)", re.IGNORECASE)
+
+# Azure's client tells of every request and answer, with all their headers.
+logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
 
 _QUERY: Final = re.compile(r"\?[^\s'\")]*")
 #: A name with a password in front of a host, or of a bucket.
