@@ -36,6 +36,7 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_WORKSPACE": "s3://b/w",
         "GRISTMILL_TRACKING": "off",
         "GRISTMILL_SECRETS": "/secrets",
+        "GRISTMILL_PULSE_FILE": "/run/pulse",
     }
     settings = ProcessSettings.read(given)
 
