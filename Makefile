@@ -44,7 +44,7 @@ OLD_CELERY := .venv-celery56
 JUDGE := .venv-azure
 JUDGE_VERSION := 1.35.2
 
-.PHONY: help setup demo test coverage test-long chaos chaos-short chaos-old-celery simulate judge lint format wheel pin clean
+.PHONY: help setup demo test coverage test-long dashboards-test prometheus chaos chaos-short chaos-old-celery simulate judge lint format wheel pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,12 @@ simulate: $(DEV_READY) ## Live 10,000 simulated jobs whose machines fail (SEEDS=
 judge: $(JUDGE)/.ready-$(JUDGE_VERSION) ## Ask Azure's client about every file of tests/judge (ARGS=--write to write its answers down)
 	PYTHONHASHSEED=0 PYTHONPATH=tests $(JUDGE)/bin/python -m judge $(ARGS)
 
+dashboards-test: $(DEV_READY) prometheus ## Ask every panel's queries of a real Prometheus that scrapes a real job
+	$(BIN)/pytest -s tests/dashboards $(ARGS)
+
+prometheus: $(DEV_READY) ## Find Prometheus, or unpack Debian's into .prometheus
+	@$(BIN)/python scripts/prometheus.py
+
 lint: $(DEV_READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -108,7 +114,7 @@ pin: $(DEV_READY) ## Write constraints.txt from what .venv holds now
 	$(BIN)/python scripts/pin.py
 
 clean: ## Remove what the other targets made, except .venv
-	rm -rf build dist demo chaos.json chaos-old-celery.json $(OLD_CELERY) $(JUDGE) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist demo .prometheus chaos.json chaos-old-celery.json $(OLD_CELERY) $(JUDGE) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/uv:
 	@[[ -n "$(PYTHON)" ]] || { echo "no Python 3.11 or newer with venv and ensurepip on PATH: install one" >&2; exit 1; }

@@ -1,0 +1,218 @@
+"""A real Prometheus scrapes a real job, and every query of every panel has an answer. `make dashboards-test`.
+
+The job has what panels show: retries, an item that fails for good, two nodes. A node with a GPU is one that says so of
+itself in the ledger, since no machine that runs tests need have one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import prometheus
+import pytest
+
+import panels
+from gristmill_storage.ledger import Ledger
+from serving import Serving
+
+pytestmark = pytest.mark.skipif(prometheus.find() is None, reason="Prometheus is not here: make prometheus")
+
+SCRIPT = """
+    import os, time
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        time.sleep(0.15)
+        names = [os.path.basename(path) for path in mini_batch]
+        if "00007.txt" in names:
+            raise ValueError("this one never works")
+        return names
+"""
+
+FILES = 240
+
+#: Seconds between two scrapes, and what stands for `$__rate_interval`.
+SCRAPE = 0.5
+RATE = "4s"
+
+#: Queries that may answer with no number at all, and why.
+NO_NUMBER = {"fetch": "the job's input lies on the nodes' own disk, and nothing is fetched"}
+
+
+class Prometheus:
+    """A Prometheus that scrapes one server."""
+
+    def __init__(self, serving: Serving, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        config = {
+            "global": {"scrape_interval": f"{SCRAPE * 1000:.0f}ms", "scrape_timeout": f"{SCRAPE * 1000:.0f}ms"},
+            "scrape_configs": [
+                {
+                    "job_name": "gristmill",
+                    "authorization": {"credentials_file": str(serving.token_file)},
+                    "static_configs": [{"targets": [serving.url.partition("//")[2]]}],
+                }
+            ],
+        }
+        (folder / "prometheus.yml").write_text(json.dumps(config))
+        program = prometheus.find()
+        assert program is not None
+        self.log = (folder / "prometheus.log").open("w")
+        self.process = subprocess.Popen(
+            [
+                program / "prometheus",
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'tsdb'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stderr=self.log,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        self.log.close()
+
+    def ask(self, path: str, **given: Any) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=given, timeout=30, trust_env=False, verify=False)
+        document = answer.json()
+        assert document["status"] == "success", document
+        return document["data"]
+
+    def numbers(self, expression: str, *, start: float, end: float) -> list[float]:
+        """Return all that a query answers in a time."""
+        found = self.ask("query_range", query=expression, start=start, end=end, step=SCRAPE)["result"]
+        return [float(value) for series in found for _, value in series["values"]]
+
+    def until(self, expression: str, seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if self.ask("query", query=expression)["result"]:
+                    return
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < deadline, f"waited in vain for {expression}"
+            time.sleep(0.2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Watched:
+    """A job that ended, and what was seen of it."""
+
+    prometheus: Prometheus
+    job: str
+    began: float
+    ended: float
+
+    def numbers(self, query: panels.Query) -> list[float]:
+        expression = query.resolved({"job": self.job, "__rate_interval": RATE})
+        return self.prometheus.numbers(expression, start=self.began, end=self.ended)
+
+
+@pytest.fixture(scope="module")
+def watched(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    url, folder = redis_server.replace("db=0", "db=6"), tmp_path_factory.mktemp("watched")
+    with Serving(url, folder, nodes=2, slots=1, arguments=["--allow-root", folder]) as serving:
+        watcher = Prometheus(serving, folder)
+        try:
+            began = time.time()
+            name = _invoke(serving)
+            _say_there_is_a_gpu(url)
+            job = serving.until(f"/jobs/{name}", lambda job: job["ended"], 90)
+            assert job["status"] == "Completed", job
+            watcher.until(f'gristmill_job_status{{batch_job="{name}",status="Completed"}} == 1')
+            yield Watched(watcher, name, began, time.time())
+        finally:
+            watcher.close()
+
+
+def _invoke(serving: Serving) -> str:
+    for place in ("in", "code"):
+        (serving.folder / place).mkdir()
+    for number in range(FILES):
+        (serving.folder / "in" / f"{number:05d}.txt").touch()
+    (serving.folder / "code" / "score.py").write_text(textwrap.dedent(SCRIPT))
+    deployment = {
+        "name": "blue",
+        "endpoint_name": "names",
+        "type": "model",
+        "code_configuration": {"code": str(serving.folder / "code"), "scoring_script": "score.py"},
+        "compute": "local",
+        "resources": {"instance_count": 2},
+        "settings": {
+            "mini_batch_size": 2,
+            "error_threshold": 10,
+            "max_concurrency_per_instance": 2,
+            "retry_settings": {"max_retries": 2},
+        },
+    }
+    body = {"input": {"type": "uri_folder", "path": str(serving.folder / "in")}}
+    for method, path, document in (
+        ("PUT", "/batchEndpoints/names", {"name": "names"}),
+        ("PUT", "/batchEndpoints/names/deployments/blue?set_default=true", deployment),
+        ("POST", "/batchEndpoints/names/jobs", body),
+    ):
+        answer = serving.request(method, path, json=document)
+        assert answer.is_success, answer.text
+    return str(answer.json()["name"])
+
+
+def _say_there_is_a_gpu(url: str) -> None:
+    ledger = Ledger(url)
+    machine = {"cpus": 8, "gpus": [{"utilization": 0.5, "memory": 100, "memory_used": 40}]}
+    info = {"compute": "gpu", "host": "box", "pid": 1, "slots": 1, "running": [None], "machine": machine}
+    ledger.see_node("box@gpu/1", info, 600)
+    ledger.disconnect()
+
+
+@pytest.mark.parametrize("title", panels.dashboards())
+def test_every_query_of_every_panel_has_an_answer(watched: Watched, title: str) -> None:
+    empty = []
+    for query in panels.queries(panels.dashboards()[title]):
+        found = watched.numbers(query)
+        numbers = [number for number in found if not math.isnan(number)]
+        shown = f"{len(numbers):5d} numbers" + (f" {min(numbers):.4g} to {max(numbers):.4g}" if numbers else "")
+        sys.stdout.write(f"{title} | {query.panel} | {query.legend} | {shown}\n")
+        if not (numbers or (found and query.legend in NO_NUMBER)):
+            empty.append(f"{query.panel} ({query.legend}): {query.expression}")
+    assert empty == []
+
+
+def test_a_mistyped_series_has_none(watched: Watched) -> None:
+    for query in panels.every_query():
+        mistyped = dataclasses.replace(query, expression=query.expression.replace("gristmill_", "gristmil_"))
+        assert watched.numbers(mistyped) == []
+
+
+def test_what_was_told_last_is_what_the_job_did(watched: Watched) -> None:
+    """Two scorers of two nodes, retries and all: each mini-batch counts once, where it counts."""
+    own = f'batch_job="{watched.job}"'
+
+    def last(series: str) -> float:
+        numbers = watched.prometheus.numbers(f"sum({series})", start=watched.ended, end=watched.ended)
+        return numbers[-1]
+
+    assert last(f"gristmill_job_rows_total{{{own}}}") == FILES - 2
+    assert last(f"gristmill_job_node_mini_batches_total{{{own}}}") == FILES / 2
+    assert last(f"gristmill_job_node_items_total{{{own}}}") == FILES
+    assert last(f"gristmill_job_run_seconds_count{{{own}}}") == FILES / 2
+    assert last(f"gristmill_job_failed_items_total{{{own}}}") == 2
+    assert last(f'gristmill_job_retries_total{{{own},category="exception"}}') == 1

@@ -1,0 +1,86 @@
+"""The dashboards' panels as tests read them: their queries with Grafana's variables filled in, and what these name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "deploy" / "grafana" / "dashboards"
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+#: Where an expression's parts have other parts.
+_BELOW = ("lhs", "rhs", "expr", "args", "param", "vector_selector")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """One query of a panel, as it stands in the dashboard."""
+
+    dashboard: str
+    panel: str
+    expression: str
+    legend: str
+
+    def resolved(self, variables: Mapping[str, str]) -> str:
+        """Return the expression with the variables filled in; one that nobody knows is a fault of the dashboard."""
+        return _VARIABLE.sub(lambda match: variables[match[1] or match[2]], self.expression)
+
+
+def dashboards() -> dict[str, dict[str, Any]]:
+    """Return the committed dashboards by their titles."""
+    found = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
+    return {document["title"]: document for document in found}
+
+
+def queries(document: Mapping[str, Any]) -> Iterator[Query]:
+    """Yield the queries of a dashboard's panels."""
+    for panel in document["panels"]:
+        for target in panel.get("targets", ()):
+            yield Query(
+                dashboard=document["title"],
+                panel=panel["title"],
+                expression=target["expr"],
+                legend=target["legendFormat"],
+            )
+
+
+def every_query() -> list[Query]:
+    return [query for document in dashboards().values() for query in queries(document)]
+
+
+def selectors(expression: str) -> Iterator[Any]:
+    """Yield the selectors of series in an expression.
+
+    Raises:
+        ValueError: it is no PromQL.
+
+    """
+    waiting = [promql_parser.parse(expression)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, promql_parser.VectorSelector):
+            yield part
+        for name in _BELOW:
+            below = getattr(part, name, None)
+            waiting += below if isinstance(below, list) else [below] if below is not None else []
+
+
+def unknown(expression: str, known: Mapping[str, Any]) -> list[str]:
+    """Return what an expression names that nobody tells: a series, or a label of one."""
+    found = []
+    for selector in selectors(expression):
+        metric = known.get(selector.name)
+        if metric is None:
+            found.append(selector.name)
+            continue
+        labels = {*metric.labels, "job", "instance", *(["le"] if selector.name.endswith("_bucket") else [])}
+        found += [f"{selector.name}{{{it.name}}}" for it in selector.matchers.matchers if it.name not in labels]
+    return found

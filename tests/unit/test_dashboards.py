@@ -1,0 +1,122 @@
+"""Dashboards and alerts name only what is told; `make dashboards-test` asks a real Prometheus for all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import shutil
+import subprocess
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import yaml
+
+import panels
+from gristmill_scheduler.metrics.families import SERIES
+
+DEPLOY = panels.ROOT / "deploy"
+VARIABLES = {"job": "j", "__rate_interval": "5s"}
+
+#: Prometheus' own.
+KNOWN = {**SERIES, "up": SimpleNamespace(labels=())}
+
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+
+
+@pytest.fixture(scope="module")
+def build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("grafana_build", DEPLOY / "grafana" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def rules() -> list[dict[str, str]]:
+    document = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def test_the_dashboards_are_what_the_generator_makes(build: ModuleType) -> None:
+    committed = {path.name: path.read_text() for path in panels.FOLDER.glob("*.json")}
+    assert committed == build.texts(), "python deploy/grafana/build.py writes them"
+
+
+def test_every_query_names_series_and_labels_that_are_told() -> None:
+    every = panels.every_query()
+    assert len(every) > 50
+    assert {query.panel: found for query in every if (found := panels.unknown(query.resolved(VARIABLES), KNOWN))} == {}
+
+
+def test_every_alert_names_series_and_labels_that_are_told() -> None:
+    assert {rule["alert"]: found for rule in rules() if (found := panels.unknown(rule["expr"], KNOWN))} == {}
+
+
+def test_a_mistyped_series_label_or_query_is_noticed() -> None:
+    query = panels.every_query()[0]
+    assert panels.unknown("rate(gristmill_job_row_total[5s])", KNOWN) == ["gristmill_job_row_total"]
+    assert panels.unknown('gristmill_job_items{stat="done"}', KNOWN) == ["gristmill_job_items{stat}"]
+    with pytest.raises(ValueError, match=r".+"):
+        panels.unknown("rate(gristmill_job_rows_total[5s]", KNOWN)
+    with pytest.raises(KeyError):
+        dataclasses.replace(query, expression='x{a="$jab"}').resolved(VARIABLES)
+
+
+def test_every_metric_of_a_job_is_shown_somewhere() -> None:
+    """What nobody looks at need not be told; what has another use is listed here."""
+    elsewhere = {"gristmill_job_submitted_timestamp_seconds", "gristmill_job_plan_complete"}
+    elsewhere |= {"gristmill_job_output_bytes_total", "gristmill_job_node_rows_total"}
+    elsewhere |= {"gristmill_job_node_mini_batches_total", "gristmill_job_info"}
+    named = {each.name for query in panels.every_query() for each in panels.selectors(query.resolved(VARIABLES))}
+    shown = {SERIES[name].name for name in named}
+    told = {name for name, metric in SERIES.items() if metric.scope == "job" and metric.name not in shown}
+    assert told == elsewhere
+
+
+def test_panels_stand_beside_each_other_and_have_names_of_their_own() -> None:
+    for document in panels.dashboards().values():
+        assert len({panel["id"] for panel in document["panels"]}) == len(document["panels"])
+        titles = [panel["title"] for panel in document["panels"]]
+        assert len(set(titles)) == len(titles)
+        places = [panel["gridPos"] for panel in document["panels"]]
+        cells = [
+            (x, y)
+            for at in places
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        ]
+        assert len(set(cells)) == len(cells)
+        assert max(x for x, _ in cells) < 24
+
+
+def test_what_is_provisioned_fits_together() -> None:
+    provisioning = DEPLOY / "grafana" / "provisioning"
+    source = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())
+    provider = yaml.safe_load((provisioning / "dashboards" / "gristmill.yml").read_text())
+    scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    interval = source["datasources"][0]["jsonData"]["timeInterval"]
+    assert interval == scraped["global"]["scrape_interval"]
+    assert provider["providers"][0]["options"]["path"].endswith("/dashboards")
+    assert [config["job_name"] for config in scraped["scrape_configs"]] == ["gristmill"]
+
+
+@needs_promtool
+def test_prometheus_takes_its_files_and_the_alerts_do_what_their_tests_say() -> None:
+    folder = DEPLOY / "prometheus"
+    for command in (
+        ["check", "config", "--syntax-only", "prometheus.yml"],
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ):
+        done = subprocess.run(["promtool", *command], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_test() -> None:
+    tested = yaml.safe_load((DEPLOY / "prometheus" / "alerts_test.yml").read_text())
+    fires = {it["alertname"] for test in tested["tests"] for it in test["alert_rule_test"] if it["exp_alerts"]}
+    assert fires == {rule["alert"] for rule in rules()}
