@@ -20,6 +20,9 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_SCRATCH": "Folder of what lives as long as a job; default: the system's temporary folder.",
     "GRISTMILL_LEASE_SECONDS": "Seconds until a silent instance's work goes to others; 2 to 600, default 15.",
     "GRISTMILL_GRACE_SECONDS": "Seconds that a leaving node gives to what is being scored; 0 to 3600, default 20.",
+    "GRISTMILL_SLICE_SECONDS": (
+        "Seconds that a job has a place of a shared compute before one that waits may have it; 1 to 86400, default 30."
+    ),
     "GRISTMILL_NODE_NAME": "This machine's name in logs and listings; default: the host name.",
     "GRISTMILL_STORAGE_PATIENCE_SECONDS": (
         "Seconds that a job waits for storage that fails (a full disk, a lost server); 0 to 86400, default 60."
@@ -38,6 +41,10 @@ DEFAULT_LEASE_SECONDS: Final = 15.0
 
 #: Seconds that running mini-batches are given when their node is told to leave.
 DEFAULT_GRACE_SECONDS: Final = 20.0
+
+#: Seconds that an instance has its place at least, when other jobs wait for it.
+DEFAULT_SLICE_SECONDS: Final = 30.0
+SLICE_BOUNDS: Final = (1, 86400)
 
 #: Seconds that a job which runs waits for storage to be mended, before it fails.
 DEFAULT_STORAGE_PATIENCE_SECONDS: Final = 60.0
@@ -74,6 +81,8 @@ class ProcessSettings:
     pulse_file: Path | None = None
     #: Seconds that running mini-batches are given when the node is told to leave.
     grace_seconds: float = DEFAULT_GRACE_SECONDS
+    #: Seconds that an instance has its place at least, when other jobs wait for it.
+    slice_seconds: float = DEFAULT_SLICE_SECONDS
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> ProcessSettings:
@@ -96,6 +105,7 @@ class ProcessSettings:
                 given, "GRISTMILL_STORAGE_PATIENCE_SECONDS", DEFAULT_STORAGE_PATIENCE_SECONDS, 0, 86400
             ),
             grace_seconds=_seconds(given, "GRISTMILL_GRACE_SECONDS", DEFAULT_GRACE_SECONDS, 0, 3600),
+            slice_seconds=_seconds(given, "GRISTMILL_SLICE_SECONDS", DEFAULT_SLICE_SECONDS, *SLICE_BOUNDS),
             node_name=given.get("GRISTMILL_NODE_NAME") or os.uname().nodename,
             url=given.get("GRISTMILL_URL", ""),
             token=given.get("GRISTMILL_TOKEN", ""),

@@ -57,6 +57,14 @@ class InputType(StrEnum):
     URI_FILE = "uri_file"
 
 
+class Priority(StrEnum):
+    """How much of a compute a job gets beside others: of what is shared, 1, 2 or 4 parts."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
 class PredictPer(StrEnum):
     """How much a no-code model is given at once."""
 
@@ -165,6 +173,8 @@ class Settings:
     isolate_failures: bool = False
     #: Whether the slowest mini-batches get a second attempt side by side once nothing else is left to score.
     speculate: bool = False
+    #: How much of a shared compute the job gets beside others.
+    priority: Priority = Priority.MEDIUM
 
     @property
     def init_seconds(self) -> int:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gristmill.states import JobStatus
 from gristmill_scheduler.ending import Tell
 from gristmill_scheduler.progress import Progress
 from gristmill_scheduler.reconciler import AGGREGATOR
 from gristmill_storage.ledger import Snapshot
+
+#: What a job waits for that has begun and whose places others have now.
+ITS_TURN: Final = "waiting for its turn"
 
 
 class News:
@@ -51,7 +56,7 @@ def status_of(snapshot: Snapshot) -> tuple[JobStatus, str]:
         return JobStatus.FINALIZING, waiting or doing
     paused = "paused" if snapshot.paused else waiting
     if snapshot.done or any(instance.info.get("scorers", 0) for instance in workers):
-        return JobStatus.RUNNING, paused
+        return JobStatus.RUNNING, paused or ("" if workers or snapshot.share != 0 else ITS_TURN)
     if workers:
         return JobStatus.PREPARING, paused or str(workers[0].info.get("doing", ""))
     return JobStatus.QUEUED, paused or "waiting for an instance"

@@ -21,13 +21,13 @@ import json
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from gristmill.errors import GristmillError, Mistake
 from gristmill.local.owner import allow
-from gristmill.settings import ProcessSettings
+from gristmill.settings import SLICE_BOUNDS, ProcessSettings
 from gristmill_scheduler.http.auth import Guard
 from gristmill_scheduler.http.forwarded import Proxies
 from gristmill_scheduler.http.listening import (
@@ -82,6 +82,8 @@ class Options:
     most_upload_bytes: int
     #: Which jobs have metrics, and for how long.
     bounds: Bounds
+    #: Seconds that an instance has its place at least, when other jobs wait for it; None: as the settings say.
+    slice_seconds: float | None
     #: Whether the end of stdin ends the server.
     owned: bool
 
@@ -123,6 +125,7 @@ def read_options(arguments: Sequence[str] | None, *, workspace: str) -> Options:
         oidc=_oidc(given),
         most_upload_bytes=given.most_upload_bytes,
         bounds=_bounds(given),
+        slice_seconds=_slice(given.slice_seconds),
         owned=given.owned,
     )
 
@@ -170,6 +173,12 @@ def _parser(workspace: str) -> argparse.ArgumentParser:
         help="bytes of one upload (default: %(default)s)",
     )
     _add_bounds(parser)
+    add(
+        "--slice-seconds",
+        type=float,
+        metavar="SECONDS",
+        help="that a job has a place before one that waits may have it (default: GRISTMILL_SLICE_SECONDS, or 30)",
+    )
     add("--owned", action="store_true", help="end when stdin ends")
     return parser
 
@@ -186,6 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.check()
         if not settings.redis_url:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
+        if options.slice_seconds is not None:
+            settings = replace(settings, slice_seconds=options.slice_seconds)
         serve(options, settings)
     except GristmillError as error:
         sys.stderr.write(f"error: {error.message}\n")
@@ -279,6 +290,14 @@ def _add_bounds(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="jobs that are told of at /metrics at once, the oldest first (default: %(default)s)",
     )
+
+
+def _slice(seconds: float | None) -> float | None:
+    if seconds is not None and not SLICE_BOUNDS[0] <= seconds <= SLICE_BOUNDS[1]:
+        raise Mistake(
+            f"--slice-seconds {seconds:g}: give a number of seconds from {SLICE_BOUNDS[0]} to {SLICE_BOUNDS[1]}"
+        )
+    return seconds
 
 
 def _bounds(given: argparse.Namespace) -> Bounds:

@@ -327,6 +327,7 @@ CHANGES: dict[str, dict[str, Mapping[str, str]]] = {
                 "init_timeout": "60",
                 "isolate_failures": "true",
                 "speculate": "true",
+                "priority": "high",
             }.items()
         },
     },

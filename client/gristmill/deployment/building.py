@@ -163,6 +163,7 @@ class Building:
             init_timeout=settings.get("init_timeout", default.init_timeout),
             isolate_failures=settings.get("isolate_failures", default.isolate_failures),
             speculate=settings.get("speculate", default.speculate),
+            priority=spec.Priority(settings.get("priority", default.priority)),
             **output_settings(settings, has_code=has_code, friendly=self._friendly),
         )
 

@@ -11,7 +11,7 @@ from typing import Final
 from gristmill.deployment import references, rules
 from gristmill.deployment.kinds import Boolean, Choice, Ignored, Integer, Text, TextOrList, Texts, Version
 from gristmill.deployment.sections import Key, Section, TextOr
-from gristmill.spec import ModelType, OutputAction, PredictPer, RowFormat
+from gristmill.spec import ModelType, OutputAction, PredictPer, Priority, RowFormat
 
 #: Seconds that a run() may take at most, as Azure's engine has it (3 days).
 LONGEST_TIMEOUT: Final = 259_200
@@ -146,6 +146,13 @@ _OWN_SETTINGS: Final = (
         kind=Boolean(),
         default="`false`",
         meaning="Whether the slowest mini-batches get a second attempt side by side once nothing else is left.",
+        ours=True,
+    ),
+    Key(
+        name="priority",
+        kind=Choice(tuple(word.value for word in Priority)),
+        default="`medium`",
+        meaning="How much of a shared compute the job gets beside others: of its places, 1, 2 or 4 parts.",
         ours=True,
     ),
 )

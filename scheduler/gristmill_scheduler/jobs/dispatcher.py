@@ -1,4 +1,6 @@
-"""Lets queued jobs begin when their compute has use for them, in order of submission, and mends what died.
+"""Lets queued jobs begin, the most urgent first, has them share their compute, and mends what died.
+
+More jobs are begun than a compute has places for: only those that were begun get their turns (see `shares.py`).
 
 Of all servers of a workspace one dispatches at a time: it holds a lead in the ledger under a name that no job can have.
 The jobs that it begins are led in its process; jobs that ran when their server died are taken over by any server.
@@ -16,13 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from gristmill.errors import GristmillError
-from gristmill.states import JobStatus
 from gristmill_scheduler.coordinator import Coordinator
 from gristmill_scheduler.jobs.beginning import Beginning
 from gristmill_scheduler.jobs.board import Board
 from gristmill_scheduler.jobs.record import State
 from gristmill_scheduler.jobs.records import Records
 from gristmill_scheduler.jobs.rows import Row
+from gristmill_scheduler.jobs.sharing import Sharing, rank
 from gristmill_scheduler.jobs.waiting import Nodes, serving, slots
 from gristmill_scheduler.leadership import LEAST_SECONDS, Leadership, TakenOver
 from gristmill_scheduler.leading import Leading
@@ -72,7 +74,7 @@ class Dispatcher:
         ledger: Ledger,
         name: str,
         nodes: Callable[[], Nodes],
-        most_instances: Callable[[str], int | None],
+        slice_seconds: float,
     ) -> None:
         """Take what it works with.
 
@@ -84,7 +86,7 @@ class Dispatcher:
             ledger: where the lead is held; one whose calls end soon
             name: what the lead is called
             nodes: tells what each node says of itself
-            most_instances: tells how many instances a compute may have; None: nobody said
+            slice_seconds: how long an instance has its place at least, when others wait for it
 
         """
         self._records = records
@@ -94,7 +96,7 @@ class Dispatcher:
         self._ledger = ledger
         self._name = name
         self._nodes = nodes
-        self._most_instances = most_instances
+        self._sharing = Sharing(ledger, seconds=slice_seconds)
         self._lead: Leadership | None = None
         self._later: dict[str, float] = {}
         self._under_way: set[str] = set()
@@ -152,36 +154,31 @@ class Dispatcher:
                 waiting[row.compute].append(row)
         for compute, queue in waiting.items():
             self._dispatch(compute, [row for row in queue if not self._is_put_off(row.name)])
+        self._share([row for row in rows if row.state is State.BEGUN])
+
+    def turn(self, compute: str) -> float | None:
+        """Return the seconds until the next place of a compute changes hands, where this is the dispatcher."""
+        return self._sharing.turn(compute)
 
     def _dispatch(self, compute: str, queue: Sequence[Row]) -> None:
-        """Begin the first of a compute's jobs, as many as it has use for."""
-        if not queue:
-            return
-        led = [row for row in self._records.rows.unfinished() if row.compute == compute and self._counts(row)]
-        demand, count = sum(map(self._demand, led)), len(led)
-        room = self._room(compute)
-        for row in queue:
-            if count and (demand >= room or count >= MOST):
-                return
+        """Begin the first of a compute's jobs that wait, as many as may be led."""
+        led = sum(row.compute == compute and self._counts(row) for row in self._records.rows.unfinished())
+        now = time.time()
+        for row in sorted(queue, key=lambda row: rank(row, now))[: max(0, MOST - led)]:
             self._submit(row.name, self._beginning.begin)
-            demand, count = demand + row.instances, count + 1
 
     def _counts(self, row: Row) -> bool:
         return row.state is State.BEGUN or row.name in self._under_way
 
-    def _demand(self, row: Row) -> int:
-        """Return the instances that a job has use for; one that is merged needs none."""
-        live = self._board.find(row.name)
-        return 0 if live is not None and live.status is JobStatus.FINALIZING else row.instances
-
-    def _room(self, compute: str) -> int:
-        """Return how many instances a compute can run, by its nodes, or else by what is said of it."""
-        try:
-            there = slots(serving(self._nodes(), compute))
-        except GristmillError as error:
-            log.warning("the nodes cannot be asked: %s", error)
-            there = 0
-        return there or self._most_instances(compute) or 1
+    def _share(self, begun: Sequence[Row]) -> None:
+        """Have the jobs of each compute that were begun keep to their shares."""
+        self._sharing.keep(begun)
+        by_compute = defaultdict(list)
+        for row in begun:
+            by_compute[row.compute].append(row)
+        nodes = self._nodes() if by_compute else ()
+        for compute, rows in by_compute.items():
+            self._sharing.look(compute, rows, slots(serving(nodes, compute)))
 
     def _mend(self, begun: Sequence[Row]) -> None:
         """Go on with jobs that nobody leads and the ledger does not announce; those that it does are taken over."""
@@ -234,6 +231,7 @@ class Dispatcher:
             log.info("another server dispatches jobs")
             self._lead.stop()
             self._lead = None
+            self._sharing.forget()
             return False
         return True
 

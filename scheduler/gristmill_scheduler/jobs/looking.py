@@ -14,9 +14,11 @@ from gristmill_scheduler.jobs import shown
 from gristmill_scheduler.jobs.board import Board, Live
 from gristmill_scheduler.jobs.record import JobRecord, State
 from gristmill_scheduler.jobs.records import Records
+from gristmill_scheduler.jobs.rows import row_of
+from gristmill_scheduler.jobs.sharing import rank
 from gristmill_scheduler.jobs.shown import CHILD_SUFFIX, Now
 from gristmill_scheduler.jobs.waiting import Nodes, describe
-from gristmill_scheduler.news import status_of
+from gristmill_scheduler.news import ITS_TURN, status_of
 from gristmill_scheduler.progress import Progress
 from gristmill_scheduler.standing import Standing
 from gristmill_scheduler.wishes import Wishes
@@ -55,12 +57,30 @@ class NodesSeen:
 class Looking:
     """Looks at jobs; nothing is changed by it."""
 
-    def __init__(self, records: Records, board: Board, ledger: Ledger, *, nodes: Callable[[], Nodes]) -> None:
-        """Take the records, what is told of jobs led here, a ledger whose calls end soon, and the nodes."""
+    def __init__(
+        self,
+        records: Records,
+        board: Board,
+        ledger: Ledger,
+        *,
+        nodes: Callable[[], Nodes],
+        turn: Callable[[str], float | None],
+    ) -> None:
+        """Take what this looks at.
+
+        Args:
+            records: the jobs' records
+            board: what is told of jobs led here
+            ledger: one whose calls end soon
+            nodes: tells what each node says of itself
+            turn: tells in how many seconds a place of a compute changes hands
+
+        """
         self._records = records
         self._board = board
         self._ledger = ledger
         self._nodes = nodes
+        self._turn = turn
 
     def record(self, name: str) -> tuple[JobRecord, bool]:
         """Return the record of a job, or of the job whose child is named, and whether it is the child.
@@ -93,13 +113,22 @@ class Looking:
         return self._live(record, live) if live is not None else self._elsewhere(record)
 
     def _queued(self, record: JobRecord) -> str:
-        before = [row for row in self._records.rows.unfinished() if row.order < (record.job.submitted, record.name)]
-        ahead = sum(row.compute == record.compute and row.state is State.QUEUED for row in before)
+        now, own = time.time(), row_of(record)
+        others = (row for row in self._records.rows.unfinished() if row.compute == record.compute)
+        ahead = sum(row.state is State.QUEUED and rank(row, now) < rank(own, now) for row in others)
         return self._waits(record, alive=0, ahead=ahead)
 
     def _waits(self, record: JobRecord, *, alive: int, ahead: int = 0) -> str:
         wanted = record.job.deployment.instance_count
-        return describe(record.name, record.compute, wanted=wanted, alive=alive, nodes=self._nodes(), ahead=ahead)
+        return describe(
+            record.name,
+            record.compute,
+            wanted=wanted,
+            alive=alive,
+            nodes=self._nodes(),
+            ahead=ahead,
+            turn=self._turn(record.compute),
+        )
 
     def _live(self, record: JobRecord, live: Live) -> Now:
         now = Now(status=live.status, detail=live.detail, progress=live.progress, started=live.started)
@@ -107,7 +136,8 @@ class Looking:
 
     def _worded(self, record: JobRecord, now: Now) -> Now:
         """Say better what a job without an instance waits for."""
-        if now.status != JobStatus.QUEUED or now.detail not in ("", _NO_INSTANCE):
+        waits = now.detail in ("", _NO_INSTANCE) if now.status == JobStatus.QUEUED else now.detail == ITS_TURN
+        if not waits:
             return now
         return replace(now, detail=self._waits(record, alive=int((now.progress or {}).get("instances", 0))))
 

@@ -38,10 +38,12 @@ _KEYS: Final[dict[str, tuple[str, Callable[[Any, str], Any]]]] = {
     "inittimeout": ("settings.init_timeout", seconds),
     "isolatefailures": ("settings.isolate_failures", _as_is),
     "speculate": ("settings.speculate", _as_is),
+    "priority": ("settings.priority", _as_is),
 }
 
-#: Keys that hold others; they may be left out. `islocal`: Azure's clients send it, and it means nothing.
-_GROUPS: Final = frozenset({"settings", "resources", "compute", "retrysettings", "properties"})
+#: Keys that hold others; they may be left out. Azure's jobs of other kinds have their priority in `queue_settings`.
+#: `islocal`: Azure's clients send it, and it means nothing.
+_GROUPS: Final = frozenset({"settings", "resources", "compute", "retrysettings", "queuesettings", "properties"})
 _PASSED_OVER: Final = frozenset({"islocal"})
 
 #: What no job may change, because it is what the deployment is.
@@ -50,7 +52,7 @@ _FIXED: Final = frozenset({"compute", "target", "model", "environment", "codecon
 
 def is_override(key: str) -> bool:
     """Return whether a folded key of a request's body changes something of the deployment."""
-    return key in _KEYS or key in {_VARIABLES, "settings", "resources", "compute", "retrysettings"}
+    return key in _KEYS or key in {_VARIABLES, "settings", "resources", "compute", "retrysettings", "queuesettings"}
 
 
 def overrides_of(value: Any, field: str) -> list[str]:

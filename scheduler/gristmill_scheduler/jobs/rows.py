@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from gristmill.spec import Priority
 from gristmill_scheduler.jobs.record import JobRecord, State
 
 
@@ -20,6 +21,7 @@ class Row:
     compute: str
     #: Instances that it wants.
     instances: int
+    priority: Priority
     #: Seconds since the epoch.
     submitted: float
     state: State
@@ -46,6 +48,7 @@ def row_of(record: JobRecord) -> Row:
         deployment=_shared(record.deployment),
         compute=_shared(record.compute),
         instances=record.job.deployment.instance_count,
+        priority=record.job.deployment.settings.priority,
         submitted=record.job.submitted,
         state=record.state,
         status=_shared(str(record.status or "")),

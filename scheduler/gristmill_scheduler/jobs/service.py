@@ -87,11 +87,11 @@ class Jobs:
             ledger=asked,
             name=lead_name(workspace.url),
             nodes=nodes,
-            most_instances=catalog.most_instances,
+            slice_seconds=settings.slice_seconds,
         )
         tracked = self._tracking is not None
         self._intake = Intake(self._records, catalog, addresses, tracked=tracked)
-        self._looking = Looking(self._records, self._board, asked, nodes=nodes)
+        self._looking = Looking(self._records, self._board, asked, nodes=nodes, turn=self._dispatcher.turn)
         self._control = Control(self._records, leading, self._dispatcher, tracked=tracked)
         self._streams = Streams()
         #: What the exporter of metrics sees.

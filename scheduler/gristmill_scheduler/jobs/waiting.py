@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+#: Seconds in which times to come are told.
+_STEP: Final = 5
 
 #: Jobs that are named; the rest are counted.
 _NAMED: Final = 2
@@ -21,7 +25,9 @@ def slots(nodes: Nodes) -> int:
     return sum(int(node.get("slots", 1)) for node in nodes)
 
 
-def describe(name: str, compute: str, *, wanted: int, alive: int, nodes: Nodes, ahead: int = 0) -> str:
+def describe(
+    name: str, compute: str, *, wanted: int, alive: int, nodes: Nodes, ahead: int = 0, turn: float | None = None
+) -> str:
     """Return what a job waits for: "waiting for 2 of 3 instances of gpu: 1 node, busy with job x".
 
     Args:
@@ -31,16 +37,17 @@ def describe(name: str, compute: str, *, wanted: int, alive: int, nodes: Nodes, 
         alive: instances that it has
         nodes: all that are known, of any compute
         ahead: jobs that wait before it
+        turn: seconds until the next place changes hands; None: none does, or nobody knows
 
     """
     missing = max(1, wanted - alive)
     plural = "" if wanted == 1 else "s"
     head = f"waiting for {missing} of {wanted} instance{plural} of {compute}"
     tail = f"; {ahead} job{'' if ahead == 1 else 's'} before it" if ahead else ""
-    return f"{head}: {_offer(name, serving(nodes, compute))}{tail}"
+    return f"{head}: {_offer(name, serving(nodes, compute), turn)}{tail}"
 
 
-def _offer(name: str, nodes: Nodes) -> str:
+def _offer(name: str, nodes: Nodes, turn: float | None) -> str:
     if not nodes:
         return "no node serves it"
     count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
@@ -49,7 +56,15 @@ def _offer(name: str, nodes: Nodes) -> str:
     if not others:
         return count
     free = slots(nodes) - len(running)
-    return f"{count}, {'' if free <= 0 else f'{free} of {slots(nodes)} places free, '}busy with {_listed(others)}"
+    ends = f" ({'its' if len(others) == 1 else 'the next'} time slice ends {_in(turn)})" if turn is not None else ""
+    return f"{count}, {'' if free <= 0 else f'{free} of {slots(nodes)} places free, '}busy with {_listed(others)}{ends}"
+
+
+def _in(seconds: float) -> str:
+    """Return a time to come in words that seldom change: whoever follows the job is told each time that they do."""
+    if seconds <= 1:
+        return "now"
+    return f"in {math.ceil(seconds / _STEP) * _STEP} s"
 
 
 def _listed(jobs: list[str]) -> str:

@@ -38,6 +38,9 @@ def test_nothing_given_is_the_default_of_every_setting(load_settings):
         ("recursive: false", {"recursive": False}),
         ("recursive: 'No'", {"recursive": False}),
         ("init_timeout: 600", {"init_timeout": 600}),
+        ("priority: high", {"priority": spec.Priority.HIGH}),
+        ("priority: LOW", {"priority": spec.Priority.LOW}),
+        ("priority: medium", {}),
         ("header: true", {"header": True}),
         ('delimiter: ";"', {"delimiter": ";"}),
         ('delimiter: "\\t"', {"delimiter": "\t"}),
@@ -55,6 +58,14 @@ def test_settings_of_models_without_a_script(load, line):
     settings = load(f"model: {{path: mlflow}}\nsettings:\n  {line}\n").settings
     assert settings.rows_per_predict == (100 if "rows" in line else None)
     assert settings.predict_per == (PredictPer.MINI_BATCH if "mini_batch" in line else PredictPer.FILE)
+
+
+def test_a_priority_that_is_none_is_refused_in_one_line(faults):
+    (fault,) = faults(f"{MODEL_FORM}settings:\n  priority: urgent\n")
+    assert (fault.line, fault.field) == (4, "settings.priority")
+    for word in ("urgent", "low", "medium", "high"):
+        assert word in fault.message
+    assert "\n" not in fault.message
 
 
 INTEGERS = {

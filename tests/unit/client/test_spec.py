@@ -47,6 +47,7 @@ def full() -> spec.Job:
                 init_timeout=99,
                 isolate_failures=True,
                 speculate=True,
+                priority=spec.Priority.HIGH,
             ),
         ),
         input=spec.Input(uri="/in", type=spec.InputType.URI_FILE),

@@ -75,7 +75,9 @@ class Nodes:
         if not self.open.is_set():
             return
         job, ledger = message.job, self._ledger
-        ledger.register(job, instance=name, info={"role": "instance", "slot": message.slot, "scorers": 1})
+        info = {"role": "instance", "slot": message.slot, "scorers": 1}
+        if ledger.register(job, instance=name, info=info).state != "open":
+            return
         self.begun.append(job)
         while not isinstance(lease := ledger.lease(job, instance=name, limit=1), Over):
             if isinstance(lease, Lease) and not self.hold.is_set():
@@ -136,6 +138,8 @@ class Resources:
         for key, _, value in (text.partition("=") for text in overrides):
             if key == "resources.instance_count":
                 found = dataclasses.replace(found, instance_count=int(value))
+            if key == "settings.priority":
+                settings = dataclasses.replace(settings, priority=spec.Priority(json.loads(value)))
             if key == "settings.output_file_name":
                 settings = dataclasses.replace(settings, output_file_name=json.loads(value))
         return dataclasses.replace(found, settings=settings), 3

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gristmill.errors import Mistake
-from gristmill_scheduler.jobs.overrides import overrides_of
+from gristmill_scheduler.jobs.overrides import is_override, overrides_of
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,21 @@ from gristmill_scheduler.jobs.overrides import overrides_of
 )
 def test_every_spelling_means_the_same(given) -> None:
     assert overrides_of(given, "overrides") == ["settings.retry_settings.max_retries=2"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"priority": "high"},
+        {"settings": {"priority": "high"}},
+        ["settings.priority=high"],
+        {"queue_settings": {"priority": "high"}},
+        {"queueSettings.priority": "high"},
+    ],
+)
+def test_a_priority_is_given_as_ours_or_as_azures_other_jobs_have_it(given) -> None:
+    assert overrides_of(given, "overrides") == ['settings.priority="high"']
+    assert is_override("queuesettings")
 
 
 @pytest.mark.parametrize(

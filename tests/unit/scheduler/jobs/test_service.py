@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from gristmill import spec
 from gristmill.errors import Conflict, JobNotFound, Mistake, ResourceNotFound
+from gristmill_scheduler.jobs import dispatcher as dispatcher_module
+from gristmill_scheduler.jobs import looking as looking_module
 from gristmill_storage.files import open_store
 
 BODY = {"input": {"path": "azureml:data:1"}}
@@ -303,8 +306,8 @@ def test_the_items_that_failed_are_told_in_pages(world, jobs) -> None:
         jobs.errors(name, after=999)
 
 
-def test_jobs_of_a_compute_begin_in_order_as_many_as_it_has_use_for(world) -> None:
-    world.resources.most = 2
+def test_jobs_of_a_compute_begin_in_order_as_many_as_may_be_led(world, monkeypatch) -> None:
+    monkeypatch.setattr(dispatcher_module, "MOST", 2)
     world.nodes.hold.set()
     early = world.server(start=False)
     names = [early.invoke("e", {**BODY, "job_name": f"j{number}"})["name"] for number in range(4)]
@@ -318,17 +321,46 @@ def test_jobs_of_a_compute_begin_in_order_as_many_as_it_has_use_for(world) -> No
     assert set(world.nodes.begun[:2]) == set(names[:2])
 
 
-def test_a_job_that_wants_more_than_there_is_is_led_alone_and_others_are_on_other_computes(world, jobs) -> None:
+def test_an_urgent_job_begins_before_those_that_wait_no_longer_than_it(world, monkeypatch) -> None:
+    monkeypatch.setattr(dispatcher_module, "MOST", 1)
+    early = world.server(start=False)
+    low = early.invoke("e", {**BODY, "priority": "low"})["name"]
+    high = early.invoke("e", {**BODY, "settings": {"priority": "high"}})["name"]
+    monkeypatch.setattr(looking_module.time, "time", lambda: early._records.get(high).job.submitted + 1)
+    assert early.get(low)["detail"].endswith("; 1 job before it")
+    assert early.get(high)["overrides"] == {"settings.priority": "high"}
+    assert early.get(high)["settings"]["priority"] == "high"
+    jobs = world.server()
+
+    for name in (low, high):
+        world.ends(jobs, name)
+
+    assert world.nodes.begun == [high, low]
+
+
+def test_a_small_job_is_not_kept_waiting_by_a_huge_one(world) -> None:
+    world.ledger.see_node("n1", {"compute": "c", "slots": 1, "running": ["huge"]}, 60)
     world.nodes.hold.set()
-    world.resources.most = 1
+    jobs = world.server()
+    huge = jobs.invoke("e", {**BODY, "job_name": "huge"})["name"]
+    world.until(lambda: jobs.get(huge)["status"] == "Running")
+    small = jobs.invoke("e", {**BODY, "job_name": "small"})["name"]
+
+    world.until(lambda: world.ledger.snapshot(huge).share == 1)
+    world.until(lambda: jobs.get(small)["detail"].endswith(" s)"))
+    assert world.ledger.snapshot(small).share == 0
+    assert re.search(r"1 node, busy with job huge \(its time slice ends in (25|30) s\)$", jobs.get(small)["detail"])
+
+
+def test_other_computes_have_places_of_their_own(world, jobs) -> None:
+    world.nodes.hold.set()
     big = jobs.invoke("e", {**BODY, "instance_count": 3})["name"]
     world.until(lambda: jobs.get(big)["status"] == "Running")
-    small = jobs.invoke("e", BODY)["name"]
     world.resources.deployment = spec.Deployment(name="d", compute="other", model=spec.Model(path=str(world.folder)))
     other = jobs.invoke("e", BODY)["name"]
 
     world.until(lambda: jobs.get(other)["status"] == "Running")
-    assert jobs.get(small)["status"] == "Queued"
+    assert world.ledger.snapshot(big).share is None
 
 
 def test_a_job_says_what_it_waits_for(world) -> None:

@@ -37,6 +37,22 @@ def test_a_job_says_in_words_what_it_waits_for(wanted, alive, nodes, ahead, word
     assert describe("me", "gpu", wanted=wanted, alive=alive, nodes=nodes, ahead=ahead) == words
 
 
+@pytest.mark.parametrize(
+    ("nodes", "turn", "words"),
+    [
+        ([node("x")], 12.2, "1 node, busy with job x (its time slice ends in 15 s)"),
+        ([node("x", "y", slots=2)], 3.0, "1 node, busy with jobs x, y (the next time slice ends in 5 s)"),
+        ([node("x")], 0.0, "1 node, busy with job x (its time slice ends now)"),
+        ([node("x")], None, "1 node, busy with job x"),
+        ([node(None)], 5.0, "1 node"),
+    ],
+)
+def test_a_job_says_when_its_turn_may_come(nodes, turn, words) -> None:
+    told = describe("me", "gpu", wanted=1, alive=0, nodes=nodes, turn=turn)
+
+    assert told == f"waiting for 1 of 1 instance of gpu: {words}"
+
+
 def test_places_are_counted_of_one_compute() -> None:
     nodes = [node(slots=2), node(slots=3), node(compute="cpu", slots=9)]
 
