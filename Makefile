@@ -44,7 +44,7 @@ OLD_CELERY := .venv-celery56
 JUDGE := .venv-azure
 JUDGE_VERSION := 1.35.2
 
-.PHONY: help setup demo test coverage test-long dashboards-test prometheus chaos chaos-short chaos-old-celery simulate judge lint format wheel pin clean
+.PHONY: help setup demo test coverage test-long chaos chaos-short chaos-old-celery simulate judge dashboards-test prometheus lint format wheel pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import shutil
 import subprocess
 from types import ModuleType, SimpleNamespace
 
+import prometheus
 import pytest
 import yaml
 
@@ -20,7 +20,7 @@ VARIABLES = {"job": "j", "__rate_interval": "5s"}
 #: Prometheus' own.
 KNOWN = {**SERIES, "up": SimpleNamespace(labels=())}
 
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+needs_promtool = pytest.mark.skipif(prometheus.find() is None, reason="promtool is not here: make prometheus")
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +106,13 @@ def test_what_is_provisioned_fits_together() -> None:
 
 @needs_promtool
 def test_prometheus_takes_its_files_and_the_alerts_do_what_their_tests_say() -> None:
-    folder = DEPLOY / "prometheus"
+    folder, promtool = DEPLOY / "prometheus", prometheus.get() / "promtool"
     for command in (
         ["check", "config", "--syntax-only", "prometheus.yml"],
         ["check", "rules", "alerts.yml"],
         ["test", "rules", "alerts_test.yml"],
     ):
-        done = subprocess.run(["promtool", *command], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run([promtool, *command], cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 

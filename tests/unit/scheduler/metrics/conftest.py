@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gristmill.errors import LedgerFailed
+from gristmill.spec import Priority
 from gristmill_scheduler.jobs.observed import Demand, JobSeen
 from gristmill_scheduler.jobs.record import State
 from gristmill_scheduler.jobs.rows import Row
@@ -34,7 +35,7 @@ TALLIES = {
 def seen(name: str = "j", **given: Any) -> JobSeen:
     row = Row(
         name=name, endpoint="e", deployment="d", compute="gpu", instances=3, submitted=100.0, state=State.BEGUN,
-        status=given.pop("ended", ""), archived=False, paused=False, version=1,
+        status=given.pop("ended", ""), archived=False, paused=False, version=1, priority=Priority.MEDIUM,
     )  # fmt: skip
     return JobSeen(**{"row": row, "status": "Running", "started": 101.0, "eta": 9.5, "looked": 200.0, **given})
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import shutil
 import subprocess
 import time
 from dataclasses import replace
 from typing import Any
 
+import prometheus
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain_text
@@ -51,10 +51,12 @@ def test_both_formats_are_what_their_own_parsers_read(world: Any) -> None:
     assert {sample.name for family in plain_text(text.decode()) for sample in family.samples} <= SERIES.keys()
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make prometheus")
+@pytest.mark.skipif(prometheus.find() is None, reason="promtool is not here: make prometheus")
 def test_promtool_finds_nothing_to_complain_of(world: Any) -> None:
     text, _ = world.exporter().write("")
-    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    checked = subprocess.run(
+        [prometheus.get() / "promtool", "check", "metrics"], input=text, capture_output=True, check=False
+    )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
