@@ -123,5 +123,4 @@ def _catalog(resources: Resources) -> Catalog:
     return Catalog(
         deployments=resources.deployments,
         references=resources.references,
-        computes=resources.computes,
     )

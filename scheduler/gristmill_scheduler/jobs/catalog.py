@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gristmill import spec
-from gristmill.errors import Mistake, ResourceNotFound
-from gristmill_scheduler.resources.shown import Shown
 
 
 class Located(Protocol):
@@ -44,25 +42,9 @@ class Deployments(Protocol):
         """Return the spec for one job, and the version of the document that it was made from."""
 
 
-class Computes(Protocol):
-    """The pools of nodes."""
-
-    def get(self, name: str) -> Shown:
-        """Return one."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
     """The resources."""
 
     deployments: Deployments
     references: References
-    computes: Computes
-
-    def most_instances(self, compute: str) -> int | None:
-        """Return how many instances a compute may have; None where nobody said."""
-        try:
-            most = self.computes.get(compute).document.get("max_instances")
-        except (ResourceNotFound, Mistake):
-            return None
-        return int(most) if most is not None else None

@@ -21,7 +21,6 @@ class Row:
     compute: str
     #: Instances that it wants.
     instances: int
-    priority: Priority
     #: Seconds since the epoch.
     submitted: float
     state: State
@@ -31,6 +30,8 @@ class Row:
     paused: bool
     #: Of the record.
     version: int
+    #: Its part of what is shared.
+    priority: Priority = Priority.MEDIUM
     #: Whether it has ended, and its MLflow run does not say so yet.
     untracked: bool = False
 

@@ -21,7 +21,6 @@ from gristmill_scheduler.jobs import dispatcher as dispatcher_module
 from gristmill_scheduler.jobs.catalog import Catalog
 from gristmill_scheduler.jobs.service import Jobs
 from gristmill_scheduler.resources.places import Located
-from gristmill_scheduler.resources.shown import Shown
 from gristmill_storage import job_folder
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger import Entry, Lease, Over
@@ -120,10 +119,9 @@ class Resources:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.deployments = self.references = self.computes = self
+        self.deployments = self.references = self
         self.deployment = spec.Deployment(name="d", endpoint_name="e", model=spec.Model(path=str(folder)), compute="c")
         self.overrides: list[tuple[str, ...]] = []
-        self.most: int | None = 2
 
     def route(self, endpoint: str, deployment: str | None) -> str:
         if endpoint != "e":
@@ -151,9 +149,6 @@ class Resources:
         kinds = {"azureml:file:1": "uri_file", "azureml:table:1": "mltable"}
         return Located(url=str(self.folder / "in"), type=kinds.get(text), origin=text)
 
-    def get(self, name: str) -> Shown:
-        return Shown(document={"name": name, "max_instances": self.most}, version=1)
-
 
 class World:
     """A workspace, a ledger, nodes, and as many servers as a test wants."""
@@ -173,7 +168,7 @@ class World:
         settings = ProcessSettings.read(given)
         jobs = Jobs(
             self.workspace,
-            Catalog(deployments=self.resources, references=self.resources, computes=self.resources),
+            Catalog(deployments=self.resources, references=self.resources),
             settings,
             ledger=self.ledger,
             asked=self.ledger,
