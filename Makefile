@@ -44,6 +44,9 @@ OLD_CELERY := .venv-celery56
 JUDGE := .venv-azure
 JUDGE_VERSION := 1.35.2
 
+# What checks the files of deploy/ brings programs with it that nothing else needs.
+LINTERS := .venv-deploy
+
 .PHONY: help setup demo test coverage test-long chaos chaos-short chaos-old-celery simulate judge dashboards-test prometheus lint format wheel pin clean
 
 help: ## List the targets
@@ -101,6 +104,18 @@ lint: $(DEV_READY) ## Check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+lint-deploy: $(LINTERS)/.ready ## Check the image's file, compose.yaml, the Kubernetes files, dashboards and locks
+	@$(LINTERS)/bin/python scripts/check_deploy.py
+
+lock-images: $(DEV_READY) ## Write the locks of the images, deploy/requirements/*.txt
+	$(BIN)/python scripts/lock_images.py
+
+wheels: $(DEV_READY) ## Fetch what the image needs into deploy/wheels, for builds without a package index
+	$(BIN)/python scripts/lock_images.py --wheels $(ARGS)
+
+compose-test: $(DEV_READY) ## Build the image, and let a cluster of containers fail while a job runs on it
+	$(BIN)/python scripts/compose_test.py
+
 format: $(DEV_READY) ## Rewrite the sources in the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -114,7 +129,7 @@ pin: $(DEV_READY) ## Write constraints.txt from what .venv holds now
 	$(BIN)/python scripts/pin.py
 
 clean: ## Remove what the other targets made, except .venv
-	rm -rf build dist demo .prometheus chaos.json chaos-old-celery.json $(OLD_CELERY) $(JUDGE) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist demo .prometheus chaos.json chaos-old-celery.json $(OLD_CELERY) $(JUDGE) $(LINTERS) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/uv:
 	@[[ -n "$(PYTHON)" ]] || { echo "no Python 3.11 or newer with venv and ensurepip on PATH: install one" >&2; exit 1; }
@@ -138,6 +153,11 @@ $(OLD_CELERY)/.ready: pyproject.toml constraints.txt | $(BIN)/uv
 	grep -vE '^(amqp|billiard|celery|kombu|redis|vine)==' constraints.txt > $(OLD_CELERY)/constraints.txt
 	$(BIN)/uv pip install --quiet $(COMPILED) --python $(OLD_CELERY)/bin/python --constraints $(OLD_CELERY)/constraints.txt \
 		--build-constraints constraints.txt --editable '.[local,s3]' 'moto[server]' celery==5.6.3 kombu==5.6.2
+	@touch $@
+
+$(LINTERS)/.ready: deploy/requirements/lint.txt | $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(LINTERS)
+	$(BIN)/uv pip sync --quiet --python $(LINTERS)/bin/python --require-hashes deploy/requirements/lint.txt
 	@touch $@
 
 $(JUDGE)/.ready-$(JUDGE_VERSION): | $(BIN)/uv

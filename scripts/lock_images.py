@@ -23,7 +23,7 @@ LOCKS: Final = ROOT / "deploy" / "requirements"
 RUNTIME: Final = ("scheduler", "worker", "http", "s3", "azure")
 
 #: The extras of each lock; a file of the same name ending with .in adds more.
-EXTRAS: Final = {"build": (), "runtime": RUNTIME, "full": (*RUNTIME, "gcs", "mlflow", "parquet")}
+EXTRAS: Final = {"build": (), "lint": (), "runtime": RUNTIME, "full": (*RUNTIME, "gcs", "mlflow", "parquet")}
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import doc_blocks
 import pytest
 
 import gristmill
@@ -193,3 +197,20 @@ def test_the_server_of_the_environment_is_found(serving: Serving, client: gristm
     with gristmill.Client(settings=settings) as found:
         assert found.status().redis
         assert found.info().api == 1
+
+
+def test_the_example_of_programs_that_submit_jobs_checks_what_came_back(serving: Serving) -> None:
+    example = doc_blocks.ROOT / "examples" / "submit.py"
+    environment = {**os.environ, "GRISTMILL_URL": serving.url, "GRISTMILL_TOKEN": serving.token}
+
+    done = subprocess.run(
+        [sys.executable, example, "--files", "9", "--instances", "1", "--pause", "0.5"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stdout.endswith("Completed: 9 files, each in the output once\n"), done.stderr
+    assert " of 5 mini-batches" in done.stdout
