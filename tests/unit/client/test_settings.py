@@ -29,6 +29,7 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_LEASE_SECONDS": "2.5",
         "GRISTMILL_STORAGE_PATIENCE_SECONDS": "0.5",
         "GRISTMILL_GRACE_SECONDS": "90",
+        "GRISTMILL_SLICE_SECONDS": "5",
         "GRISTMILL_NODE_NAME": "left",
         "GRISTMILL_PYTHONS": "/a:/b/python3:",
         "GRISTMILL_URL": "http://h:1",
@@ -40,6 +41,7 @@ def test_everything_set_is_read() -> None:
     }
     settings = ProcessSettings.read(given)
 
+    assert settings.slice_seconds == 5
     assert set(given) == set(NAMES)
     assert (settings.redis_url, settings.cache, settings.scratch) == ("redis://h/1", Path("/cache"), Path("/scratch"))
     assert (settings.lease_seconds, settings.node_name, settings.pythons) == (2.5, "left", ("/a", "/b/python3"))
