@@ -47,7 +47,7 @@ JUDGE_VERSION := 1.35.2
 # What checks the files of deploy/ brings programs with it that nothing else needs.
 LINTERS := .venv-deploy
 
-.PHONY: help setup demo test coverage test-long chaos chaos-short chaos-old-celery simulate judge dashboards-test prometheus lint format wheel pin clean
+.PHONY: help setup demo test coverage test-long chaos chaos-short chaos-old-celery simulate judge dashboards-test prometheus lint lint-deploy lock-images wheels compose-test format wheel pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
