@@ -9,8 +9,8 @@ GristmillError                  exit code 1
 │   ├── InputEmpty                  the input holds no file to score
 │   ├── OutputExists                the output is already there
 │   ├── ModelNotFound               no model at the path or reference
-│   ├── JobNotFound                 no job in that folder
-│   ├── ResourceNotFound            the server has no such endpoint, deployment, model, ...
+│   ├── JobNotFound                 no job in that folder (or of that name on the server: 3)
+│   ├── ResourceNotFound        3   the server has no such endpoint, deployment, model, ...
 │   ├── Conflict                    something of that name is there, or in a state that forbids it
 │   ├── PreconditionFailed          somebody else changed it meanwhile
 │   ├── Unauthorized                no token, or none that the server takes
@@ -30,6 +30,7 @@ GristmillError                  exit code 1
 │   └── Corrupt                     a manifest or a part is damaged
 ├── ServerFailed                4   the server cannot be reached, or failed
 └── LedgerFailed                4   the ledger's server cannot be reached, or answered nonsense
+    ├── OtherVersion                a job, a message or a document is of a version that this one does not work with
     ├── Fenced                      the caller lost its lease: what it holds is no longer its own
     └── LedgerLost                  the ledger knows nothing of this job (its memory was lost)
 
@@ -40,14 +41,17 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+#: What Azure's command line exits with where what is named is not there: scripts ask so whether something exists.
+NOT_THERE: Final = 3
 
 
 class GristmillError(Exception):
     """Root of all errors of Gristmill."""
 
     #: What the command line exits with when this error ends it.
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     #: Every class of the tree by its name, so that an error can cross a process as JSON.
     _classes: ClassVar[dict[str, type[GristmillError]]] = {}
@@ -144,11 +148,13 @@ class ModelNotFound(Mistake):
 
 
 class JobNotFound(Mistake):
-    """There is no job in that folder."""
+    """There is no job in that folder, or of that name on the server."""
 
 
 class ResourceNotFound(Mistake):
     """The server has no such endpoint, deployment, model, ..."""
+
+    exit_code = NOT_THERE
 
 
 class Conflict(Mistake):
@@ -242,6 +248,10 @@ class LedgerFailed(GristmillError):
     """The ledger's server cannot be reached, or answered what it must not."""
 
     exit_code = 4
+
+
+class OtherVersion(LedgerFailed):
+    """A job, a message or a document is of a version of Gristmill that this one does not work with (`versions`)."""
 
 
 class Fenced(LedgerFailed):

@@ -36,7 +36,7 @@ exit codes:
   0    done
   1    an environment could not be built, or Gristmill itself failed
   2    something given cannot be used; nothing was started
-  3    the job ran and failed
+  3    the job ran and failed, or the server has nothing of the name given
   4    a store or the ledger's server failed
   130  cancelled, or Ctrl-C
   143  ended by SIGTERM

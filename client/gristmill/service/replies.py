@@ -21,6 +21,7 @@ _BY_STATUS: Final[Mapping[int, type[GristmillError]]] = {
 }
 
 _FAILED: Final = 500
+_NOT_FOUND: Final = 404
 
 
 def error_of(response: httpx.Response, what: str) -> GristmillError:
@@ -71,6 +72,8 @@ def _told(response: httpx.Response) -> GristmillError | None:
     if not isinstance(said, dict) or not isinstance(said.get("message"), str):
         return None
     error = GristmillError.from_json(said)
+    if response.status_code == _NOT_FOUND:
+        error.exit_code = errors.NOT_THERE
     if type(error) is GristmillError and response.status_code >= _FAILED:
         return ServerFailed(error.message, detail=error.detail)
     return error

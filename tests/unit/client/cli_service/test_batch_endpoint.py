@@ -72,11 +72,11 @@ def test_show_prints_json_or_the_part_that_is_asked_for(run: Any, service: Any) 
     assert service.calls == [("batch_endpoints.get", {"name": "mnist"})] * 3
 
 
-def test_what_is_not_there_is_one_line_and_2(run: Any, service: Any) -> None:
+def test_what_is_not_there_is_one_line_and_azs_3(run: Any, service: Any) -> None:
     service.answers["batch_endpoints.get"] = ResourceNotFound("endpoint x: there is none")
     ran = run("batch-endpoint", "show", "-n", "x")
 
-    assert (ran.code, ran.out, ran.err) == (2, "", "error: endpoint x: there is none\n")
+    assert (ran.code, ran.out, ran.err) == (3, "", "error: endpoint x: there is none\n")
 
 
 def test_list_has_a_table(run: Any, service: Any) -> None:

@@ -94,6 +94,16 @@ def test_what_the_server_says_is_raised_as_its_class(http: Http, server: Server,
     assert caught.value.detail == "long"
 
 
+def test_what_is_not_there_exits_as_with_az(http: Http, server: Server) -> None:
+    server.answers["GET /jobs/j"] = Reply(404, problem("JobNotFound", "job j: there is none", ""))
+
+    with pytest.raises(errors.JobNotFound) as caught:
+        http.get("/jobs/j")
+
+    assert caught.value.exit_code == 3
+    assert errors.JobNotFound("no job in that folder").exit_code == 2
+
+
 def test_a_fault_of_the_server_is_the_servers(http: Http, server: Server) -> None:
     server.answers["POST /x"] = Reply(500, problem("GristmillError", "something went wrong"))
 
