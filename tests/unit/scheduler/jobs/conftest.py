@@ -46,6 +46,8 @@ class Nodes:
         self.open.set()
         #: Set it to keep what is begun from ending.
         self.hold = threading.Event()
+        #: How many instances there is room for at once.
+        self.slots = threading.Semaphore(100)
         self.begun: list[str] = []
         self.aggregated: list[str] = []
         self.failed = 0
@@ -66,9 +68,13 @@ class Nodes:
 
     def _spawn(self, work: Callable[[Message, str], None], message: Message) -> None:
         self._serial += 1
-        thread = threading.Thread(target=work, args=(message, f"i{self._serial}"), daemon=True)
+        thread = threading.Thread(target=self._take, args=(work, message, f"i{self._serial}"), daemon=True)
         self.threads.append(thread)
         thread.start()
+
+    def _take(self, work: Callable[[Message, str], None], message: Message, name: str) -> None:
+        with self.slots:
+            work(message, name)
 
     def _instance(self, message: Message, name: str) -> None:
         if not self.open.is_set():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -341,6 +342,7 @@ def test_an_urgent_job_begins_before_those_that_wait_no_longer_than_it(world, mo
 def test_a_small_job_is_not_kept_waiting_by_a_huge_one(world) -> None:
     world.ledger.see_node("n1", {"compute": "c", "slots": 1, "running": ["huge"]}, 60)
     world.nodes.hold.set()
+    world.nodes.slots = threading.Semaphore(1)
     jobs = world.server()
     huge = jobs.invoke("e", {**BODY, "job_name": "huge"})["name"]
     world.until(lambda: jobs.get(huge)["status"] == "Running")
