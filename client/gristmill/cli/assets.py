@@ -29,6 +29,8 @@ class Asset:
     examples: Mapping[str, str]
     #: Options of create that become keys of the document.
     keys: tuple[str, ...]
+    #: Options of update that do.
+    flags: tuple[str, ...] = ("description",)
 
     def of(self, client: Any) -> Any:
         """Return the operations on it."""
@@ -58,6 +60,8 @@ class Asset:
         example = self.examples["update"]
         update = service_command(below, "update", self._update, summary=f"change {self.a}", example=example)
         self._add_one(update)
+        for key in self.flags:
+            update.add_argument(f"--{key}", metavar="TEXT", help=f"set `{key}`")
         add_edits(update)
         add_no_wait(update)
         return create
@@ -90,10 +94,11 @@ class Asset:
 
     def _update(self, options: argparse.Namespace) -> int:
         edits = edits_of(options)
-        if not edits:
+        given = {key: getattr(options, key) for key in self.flags if getattr(options, key) is not None}
+        if not (edits or given):
             raise Mistake(f"{self.word} update: say what changes: --set, --add or --remove")
         client = server.connect()
-        changed = reading.changed(self._one(client, options), {}, edits)
+        changed = reading.changed(self._one(client, options), given, edits)
         return show(self.of(client).create_or_update(changed), options, self.view)
 
     def _file_away(self, word: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gristmill.cli import reading, server
 from gristmill.cli.confirming import confirmed
+from gristmill.cli.edits import Edits
 from gristmill.cli.service_options import (
     add_edits,
     add_file,
@@ -50,6 +51,20 @@ _SIZES: Final = ("min_instances", "max_instances", "idle_time_before_scale_down"
 _WORDS: Final = ("type", "size", "tier", "location", "description")
 
 
+#: Options of az that say how Azure is to make the machines.
+_MACHINES: Final = (
+    "--admin-password",
+    "--admin-username",
+    "--enable-node-public-ip",
+    "--identity-type",
+    "--ssh-key-value",
+    "--ssh-public-access-enabled",
+    "--subnet",
+    "--user-assigned-identities",
+    "--vnet-name",
+)
+
+
 def add(commands: Any) -> None:
     """Add the group."""
     below = group(commands, "compute", summary="name the pools of nodes of a server")
@@ -61,6 +76,7 @@ def add(commands: Any) -> None:
     update = service_command(below, "update", _update, summary="change a compute", example=_UPDATE)
     add_name(update, "compute")
     _add_sizes(update)
+    update.add_argument("--tags", nargs="*", default=[], metavar="KEY=VALUE", help="tags that are set")
     add_edits(update)
     add_no_wait(update)
     text = "delete a compute; the machines stay"
@@ -79,6 +95,8 @@ def _add_create(below: Any) -> None:
     create.add_argument("--size", metavar="SIZE", help="kept, as az has it: nodes are the machines that they are")
     create.add_argument("--tier", metavar="TIER", help="kept, as az has it: dedicated or low_priority")
     create.add_argument("-l", "--location", metavar="NAME", help="nothing follows from it")
+    for option in _MACHINES:
+        create.add_argument(option, metavar="VALUE", help="of Azure's machines: nothing follows from it")
     add_tags(create)
     add_set(create)
     add_no_wait(create)
@@ -87,7 +105,8 @@ def _add_create(below: Any) -> None:
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-instances", type=int, metavar="N", help="instances that are always there")
     parser.add_argument("--max-instances", type=int, metavar="N", help="the most instances that a job may ask for")
-    parser.add_argument("--idle-time-before-scale-down", type=int, metavar="SECONDS", help="kept, as az has it")
+    text = "kept, as az has it"
+    parser.add_argument("-d", "--idle-time-before-scale-down", type=int, metavar="SECONDS", help=text)
 
 
 def _create(options: argparse.Namespace) -> int:
@@ -111,10 +130,11 @@ def _list(options: argparse.Namespace) -> int:
 def _update(options: argparse.Namespace) -> int:
     edits = edits_of(options)
     sizes = {key: getattr(options, key) for key in _SIZES if getattr(options, key) is not None}
-    if not edits and not sizes:
-        raise Mistake("compute update: say what changes: --max-instances, --set, --add or --remove")
+    tags = Edits(put=[f"tags.{text}" for text in options.tags], force_string=True)
+    if not (edits or sizes or tags):
+        raise Mistake("compute update: say what changes: --max-instances, --tags, --set, --add or --remove")
     operations = server.connect().compute
-    changed = reading.changed(operations.get(options.name), sizes, edits)
+    changed = reading.changed(operations.get(options.name), sizes, tags, edits)
     return show(operations.begin_create_or_update(changed).result(), options, COMPUTE)
 
 

@@ -40,4 +40,4 @@ def add(commands: Any) -> None:
     create.add_argument("-t", "--type", metavar="TYPE", help="uri_folder or uri_file (default: uri_folder)")
     create.add_argument("-p", "--path", metavar="PATH", help="its folder or file, or an address")
     create.add_argument("--skip-validation", action="store_true", help="nothing follows from it")
-    add_tags(create)
+    add_tags(create, "-d")

@@ -54,7 +54,8 @@ def add(commands: Any) -> None:
     listing = service_command(below, "list", _list, summary="list the datastores", example=_LIST)
     listing.add_argument("-r", "--max-results", type=int, metavar="N", help="list at most so many")
     update = service_command(below, "update", _update, summary="change a datastore", example=_UPDATE)
-    add_name(update, "datastore")
+    add_name(update, "datastore; the file may name it", required=False)
+    add_file(update, "datastore: what it says is changed, the rest stays")
     add_edits(update)
     add_no_wait(update)
     text = "forget a datastore; what is in the store stays"
@@ -80,12 +81,15 @@ def _list(options: argparse.Namespace) -> int:
 
 def _update(options: argparse.Namespace) -> int:
     edits = edits_of(options)
-    if not edits:
-        raise Mistake("datastore update: say what changes: --set, --add or --remove")
+    if not (edits or options.file):
+        raise Mistake("datastore update: say what changes: --file, --set, --add or --remove")
+    given = reading.read("datastore", options.file, {"name": options.name}, ()) if options.file else {}
+    name = options.name or given.get("name")
+    if not name:
+        raise Mistake("datastore update: say which datastore: --name")
     operations = server.connect().datastores
-    return show(
-        operations.create_or_update(reading.changed(operations.get(options.name), {}, edits)), options, DATASTORE
-    )
+    changed = reading.changed(operations.get(name), given, edits)
+    return show(operations.create_or_update(changed), options, DATASTORE)
 
 
 def _delete(options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ _VERIFY = """\
 def add(below: Any) -> None:
     """Add the commands."""
     show = job_command(below, "show", summary="show where a job stands", example=_SHOW)
-    show.add_argument("--web", action="store_true", help="with --name: show it in a browser, too")
+    show.add_argument("-e", "--web", action="store_true", help="with --name: show it in a browser, too")
     add_place(show, here=_show, there=job_server.show_job)
     text = "check from storage that every item is in the output once, or in errors.jsonl"
     verify = job_command(below, "verify", summary=text, example=_VERIFY)

@@ -71,9 +71,20 @@ def _add_list(below: Any) -> None:
     listing = service_command(below, "list", _list, summary="list the server's jobs, newest first", example=_LIST)
     listing.add_argument("-p", "--parent-job-name", metavar="NAME", help="list the steps of this job")
     listing.add_argument("-r", "--max-results", type=int, default=50, metavar="N", help="at most so many (default: 50)")
-    listing.add_argument("--all-results", action="store_true", help="list all of them")
+    text = "list all of them"
+    listing.add_argument(
+        "--all-results", nargs="?", type=_truth, const=True, default=False, metavar="true|false", help=text
+    )
     listing.add_argument("--archived-only", action="store_true", help="list those that are archived")
     listing.add_argument("--include-archived", action="store_true", help="list those that are archived as well")
+
+
+def _truth(text: str) -> bool:
+    """Return what a flag of Azure's says that may be followed by its value."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text}: give true or false")
+    return words[text.lower()]
 
 
 def _list(options: argparse.Namespace) -> int:

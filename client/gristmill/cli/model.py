@@ -32,6 +32,7 @@ MODELS: Final = Asset(
     view=MODEL,
     examples=_EXAMPLES,
     keys=("type", "path", "description", "tags", "stage"),
+    flags=("description", "stage"),
 )
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from gristmill.errors import Mistake
 
-#: The choices of `-o`; jsonc is json in colours where stdout is a terminal.
-FORMATS: Final = ("json", "jsonc", "yaml", "table", "tsv", "none")
+#: The choices of `-o`; jsonc is json in colours where stdout is a terminal, yamlc has none here.
+FORMATS: Final = ("json", "jsonc", "yaml", "yamlc", "table", "tsv", "none")
 
 
 def select(document: Any, query: str | None) -> Any:
@@ -38,7 +38,7 @@ def render(document: Any, form: str) -> str:
     match form:
         case "none":
             return ""
-        case "yaml":
+        case "yaml" | "yamlc":
             return _yaml(document)
         case "tsv":
             return "".join(f"{line}\n" for line in _tsv(document))

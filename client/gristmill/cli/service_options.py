@@ -109,7 +109,7 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
 
-def add_tags(parser: argparse.ArgumentParser) -> None:
-    """Add `--description` and `--tags`."""
-    parser.add_argument("--description", metavar="TEXT", help="what it is")
+def add_tags(parser: argparse.ArgumentParser, *short: str) -> None:
+    """Add `--description`, with a short form if az has one there, and `--tags`."""
+    parser.add_argument(*short, "--description", metavar="TEXT", help="what it is")
     parser.add_argument("--tags", nargs="*", metavar="KEY=VALUE", help="tags")
