@@ -33,6 +33,8 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_WORKSPACE": "Folder or URL of what a server keeps; default: ~/.local/share/gristmill/workspace.",
     "GRISTMILL_SECRETS": "Folder of the files that datastores' credentials name; default: ~/.config/gristmill/secrets.",
     "GRISTMILL_TRACKING": "off: a server's jobs are no MLflow runs, though MLFLOW_TRACKING_URI is set; default: on.",
+    "GRISTMILL_LOG_FORMAT": "human or json: the form of every process's log on stderr; default: human.",
+    "GRISTMILL_LOG_LEVEL": "debug, info, warning or error: what is logged at least; default: info.",
     "GRISTMILL_PYTHONS": "Folders or interpreters (separated as in PATH) searched first for a Python version.",
 }
 
@@ -83,6 +85,10 @@ class ProcessSettings:
     grace_seconds: float = DEFAULT_GRACE_SECONDS
     #: Seconds that an instance has its place at least, when other jobs wait for it.
     slice_seconds: float = DEFAULT_SLICE_SECONDS
+    #: human | json
+    log_format: str = "human"
+    #: debug | info | warning | error; "": as the process likes.
+    log_level: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> ProcessSettings:
@@ -113,6 +119,8 @@ class ProcessSettings:
             config=_config(given),
             pulse_file=Path(pulse) if pulse else None,
             tracking=_switch(given, "GRISTMILL_TRACKING"),
+            log_format=_choice(given, "GRISTMILL_LOG_FORMAT", "human", "json") or "human",
+            log_level=_choice(given, "GRISTMILL_LOG_LEVEL", "debug", "info", "warning", "error"),
             pythons=tuple(part for part in pythons.split(os.pathsep) if part),
             environment=given,
         )
@@ -149,11 +157,15 @@ def _config(environment: Mapping[str, str]) -> Path:
 
 
 def _switch(environment: Mapping[str, str], name: str) -> bool:
+    return _choice(environment, name, "on", "off") != "off"
+
+
+def _choice(environment: Mapping[str, str], name: str, *choices: str) -> str:
     text = environment.get(name, "").lower()
-    if text not in ("", "on", "off"):
-        message = f"{name}={text}: give on or off"
+    if text and text not in choices:
+        message = f"{name}={text}: give {', '.join(choices[:-1])} or {choices[-1]}"
         raise InvalidSetting(message)
-    return text != "off"
+    return text
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:

@@ -15,6 +15,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from gristmill.errors import GristmillError, JobCanceled, LedgerFailed, LedgerLost, Mistake, StorageFailed, unexpected
+from gristmill.log_context import about
 from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_scheduler.admission import readmit
@@ -126,6 +127,10 @@ class Coordinator:
 
     def run(self, begin: Begin) -> None:
         """Live the job's life; tells how it ended, or that another leads it now."""
+        with about(job=self.job.name):
+            self._run(begin)
+
+    def _run(self, begin: Begin) -> None:
         try:
             self._live(begin)
         except (TakenOver, HandedOver) as reason:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TextIO
 
+from gristmill import log_lines
 from gristmill.errors import GristmillError, JobNotFound, Mistake
 from gristmill.local.owner import allow
 from gristmill.settings import ProcessSettings
@@ -145,14 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--owned", action="store_true", help="end for certain, and soon, when stdin ends")
     options = parser.parse_args(arguments)
     allow(ORPHAN_SECONDS + 0.5)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = ProcessSettings.read()
+        log_lines.begin("scheduler", settings)
         if not settings.redis_url:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
         with read_commands(lasting=options.take_over) as commands:
             Door(settings, sys.stdout, take_over=options.take_over).serve(commands)
     except GristmillError as error:
-        sys.stderr.write(f"error: {error.message}\n")
+        log_lines.say(error)
         return error.exit_code
     return 0

@@ -13,6 +13,7 @@ import time
 import uuid
 from typing import Final
 
+from gristmill import log_context
 from gristmill.errors import LedgerFailed
 from gristmill_storage.ledger import Ledger
 
@@ -72,7 +73,7 @@ class Leadership:
                 return False
             time.sleep(RETRY_SECONDS)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._keep, name=f"lead-{self._job}", daemon=True)
+            self._thread = log_context.Thread(self._keep, name=f"lead-{self._job}")
             self._thread.start()
         return True
 

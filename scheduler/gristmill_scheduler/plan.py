@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
+from gristmill import log_context
 from gristmill.errors import GristmillError, unexpected
 from gristmill.spec import Job
 from gristmill_scheduler.rebuild import extend_plan
@@ -28,7 +29,7 @@ class Planner:
         self._ledger = ledger
         self._stopping = threading.Event()
         self._error: GristmillError | None = None
-        self._thread = threading.Thread(target=self._run, name=f"plan-{job.name}", daemon=True)
+        self._thread = log_context.Thread(self._run, name=f"plan-{job.name}")
 
     def start(self) -> None:
         """Begin (or go on) listing."""

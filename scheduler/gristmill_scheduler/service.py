@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from gristmill import log_lines
 from gristmill.errors import GristmillError, Mistake
 from gristmill.local.owner import allow
 from gristmill.settings import SLICE_BOUNDS, ProcessSettings
@@ -185,12 +186,10 @@ def _parser(workspace: str) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server until it is told to leave."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # It would tell of every key that is fetched.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     allow(LEAVE_SECONDS)
     try:
         settings = ProcessSettings.read()
+        log_lines.begin("service", settings)
         options = read_options(arguments, workspace=settings.workspace)
         options.check()
         if not settings.redis_url:
@@ -199,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings = replace(settings, slice_seconds=options.slice_seconds)
         serve(options, settings)
     except GristmillError as error:
-        sys.stderr.write(f"error: {error.message}\n")
+        log_lines.say(error)
         return error.exit_code
     return 0
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gristmill.errors import GristmillError, LedgerLost
+from gristmill.log_context import about
 from gristmill.spec import Job
 from gristmill_scheduler.admission import read_led
 from gristmill_scheduler.leadership import Leadership
@@ -69,12 +70,16 @@ class TakeOver:
         for name, folder in self._ledger.announced().items():
             if name in self._led() or self._stopping.is_set() or self._given_up.get(name, 0.0) > time.monotonic():
                 continue
-            try:
-                self._take(name, folder)
-            except GristmillError as error:
-                # Another scheduler may be able to: it must find the lead free.
-                log.warning("job %s in %s cannot be taken over from here: %s", name, folder, error)
-                self._given_up[name] = time.monotonic() + AGAIN_SECONDS
+            with about(job=name):
+                self._try(name, folder)
+
+    def _try(self, name: str, folder: str) -> None:
+        try:
+            self._take(name, folder)
+        except GristmillError as error:
+            # Another scheduler may be able to: it must find the lead free.
+            log.warning("job %s in %s cannot be taken over from here: %s", name, folder, error)
+            self._given_up[name] = time.monotonic() + AGAIN_SECONDS
 
     def _take(self, name: str, url: str) -> None:
         lead = self._lead(name)

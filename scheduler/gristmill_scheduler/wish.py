@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from gristmill import log_lines
 from gristmill.errors import GristmillError, Mistake
 from gristmill.settings import ProcessSettings
 from gristmill_scheduler.admission import read_job
@@ -76,10 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--by", default="", help="with cancel: who asks, for messages")
     parser.add_argument("--wait", type=float, default=0.0, help="with cancel: seconds to wait for the end")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     try:
+        settings = ProcessSettings.read()
+        log_lines.begin("wish", settings, level=logging.WARNING)
         job, folder = read_job(options.folder)
-        url = ProcessSettings.read().redis_url
+        url = settings.redis_url
         ledger = Ledger(url, timeout=_PATIENCE_SECONDS, patience=_PATIENCE_SECONDS) if url else None
         document = act(Standing(job, folder, ledger), options)
     except GristmillError as error:

@@ -32,6 +32,7 @@ from celery.concurrency.thread import TaskPool
 from kombu.exceptions import OperationalError
 
 from gristmill.errors import GristmillError, LedgerFailed
+from gristmill.log_context import ids
 from gristmill_storage import transport
 from gristmill_storage.bell import BELL
 from gristmill_storage.intake import Intake
@@ -365,8 +366,9 @@ def _register(application: Celery, name: str, work: Callable[[Message], None]) -
         try:
             work(message)
         except GristmillError as error:
-            log.error("%s of job %s: %s", name, message.job, error)  # noqa: TRY400 - its one line says it
+            # Its one line says it.
+            log.error("%s of job %s: %s", name, message.job, error, extra=ids(job=message.job))  # noqa: TRY400
         except Exception:
-            log.exception("%s of job %s ended by a fault", name, message.job)
+            log.exception("%s of job %s ended by a fault", name, message.job, extra=ids(job=message.job))
 
     application.task(body, name=name, ignore_result=True)

@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from gristmill import log_lines
 from gristmill.errors import GristmillError, LedgerFailed, MissingExtra, Mistake
+from gristmill.settings import ProcessSettings
 
 #: Bytes that the address of a unix socket may have, its end included: less on macOS and the BSDs.
 _SOCKET_PATH_LIMIT: Final = 108 if sys.platform == "linux" else 104
@@ -96,9 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process to end with; default: the parent")
     given = parser.parse_args(arguments)
     try:
+        log_lines.begin("server", ProcessSettings.read())
         options = _prepare(given.folder.absolute(), given.socket.absolute())
     except (GristmillError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        log_lines.say(error if isinstance(error, GristmillError) else LedgerFailed(str(error)))
         return error.exit_code if isinstance(error, GristmillError) else 1
     if os.getpgrp() != os.getpid():
         os.setsid()  # Ctrl-C at the terminal ends those who still need the server, not the server

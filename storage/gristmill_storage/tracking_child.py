@@ -15,6 +15,7 @@ import os
 import sys
 from typing import Any, Final
 
+from gristmill import log_lines
 from gristmill.errors import GristmillError, Mistake
 from gristmill.settings import ProcessSettings
 from gristmill_storage.tracking_runs import write
@@ -32,7 +33,9 @@ def main() -> None:
     # What libraries print is no answer.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    uri = ProcessSettings.read().environment["MLFLOW_TRACKING_URI"]
+    settings = ProcessSettings.read()
+    log_lines.begin("tracking", settings, level=logging.WARNING)
+    uri = settings.environment["MLFLOW_TRACKING_URI"]
     for line in sys.stdin.buffer:
         answers.write(json.dumps(_answer(uri, json.loads(line))).encode() + b"\n")
     # MLflow's threads would be waited for, and have nothing to do any more.

@@ -125,7 +125,7 @@ def test_a_socket_in_an_open_folder_is_refused(folder: Path) -> None:
     (folder / "open").mkdir(mode=0o755)
     code, words = refused(folder, folder / "open" / "s")
     assert code == 2
-    assert words.startswith(f"--socket: folder {folder}/open has mode 755; give one of your own with mode 700")
+    assert words.startswith(f"error: --socket: folder {folder}/open has mode 755; give one of your own with mode 700")
 
 
 def test_what_it_was_told_survives_a_kill(folder: Path, start: Callable[[], subprocess.Popen[bytes]]) -> None:

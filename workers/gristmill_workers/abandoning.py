@@ -6,11 +6,11 @@ itself when nobody wants what it makes: it goes with the process, or ends and le
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Final, TypeVar
 
+from gristmill import log_context
 from gristmill.errors import GristmillError
 
 #: Seconds between two looks whether something is still wanted.
@@ -46,7 +46,7 @@ def abandonable(make: Callable[[], T], wanted: Callable[[], bool]) -> T:
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
             made.set_exception(error)
 
-    threading.Thread(target=run, name="prepare", daemon=True).start()
+    log_context.Thread(run, name="prepare").start()
     while not _ends(made, LOOK_SECONDS):
         if not wanted():
             _ends(made, ENDING_SECONDS)

@@ -7,7 +7,6 @@ import logging
 import os
 import queue
 import shutil
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from gristmill import log_context
 from gristmill.errors import GristmillError, StorageFailed, unexpected
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
@@ -216,7 +216,7 @@ class Committer:
         self._drafts: queue.Queue[Draft | None] = queue.Queue(SEALING_LIMIT)
         self._handed = self._ended = 0
         self._error: GristmillError | None = None
-        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+        self._thread = log_context.Thread(self._run, name="commit")
         self._thread.start()
 
     def put(self, draft: Draft) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from gristmill import log_context
 from gristmill.errors import Fenced, GristmillError, LedgerFailed
 from gristmill_workers.watchdog import stacks
 
@@ -47,7 +48,7 @@ class Heartbeat:
         #: Whether the instance was asked to leave, because its job has more than its share; it stays asked.
         self.surplus = False
         self._changed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread = log_context.Thread(self._run, name="heartbeat")
 
     def start(self, info: Mapping[str, Any]) -> None:
         """Begin, with what the instance has to say of itself."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from gristmill.errors import GristmillError
+from gristmill.log_context import carried
 from gristmill.spec import Input
 from gristmill.states import Category
 from gristmill_storage.fetching import contained, fetch, local_name
@@ -131,9 +132,9 @@ class FetchedInputs:
     def _claim(self, item: str) -> Future[Path]:
         copy = self._copies.get(item)
         if copy is None:
-            copy = self._copies[item] = _Copy(self._pool.submit(self._fetch, item))
+            copy = self._copies[item] = _Copy(self._pool.submit(carried(self._fetch), item))
         elif copy.failed:
-            copy.future = self._pool.submit(self._fetch, item)
+            copy.future = self._pool.submit(carried(self._fetch), item)
         copy.wanted += 1
         return copy.future
 

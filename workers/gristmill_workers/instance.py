@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gristmill.errors import Fenced, GristmillError, LedgerLost, unexpected
+from gristmill.log_context import about
 from gristmill.spec import own_compute
 from gristmill_storage import job_folder
 from gristmill_storage.ledger import Registration
@@ -53,6 +54,10 @@ class Instance:
         info = {"role": "instance", "slot": self._assignment.slot, "node": self._assignment.settings.node_name}
         registration = self._ledger.register(self._job.name, instance=self._name, info=info)
         self._registered = time.monotonic()
+        with about(instance=self._name):
+            self._take_part(registration, info)
+
+    def _take_part(self, registration: Registration, info: Mapping[str, Any]) -> None:
         try:
             if registration.state == "full":
                 log.info("instance %s is not needed: job %s has its share of places", self._name, self._job.name)

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from gristmill import log_lines
 from gristmill.errors import GristmillError, Mistake
 from gristmill.local.owner import allow
+from gristmill.log_context import about
 from gristmill.settings import ProcessSettings
 from gristmill_storage.documents import read_job
 from gristmill_storage.files import Store, open_store
@@ -131,7 +133,7 @@ class Node:
         with self._idle:
             self._running += 1
         try:
-            with self._places, self._shown(message.job):
+            with self._places, self._shown(message.job), about(job=message.job):
                 task(message)
         finally:
             with self._idle:
@@ -204,9 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--owned", action="store_true", help="leave when stdin ends")
     parser.add_argument("--leave-when-idle", type=float, metavar="SECONDS", help="leave after so long without work")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = ProcessSettings.read()
+        log_lines.begin("node", settings)
         if not settings.redis_url:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
         if options.slots < 1:
@@ -225,6 +227,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             node.leave()
     except GristmillError as error:
-        sys.stderr.write(f"error: {error.message}\n")
+        log_lines.say(error)
         return error.exit_code
     return 0

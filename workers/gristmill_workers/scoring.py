@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from gristmill.errors import GristmillError, InitFailed
+from gristmill.log_context import ids
 from gristmill.states import Category
 from gristmill_storage.ledger import Commit, Entry
 from gristmill_storage.parts import Block
@@ -273,7 +274,7 @@ class Scoring:
             block, result = step.result.block, step.result
             self._log.info(
                 "mini-batch %d: scored apart in %d runs, %d of %d items failed",
-                block.mini_batch, block.runs, block.failed, block.items,
+                block.mini_batch, block.runs, block.failed, block.items, extra=ids(mini_batch=block.mini_batch),
             )  # fmt: skip
             self._add(step.work, block, result.data, result.spool, result.files)
 
@@ -283,11 +284,13 @@ class Scoring:
 
     def _note(self, work: Work, category: str, message: str, traceback: str) -> None:
         self._logs.script_error(work.number, work.attempt, category, message, traceback)
-        self._log.warning("mini-batch %d, attempt %d: %s: %s", work.number, work.attempt, category, message)
+        which = ids(mini_batch=work.number, attempt=work.attempt)
+        self._log.warning("mini-batch %d, attempt %d: %s: %s", *which.values(), category, message, extra=which)
 
     def _retry(self, work: Work, verdict: Retry) -> None:
         if not self._leasing.fail(work, verdict):
-            self._log.info("mini-batch %d is no longer held under %s", work.number, work.token)
+            which = ids(mini_batch=work.number, attempt=work.attempt)
+            self._log.info("mini-batch %d is no longer held under %s", work.number, work.token, extra=which)
 
     def _keep(self, work: Work, outcome: Outcome, event: Scored | Failed | None = None) -> None:
         """Put an outcome into the part that is being written."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import traceback
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 import gristmill
+from gristmill import log_lines
 from gristmill.cli import (
     batch_deployment,
     batch_endpoint,
@@ -30,6 +32,7 @@ from gristmill.cli import (
     up,
 )
 from gristmill.errors import GristmillError
+from gristmill.settings import ProcessSettings
 
 EXIT_CODES: Final = """\
 exit codes:
@@ -123,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(configure.restored(sys.argv[1:] if arguments is None else arguments))
     server.quiet.set(getattr(options, "only_show_errors", False))
     try:
+        log_lines.begin("gristmill", ProcessSettings.read(), level=logging.WARNING)
         code: int = options.command(options)
         sys.stdout.flush()
     except GristmillError as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from gristmill import log_lines
 from gristmill.local.service import Service
 from gristmill.local.service_wish import Wish
 from gristmill.settings import ProcessSettings
@@ -21,9 +21,10 @@ def main() -> int:
     parser.add_argument("--wish", type=Wish.from_json, required=True, help="what is wanted, as JSON")
     parser.add_argument("--lock", type=int, required=True, help="descriptor that holds the lock of the run folder")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = ProcessSettings.read()
+    log_lines.begin("up", settings)
     os.set_inheritable(options.lock, False)
-    return Service(options.wish, settings=ProcessSettings.read(), tell=tell).run(options.lock)
+    return Service(options.wish, settings=settings, tell=tell).run(options.lock)
 
 
 def tell(event: Mapping[str, Any]) -> None:

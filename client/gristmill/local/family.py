@@ -18,6 +18,7 @@ from gristmill.errors import GristmillError, LedgerFailed
 from gristmill.local.child import Child
 from gristmill.local.restarts import Restarts
 from gristmill.local.runtime import Runtime
+from gristmill.log_lines import words
 
 #: -P: the folder that the user happens to stand in is no place to import from.
 PYTHON: Final = (sys.executable, "-P", "-m")
@@ -127,7 +128,7 @@ class Family:
 def for_good(child: Child) -> GristmillError:
     """Return the error of a child that ended by itself and is not started again."""
     tail = child.tail()
-    last = tail.splitlines()[-1].strip() if tail else "its log is empty"
+    last = words(tail.splitlines()[-1].strip()) if tail else "its log is empty"
     kind = LedgerFailed if child.name == "server" else GristmillError
     return kind(f"the {child.name} ended by itself (exit code {child.exit_code}): {last}", detail=tail)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gristmill.errors import JobNotFound, LedgerLost, Mistake
+from gristmill.log_context import about
 from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_scheduler.admission import admit, read_led, readmit
@@ -72,6 +73,10 @@ class Beginning:
         return self._with_lead(name, State.BEGUN, self._mend)
 
     def _with_lead(self, name: str, state: State, act: Callable[[JobRecord, Leadership], bool]) -> bool:
+        with about(job=name):
+            return self._try(name, state, act)
+
+    def _try(self, name: str, state: State, act: Callable[[JobRecord, Leadership], bool]) -> bool:
         lead, started = self._leading.lead(name), False
         if not lead.take():
             return False

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gristmill.errors import GristmillError, JobNotFound
+from gristmill.log_context import ids
 from gristmill.states import JobStatus
 from gristmill_scheduler.jobs.record import JobRecord, State, ended
 from gristmill_scheduler.jobs.records import Records
@@ -95,7 +96,7 @@ class Board:
             try:
                 self._records.change(name, lambda record: {} if record.started else {"started": started})
             except GristmillError as error:
-                log.info("job %s: when it started is not written down: %s", name, error)
+                log.info("job %s: when it started is not written down: %s", name, error, extra=ids(job=name))
 
     def _see(self, name: str, how: Callable[[Live], Live]) -> None:
         with self._lock:
@@ -119,9 +120,10 @@ class Board:
         try:
             self._records.change(name, how)
         except JobNotFound:
-            log.info("job %s ended: %s; it is none of this workspace", name, result["status"])
+            end = result["status"]
+            log.info("job %s ended: %s; it is none of this workspace", name, end, extra=ids(job=name))
         except GristmillError as error:
-            log.warning("job %s: its end cannot be written down now: %s", name, error)
+            log.warning("job %s: its end cannot be written down now: %s", name, error, extra=ids(job=name))
             self._unsaved[name] = (result, started)
             return
         self._unsaved.pop(name, None)

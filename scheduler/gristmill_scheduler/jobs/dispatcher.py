@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from gristmill.errors import GristmillError
+from gristmill.log_context import ids
 from gristmill_scheduler.coordinator import Coordinator
 from gristmill_scheduler.jobs.beginning import Beginning
 from gristmill_scheduler.jobs.board import Board
@@ -208,10 +209,10 @@ class Dispatcher:
             if not act(name):
                 self._later[name] = time.monotonic() + _SOON_SECONDS
         except GristmillError as error:
-            log.warning("job %s cannot be begun now: %s", name, error)
+            log.warning("job %s cannot be begun now: %s", name, error, extra=ids(job=name))
             self._later[name] = time.monotonic() + _AGAIN_SECONDS
         except Exception:
-            log.exception("job %s cannot be begun now", name)
+            log.exception("job %s cannot be begun now", name, extra=ids(job=name))
             self._later[name] = time.monotonic() + _AGAIN_SECONDS
         finally:
             self._under_way.discard(name)

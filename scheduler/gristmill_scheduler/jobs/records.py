@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gristmill.errors import Conflict, GristmillError, JobNotFound, Mistake, PreconditionFailed, StorageFailed
+from gristmill.log_context import ids
 from gristmill_scheduler.jobs.record import JobRecord, read_record
 from gristmill_scheduler.jobs.rows import Rows, row_of
 from gristmill_storage.workspace import Documents
@@ -118,7 +119,7 @@ class Records:
         try:
             self.find(name)
         except GristmillError as error:
-            log.warning("job %s: its record cannot be read: %s", name, error)
+            log.warning("job %s: its record cannot be read: %s", name, error, extra=ids(job=name))
 
     def _known(self, record: JobRecord) -> JobRecord:
         self.rows.put(row_of(record))

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from gristmill.errors import GristmillError, Mistake, StorageFailed
+from gristmill.log_context import ids
 from gristmill.settings import ProcessSettings
 from gristmill_scheduler.jobs.record import JobRecord, State, Track
 from gristmill_scheduler.jobs.records import Records
@@ -198,7 +199,7 @@ class Tracking:
         try:
             self._write(name, work)
         except GristmillError as error:  # the job's record, not its run
-            log.info("job %s: its MLflow run waits: %s", name, error)
+            log.info("job %s: its MLflow run waits: %s", name, error, extra=ids(job=name))
             work.due = time.monotonic() + _AGAIN_SECONDS
 
     def _write(self, name: str, work: _Work) -> None:
@@ -228,7 +229,7 @@ class Tracking:
             self._away(name, work, error)
             return
         except Mistake as error:
-            log.warning("job %s: its MLflow run is given up: %s", name, error)
+            log.warning("job %s: its MLflow run is given up: %s", name, error, extra=ids(job=name))
             self._drop(name, work)
             self._note(name, {"state": Track.REFUSED, "note": str(error)})
             return
@@ -298,7 +299,7 @@ class Tracking:
         try:
             return self._records.change(name, how)
         except GristmillError as error:
-            log.info("job %s: what became of its MLflow run is not written down: %s", name, error)
+            log.info("job %s: what became of its MLflow run is not written down: %s", name, error, extra=ids(job=name))
             return None
 
     def _drop(self, name: str, work: _Work) -> None:

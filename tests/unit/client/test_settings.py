@@ -32,6 +32,8 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_SLICE_SECONDS": "5",
         "GRISTMILL_NODE_NAME": "left",
         "GRISTMILL_PYTHONS": "/a:/b/python3:",
+        "GRISTMILL_LOG_FORMAT": "json",
+        "GRISTMILL_LOG_LEVEL": "Debug",
         "GRISTMILL_URL": "http://h:1",
         "GRISTMILL_TOKEN": "secret",
         "GRISTMILL_WORKSPACE": "s3://b/w",
@@ -48,6 +50,7 @@ def test_everything_set_is_read() -> None:
     assert (settings.storage_patience, settings.grace_seconds) == (0.5, 90.0)
     assert (settings.url, settings.token, settings.workspace) == ("http://h:1", "secret", "s3://b/w")
     assert not settings.tracking
+    assert (settings.log_format, settings.log_level) == ("json", "debug")
     assert "secret" not in repr(settings)
     assert settings.environment == given
 
