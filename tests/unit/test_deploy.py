@@ -66,7 +66,7 @@ def test_what_is_stopped_has_longer_than_a_node_gives_to_what_runs() -> None:
     configuration = yaml.safe_load((KUBERNETES / "base/kustomization.yaml").read_text())["configMapGenerator"][0]
     (grace,) = [float(each.partition("=")[2]) for each in configuration["literals"] if "GRACE" in each]
     pods = [
-        of_kind("base/node.yaml", "Deployment", "node")["spec"]["template"]["spec"],
+        of_kind("base/node/node.yaml", "Deployment", "node")["spec"]["template"]["spec"],
         of_kind("overlays/keda/scaled-job.yaml", "ScaledJob", "node")["spec"]["jobTargetRef"]["template"]["spec"],
     ]
     example = (DEPLOY / ".env.example").read_text()
