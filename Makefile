@@ -163,9 +163,11 @@ $(OLD_CELERY)/.ready: pyproject.toml constraints.txt | $(BIN)/uv
 		--build-constraints constraints.txt --editable '.[local,s3]' 'moto[server]' celery==5.6.3 kombu==5.6.2
 	@touch $@
 
-$(LINTERS)/.ready: deploy/requirements/lint.txt | $(BIN)/uv
+$(LINTERS)/.ready: deploy/requirements/lint.txt deploy/requirements/compose-1.29.txt | $(BIN)/uv
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(LINTERS)
 	$(BIN)/uv pip sync --quiet --python $(LINTERS)/bin/python --require-hashes deploy/requirements/lint.txt
+	$(BIN)/uv pip install --quiet --python $(LINTERS)/bin/python --require-hashes --no-deps \
+		--target $(LINTERS)/compose-1.29 -r deploy/requirements/compose-1.29.txt
 	@touch $@
 
 $(JUDGE)/.ready-$(JUDGE_VERSION): | $(BIN)/uv

@@ -19,10 +19,16 @@ from typing import Any, Final
 
 import lock_images
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 ROOT: Final = Path(__file__).parent.parent
 DEPLOY: Final = ROOT / "deploy"
 BIN: Final = Path(sys.executable).parent
+
+#: What docker-compose 1.29 has its files checked against.
+OLD_COMPOSE: Final = BIN.parent / "compose-1.29" / "compose" / "config" / "compose_spec.json"
 
 #: Kinds of KEDA hold a pod's template, which is checked as that of a Job.
 _FOREIGN: Final = "keda.sh/"
@@ -45,13 +51,13 @@ def scripts() -> Iterator[str]:
 
 
 def compose() -> Iterator[str]:
-    """Find what the schema of Compose, and Compose itself, say of compose.yaml."""
-    yield from said(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / "compose.yaml")
+    """Find what the schemas of Compose and of docker-compose 1.29, and Compose itself, say of compose.yaml."""
+    schemas = ("--builtin-schema", "vendor.compose-spec"), ("--schemafile", OLD_COMPOSE)
+    for schema in schemas:
+        yield from said(BIN / "check-jsonschema", *schema, ROOT / "compose.yaml")
     where = ("--env-file", DEPLOY / ".env.example", "--project-directory", ROOT, "-f", ROOT / "compose.yaml")
     yield from said(BIN / "docker-compose", *where, "config", "--quiet")
     document = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
-    for key in sorted(set(document) & {"name", "develop"}):
-        yield f"compose.yaml: {key}: docker-compose 1.29 refuses it"
     for name, service in document["services"].items():
         missing = {"mem_limit", "healthcheck", "read_only", "user", "restart"} - set(service)
         yield from (f"compose.yaml: {name}: {key} is missing" for key in sorted(missing))
@@ -87,15 +93,38 @@ def known(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def dashboards() -> Iterator[str]:
-    """Find dashboards that are no JSON, or have a name or an id that another has."""
+    """Find dashboards that their schema refuses, that Grafana's own model reads otherwise, or that have one name."""
+    paths = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+    schema = DEPLOY / "grafana" / "dashboard.schema.json"
+    yield from said(BIN / "check-jsonschema", "--check-metaschema", schema)
+    yield from said(BIN / "check-jsonschema", "--schemafile", schema, *paths)
     seen: dict[str, Path] = {}
-    for path in sorted((DEPLOY / "grafana" / "dashboards").glob("*.json")):
+    for path in paths:
         document = json.loads(path.read_text("utf-8"))
+        yield from (f"{path}: {difference}" for difference in differences(document, as_grafana_reads(document)))
         for key in ("uid", "title"):
-            if not document.get(key):
-                yield f"{path}: {key} is missing"
-            elif (other := seen.setdefault(f"{key} {document[key]}", path)) != path:
+            if (other := seen.setdefault(f"{key} {document.get(key)}", path)) != path:
                 yield f"{path}: {key} is that of {other}"
+
+
+def as_grafana_reads(document: dict[str, Any]) -> object:
+    """Return a dashboard after a journey through the classes of Grafana's SDK, which drop what they do not know."""
+    register_default_plugins()
+    read: object = json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+    return read
+
+
+def differences(ours: object, read: object, place: str = "") -> Iterator[str]:
+    """Find what of ours is not in what was read; more may be there, as defaults are."""
+    match ours, read:
+        case dict(), dict():
+            for key in ours:
+                yield from differences(ours[key], read.get(key), f"{place}.{key}")
+        case list(), list() if len(ours) == len(read):
+            for number, pair in enumerate(zip(ours, read, strict=True)):
+                yield from differences(*pair, f"{place}[{number}]")
+        case _ if ours != read:
+            yield f"{place.removeprefix('.')}: Grafana does not know {json.dumps(ours)} there"
 
 
 def locks() -> Iterator[str]:

@@ -471,7 +471,7 @@ def _variables(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
     if dashboard.of_a_job:
         query = "label_values(gristmill_job_info, batch_job)"
         yield {
-            "name": "job", "type": "query", "label": "Job", "datasource": _SOURCE, "definition": query,
+            "name": "job", "type": "query", "label": "Job", "datasource": _SOURCE,
             "query": {"query": query, "refId": "job"}, "refresh": 2, "sort": 2,
         }  # fmt: skip
         yield {
