@@ -1,14 +1,18 @@
-"""The dashboards' panels as tests read them: their queries with Grafana's variables filled in, and what these name."""
+"""The dashboards' panels as tests read them: their queries with Grafana's variables filled in, what these name, and
+what a Prometheus answers.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import promql_parser
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +75,48 @@ def selectors(expression: str) -> Iterator[Any]:
         for name in _BELOW:
             below = getattr(part, name, None)
             waiting += below if isinstance(below, list) else [below] if below is not None else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a Prometheus answers to a query of a panel."""
+
+    query: Query
+    #: Series that it returned.
+    series: int
+    #: All their values that are numbers.
+    numbers: list[float]
+
+    def __str__(self) -> str:
+        """Return a row of the table that is shown."""
+        low, high = (min(self.numbers), max(self.numbers)) if self.numbers else (math.nan, math.nan)
+        cells = (self.query.dashboard, self.query.panel, self.query.legend, f"{self.series} series")
+        return " | ".join([*cells, f"{len(self.numbers)} numbers, {low:.4g} to {high:.4g}"])
+
+
+class Prometheus:
+    """A Prometheus that answers at an address."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, path: str, **given: Any) -> Any:
+        # The machine's own certificates are of no use here, and take long to read.
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=given, timeout=30, trust_env=False, verify=False)
+        document = answer.json()
+        assert document["status"] == "success", document
+        return document["data"]
+
+    def range(self, expression: str, *, start: float, end: float, step: float) -> list[list[float]]:
+        """Return the values of each series that a query answers in a time."""
+        found = self.ask("query_range", query=expression, start=start, end=end, step=step)["result"]
+        return [[float(value) for _, value in series["values"]] for series in found]
+
+    def answer(self, query: Query, variables: Mapping[str, str], *, start: float, end: float, step: float) -> Answer:
+        """Return what a panel would show."""
+        found = self.range(query.resolved(variables), start=start, end=end, step=step)
+        numbers = [value for series in found for value in series if not math.isnan(value)]
+        return Answer(query=query, series=len(found), numbers=numbers)
 
 
 def unknown(expression: str, known: Mapping[str, Any]) -> list[str]:
