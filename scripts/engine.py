@@ -7,6 +7,7 @@ made of Debian's packages (debootstrap) and of what PyPI and npm hold.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -34,6 +35,9 @@ _PATH: Final = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 _MLFLOW: Final = '#!/bin/sh\nexport PYTHONPATH=/opt/mlflow PYTHONDONTWRITEBYTECODE=1\nexec python3 -m mlflow "$@"\n'
 _AZURITE: Final = '#!/bin/sh\nexec node /opt/azurite/node_modules/azurite/dist/src/blob/main.js "$@"\n'
 _NEEDLESS: Final = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
+
+#: How the names of our networks begin.
+_NAMESPACE: Final = "gristmill-"
 
 _START_SECONDS: Final = 30
 
@@ -76,9 +80,21 @@ def engine() -> Iterator[Engine]:
 
 @contextmanager
 def _own_engine() -> Iterator[Engine]:
-    namespace = f"gristmill-{os.getpid()}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("another run has its engine in build/compose: wait for its end")
+        with _started() as own:
+            yield own
+
+
+@contextmanager
+def _started() -> Iterator[Engine]:
+    namespace = f"{_NAMESPACE}{os.getpid()}"
     folder = CACHE / "engine"
-    shutil.rmtree(folder, ignore_errors=True)
+    _sweep(folder)
     folder.mkdir(parents=True)
     socket = f"unix://{folder}/docker.sock"
     inside = ("nsenter", f"--net=/run/netns/{namespace}")
@@ -99,8 +115,17 @@ def _own_engine() -> Iterator[Engine]:
             daemon.terminate()
             daemon.wait()
     finally:
-        run("ip", "netns", "delete", namespace)
-        shutil.rmtree(folder, ignore_errors=True)
+        _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what an engine leaves, one that was killed as well: its mounts, its network, its files."""
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for place in sorted((each for each in mounted if Path(each).is_relative_to(folder)), reverse=True):
+        run("umount", "--lazy", place)
+    for namespace in Path("/run/netns").glob(f"{_NAMESPACE}*"):
+        run("ip", "netns", "delete", namespace.name)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait(own: Engine, daemon: subprocess.Popen[bytes], log: Path) -> None:
