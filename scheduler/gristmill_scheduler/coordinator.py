@@ -14,7 +14,16 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any, Final
 
-from gristmill.errors import GristmillError, JobCanceled, LedgerFailed, LedgerLost, Mistake, StorageFailed, unexpected
+from gristmill.errors import (
+    GristmillError,
+    JobCanceled,
+    LedgerFailed,
+    LedgerLost,
+    Mistake,
+    OtherVersion,
+    StorageFailed,
+    unexpected,
+)
 from gristmill.log_context import about
 from gristmill.spec import Job
 from gristmill.states import JobStatus
@@ -152,6 +161,9 @@ class Coordinator:
             while state != "closed":
                 state = self._go_on()
             self._ending.tell(self._ending.result(self._error))
+        except OtherVersion as error:
+            log.warning("job %s: left to a scheduler that can lead it: %s", self.job.name, error)
+            raise HandedOver from error
         except GristmillError as error:
             log.info("job %s ended: %s", self.job.name, error)
             self._give_up(error)

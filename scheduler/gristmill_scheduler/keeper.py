@@ -63,6 +63,7 @@ class Keeper:
 
     def go_on(self, found: Snapshot) -> None:
         """Go on with what was found; the plan may have got further than the ledger was told."""
+        self._ledger.speak(self._job.name)
         if found.state == "open":
             extend_plan(self._job, self._folder, self._ledger, known=found.planned)
             self._planner.start()

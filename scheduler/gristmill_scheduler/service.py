@@ -47,7 +47,7 @@ from gristmill_scheduler.http.tokens import Tokens
 from gristmill_scheduler.metrics.exporter import Bounds
 from gristmill_scheduler.server import Server
 from gristmill_storage.files import excludes, normalize, open_store
-from gristmill_storage.workspace import Workspace
+from gristmill_storage.workspace import Workspace, protocol
 
 DEFAULT_PORT: Final = 8890
 
@@ -247,7 +247,8 @@ def open_workspace(url: str) -> Workspace:
     """Return the workspace at an address.
 
     Raises:
-        Mistake: its store does not keep create-if-absent, so that two writers could undo each other's changes.
+        Mistake: its store does not keep create-if-absent, so that two writers could undo each other's changes; or a
+            server kept it that is too new for this one.
         StorageFailed: it cannot be used.
 
     """
@@ -257,7 +258,9 @@ def open_workspace(url: str) -> Workspace:
             f"--workspace {store.url}: its store ignores create-if-absent, so changes could get lost; "
             "use a folder, or a store with conditional writes"
         )
-    return Workspace(store)
+    workspace = Workspace(store)
+    protocol.keep(workspace)
+    return workspace
 
 
 def _check_entrance(options: Options, tokens: Tokens) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gristmill.errors import Corrupt, JobNotFound, NotFound
-from gristmill.spec import Job, from_json
+import gristmill
+from gristmill.errors import Corrupt, JobNotFound, NotFound, OtherVersion
+from gristmill.spec import SPEC_VERSION, Job, from_json
 from gristmill_storage.job_folder import SPEC
 from gristmill_storage.store import Store
 
@@ -41,11 +42,26 @@ def read_job(folder: Store) -> Job:
 
     Raises:
         JobNotFound: there is none, or it cannot be read.
+        OtherVersion: a newer Gristmill wrote it, in a form that this one does not know.
 
     """
     try:
-        return from_json(Job, read_document(folder, SPEC))
+        document = read_document(folder, SPEC)
+        check_form(document.get("spec_version"), SPEC_VERSION, f"{folder.url}/{SPEC}")
+        return from_json(Job, document)
     except NotFound as error:
         raise JobNotFound(f"{folder.url}: no job was begun there ({SPEC} is missing)") from error
     except (Corrupt, ValueError) as error:
         raise JobNotFound(f"{folder.url}: {SPEC} cannot be read: {error}") from error
+
+
+def check_form(theirs: object, newest: int, what: str) -> None:
+    """Refuse a document whose form is newer than the newest that is known here; all older ones are read.
+
+    Raises:
+        OtherVersion: it is that.
+
+    """
+    if isinstance(theirs, int) and theirs > newest:
+        here = f"Gristmill {gristmill.__version__} here"
+        raise OtherVersion(f"{what}: is of version {theirs}, and {here} reads up to {newest}: upgrade it")

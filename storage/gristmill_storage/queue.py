@@ -31,14 +31,12 @@ from celery import Celery, signals
 from celery.concurrency.thread import TaskPool
 from kombu.exceptions import OperationalError
 
-from gristmill.errors import GristmillError, LedgerFailed
+from gristmill import versions
+from gristmill.errors import GristmillError, LedgerFailed, OtherVersion
 from gristmill.log_context import ids
 from gristmill_storage import transport
 from gristmill_storage.bell import BELL
 from gristmill_storage.intake import Intake
-
-#: Version of a message; a node refuses a greater one.
-MESSAGE_VERSION: Final = 1
 
 #: Prefix of every key that Celery keeps, so that a server can be shared.
 KEY_PREFIX: Final = "gristmill-celery:"
@@ -98,7 +96,7 @@ class Message:
     def to_json(self) -> dict[str, Any]:
         """Return the message as its task's keyword arguments."""
         return {
-            "version": MESSAGE_VERSION,
+            "version": versions.PROTOCOL,
             "job": self.job,
             "folder": self.folder,
             "slot": self.slot,
@@ -111,12 +109,16 @@ class Message:
         """Return the message of a task's keyword arguments.
 
         Raises:
-            ValueError: they are no message of a version that this node reads.
+            ValueError: they are no message.
+            OtherVersion: the message is of a protocol that this node does not work with.
 
         """
         version, job, folder = document.get("version"), document.get("job"), document.get("folder")
-        if not isinstance(version, int) or version > MESSAGE_VERSION:
-            raise ValueError(f"a message of version {version!r}: this node reads up to {MESSAGE_VERSION}")
+        if not isinstance(version, int):
+            raise ValueError(f"a message of version {version!r}")  # noqa: TRY004 - it came from outside
+        what = f"a message of job {job!s:.100}"
+        if refusal := versions.refusal(version, what, this="this node", that="the scheduler that sent it"):
+            raise OtherVersion(refusal)
         if not isinstance(job, str) or not isinstance(folder, str) or not job or not folder:
             raise ValueError("a message without a job or its folder")
         return cls(
@@ -233,7 +235,7 @@ def _read(raw: bytes) -> tuple[str, Message] | None:
         envelope = json.loads(raw)
         _, document, _ = json.loads(base64.b64decode(envelope["body"]))
         return str(envelope["headers"]["task"]), Message.from_json(document)
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except (OtherVersion, ValueError, TypeError, LookupError, AttributeError):
         return None
 
 
@@ -243,6 +245,9 @@ class NodeTasks:
 
     run_instance: Callable[[Message], None]
     aggregate: Callable[[Message], None]
+    #: Called with the reason when a message cannot be worked on here, because it, or its job, is of another version;
+    #: the place is taken until it returns, so that others get the next messages.
+    refuse: Callable[[str], None]
     #: Called once when the node begins to shut down; what runs must then come to its end by itself.
     drain: Callable[[], None]
     #: Called once when the node takes work.
@@ -273,8 +278,8 @@ def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) ->
     """
     transport.install()
     application = _application(url)
-    _register(application, RUN_INSTANCE, tasks.run_instance)
-    _register(application, AGGREGATE, tasks.aggregate)
+    _register(application, RUN_INSTANCE, tasks.run_instance, tasks.refuse)
+    _register(application, AGGREGATE, tasks.aggregate, tasks.refuse)
     passage = _Passage(application, compute)
     intake = Intake(waiting=passage.length, free=tasks.free, stalled=lambda: _go_on(tasks, passage))
     _listen(tasks, intake)
@@ -354,17 +359,22 @@ class _Passage:
             raise OSError(f"the queue cannot be reached: {error}") from error
 
 
-def _register(application: Celery, name: str, work: Callable[[Message], None]) -> None:
+def _register(application: Celery, name: str, work: Callable[[Message], None], refuse: Callable[[str], None]) -> None:
     log = logging.getLogger("gristmill.node")
 
     def body(**document: Any) -> None:
         try:
             message = Message.from_json(document)
+        except OtherVersion as error:
+            refuse(str(error))
+            return
         except (ValueError, TypeError) as error:
             log.warning("refused a message of %s: %s", name, error)
             return
         try:
             work(message)
+        except OtherVersion as error:
+            refuse(str(error))
         except GristmillError as error:
             # Its one line says it.
             log.error("%s of job %s: %s", name, message.job, error, extra=ids(job=message.job))  # noqa: TRY400

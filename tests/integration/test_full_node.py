@@ -30,6 +30,7 @@ NODE = """
     tasks = NodeTasks(
         run_instance=note,
         aggregate=note,
+        refuse=note,
         drain=done,
         ready=lambda: print("ready", flush=True),
         free=lambda: True,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from gristmill.errors import Fenced, GristmillError, LedgerFailed, LedgerLost
-from gristmill_storage.ledger import Entry, Lease, Ledger, MemoryLedger, Over
+from gristmill import versions
+from gristmill.errors import Fenced, GristmillError, LedgerFailed, LedgerLost, OtherVersion
+from gristmill_storage.ledger import Entry, Lease, Ledger, Measures, MemoryLedger, Over
 from gristmill_storage.ledger.scripts import Scripts
 from gristmill_storage.server import command, url_of, wait_until_ready
 
@@ -764,3 +765,100 @@ def test_the_double_and_the_server_agree_whatever_happens(redis_url: str) -> Non
             max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+# Versions
+
+
+class Versions:
+    """One job, and ledgers of processes that speak different protocols."""
+
+    def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+        self.ledgers = {number: Ledger(url) for number in (4, 5, 6, 7, 8)}
+
+    def __call__(self, number: int) -> Ledger:
+        """Return a ledger whose next calls are made at a protocol."""
+        self._patch.setattr(versions, "PROTOCOL", number)
+        return self.ledgers[number]
+
+
+@pytest.fixture
+def speaking(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Versions]:
+    made = Versions(redis_url, monkeypatch)
+    yield made
+    for ledger in made.ledgers.values():
+        ledger.disconnect()
+
+
+def test_only_neighbours_of_a_job_touch_it(speaking: Versions, client: Any) -> None:
+    speaking(6).open(JOB, epoch="1", lease_seconds=30, error_threshold=-1)
+    speaking(6).extend(JOB, first=0, count=10, items=10, size=10, closed=True)
+    for number in (5, 6, 7):
+        name = f"i{number}"
+        assert speaking(number).register(JOB, instance=name, info={}).state == "open"
+        lease = speaking(number).lease(JOB, instance=name, limit=1)
+        assert isinstance(lease, Lease)
+        commit(speaking(number), f"p{number}", whole(lease), instance=name)
+        speaking(number).leave(JOB, instance=name)
+    before = {key: client.dump(key) for key in client.scan_iter("gristmill:*") if not key.endswith(":bell")}
+
+    calls: list[Callable[[Ledger], object]] = [
+        lambda ledger: ledger.open(JOB, epoch="2", lease_seconds=30, error_threshold=-1),
+        lambda ledger: ledger.register(JOB, instance="x", info={}),
+        lambda ledger: ledger.renew(JOB, instance="i6", info={}),
+        lambda ledger: ledger.lease(JOB, instance="i6", limit=1),
+        lambda ledger: commit(ledger, "q", whole(lease)),
+        lambda ledger: ledger.stop(JOB, state="stopped", error=None),
+        lambda ledger: ledger.pause(JOB, paused=True),
+        lambda ledger: ledger.share(JOB, instances=1),
+        lambda ledger: ledger.close(JOB, status="Failed"),
+        lambda ledger: ledger.speak(JOB),
+        lambda ledger: ledger.snapshot(JOB),
+    ]
+    for number, older in ((4, "upgrade this process"), (8, "upgrade the scheduler that leads it")):
+        for call in calls:
+            with pytest.raises(OtherVersion, match=f"job {JOB} in the ledger is of protocol 6, .* {number}: {older}$"):
+                call(speaking(number))
+
+    assert {key: client.dump(key) for key in before} == before
+    assert speaking(6).snapshot(JOB).done == 3
+
+
+def test_a_job_keeps_the_greatest_protocol_of_those_that_led_it(speaking: Versions, client: Any) -> None:
+    speaking(5).open(JOB, epoch="1", lease_seconds=30, error_threshold=-1)
+    seen = []
+    for number in (4, 5, 6, 5, 7, 6):
+        speaking(number).speak(JOB)
+        seen.append(int(client.hget(f"gristmill:{{{JOB}}}:job", "protocol")))
+
+    assert seen == [5, 5, 6, 6, 7, 7]
+    with pytest.raises(OtherVersion):
+        speaking(5).snapshot(JOB)
+
+
+def test_a_job_from_before_protocols_were_told_is_of_the_first(speaking: Versions, client: Any, real: Ledger) -> None:
+    real.open(JOB, epoch="1", lease_seconds=30, error_threshold=-1)
+    client.hdel(f"gristmill:{{{JOB}}}:job", "protocol")
+
+    assert real.snapshot(JOB).state == "open"
+    with pytest.raises(OtherVersion, match="is of protocol 1, "):
+        speaking(4).snapshot(JOB)
+
+
+def test_a_closed_job_of_any_version_can_begin_a_new_life(speaking: Versions) -> None:
+    speaking(4).open(JOB, epoch="1", lease_seconds=30, error_threshold=-1)
+    speaking(4).close(JOB, status="Completed")
+
+    speaking(8).open(JOB, epoch="2", lease_seconds=30, error_threshold=-1)
+
+    assert speaking(8).snapshot(JOB).epoch == "2"
+
+
+def test_metrics_leave_out_jobs_of_other_versions(speaking: Versions, redis_url: str) -> None:
+    for number, name in ((4, "old"), (8, "new")):
+        speaking(number).open(name, epoch="1", lease_seconds=30, error_threshold=-1)
+    measures = Measures(redis_url)
+
+    assert set(measures.jobs(["old", "new"])) == {"new"}
+    measures.disconnect()

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from gristmill.errors import Fenced, GristmillError, LedgerLost, unexpected
+from gristmill.errors import Fenced, GristmillError, LedgerLost, OtherVersion, unexpected
 from gristmill.log_context import about
 from gristmill.spec import own_compute
 from gristmill_storage import job_folder
@@ -50,6 +50,10 @@ class Instance:
 
         Whatever goes wrong here and is no loss of the ledger ends the job: were it passed over, the next instance
         would meet it again, for ever.
+
+        Raises:
+            OtherVersion: the job is of a version that this node does not work with.
+
         """
         info = {"role": "instance", "slot": self._assignment.slot, "node": self._assignment.settings.node_name}
         registration = self._ledger.register(self._job.name, instance=self._name, info=info)
@@ -63,6 +67,8 @@ class Instance:
                 log.info("instance %s is not needed: job %s has its share of places", self._name, self._job.name)
             elif registration.state == "open" and not self._is_double():
                 self._work(registration, info)
+        except OtherVersion:
+            raise  # a scheduler of another version leads the job now: others can work for it
         except Fenced as error:
             log.warning("instance %s is on its own: %s", self._name, error)
         except LedgerLost as error:

@@ -36,6 +36,9 @@ from gristmill_workers.vitality import Vitality
 #: Seconds that tasks are given to end when the owner is gone.
 ORPHAN_SECONDS: Final = 2.0
 
+#: Seconds that a place takes nothing after it refused a message, so that a node which can do it gets the next one.
+REFUSED_SECONDS: Final = 5.0
+
 log = logging.getLogger("gristmill.node")
 
 
@@ -63,6 +66,7 @@ class Node:
             compute=compute,
             slots=slots,
             running=lambda: list(self._jobs),
+            redis_url=settings.redis_url,
         )
         self._vitality = Vitality(
             settings.pulse_file,
@@ -77,6 +81,7 @@ class Node:
         return NodeTasks(
             run_instance=lambda message: self._busy_with(self._run_instance, message),
             aggregate=lambda message: self._busy_with(self._aggregate, message),
+            refuse=self._refuse,
             drain=self._begin_to_leave,
             ready=self._take_work,
             free=self._is_free,
@@ -130,15 +135,27 @@ class Node:
             os.execv(sys.executable, sys.orig_argv)  # noqa: S606 (an argument list, no shell)
 
     def _busy_with(self, task: Callable[[Message], None], message: Message) -> None:
+        with self._counted(), self._places, self._shown(message.job), about(job=message.job):
+            task(message)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count as one of the tasks that run."""
         with self._idle:
             self._running += 1
         try:
-            with self._places, self._shown(message.job), about(job=message.job):
-                task(message)
+            yield
         finally:
             with self._idle:
                 self._running -= 1
                 self._idle.notify_all()
+
+    def _refuse(self, reason: str) -> None:
+        """Say what is refused, and take nothing in its place for a while: the scheduler sends it again, to anybody."""
+        with self._counted():
+            log.warning("refused: %s", reason)
+            self._presence.refuses(reason, seconds=2 * REFUSED_SECONDS)
+            self._drain.wait(REFUSED_SECONDS)
 
     @contextmanager
     def _shown(self, job: str) -> Iterator[None]:

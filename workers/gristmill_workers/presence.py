@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import gristmill
+from gristmill import versions
 from gristmill.errors import GristmillError
+from gristmill.machine import address_towards
 from gristmill_storage.ledger import Ledger
 from gristmill_workers.machine_load import MachineLoad
 
@@ -41,6 +44,7 @@ class Presence:
         compute: str,
         slots: int,
         running: Callable[[], list[str | None]],
+        redis_url: str = "",
         beat_seconds: float = BEAT_SECONDS,
     ) -> None:
         """Take who this is.
@@ -51,6 +55,7 @@ class Presence:
             compute: the compute that is served.
             slots: tasks at once.
             running: returns the job that each slot works for, None for a free one.
+            redis_url: the server, by whose side of the network this machine's address is told; "": none is.
             beat_seconds: seconds between two signs of life.
 
         """
@@ -59,12 +64,16 @@ class Presence:
         self._running = running
         self._load = MachineLoad()
         self._beat_seconds = beat_seconds
+        self._redis_url = redis_url
+        self._address = ""
+        self._refusal, self._refused_until = "", 0.0
         self._news: dict[str, Any] = {
             "compute": compute,
             "slots": slots,
             "host": node,
             "pid": os.getpid(),
             "version": gristmill.__version__,
+            "protocol": versions.PROTOCOL,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self._changed, self._leaving = threading.Event(), threading.Event()
@@ -80,6 +89,11 @@ class Presence:
 
     def changed(self) -> None:
         """Tell soon that another job runs, or one less."""
+        self._changed.set()
+
+    def refuses(self, reason: str, *, seconds: float) -> None:
+        """Tell for so many seconds that the node could not do what it was asked."""
+        self._refusal, self._refused_until = reason, time.monotonic() + seconds
         self._changed.set()
 
     def leave(self) -> None:
@@ -100,7 +114,11 @@ class Presence:
             self._changed.wait(self._beat_seconds)
 
     def _info(self) -> Mapping[str, Any]:
-        return {**self._news, "running": self._running(), "machine": self._load.document()}
+        if not (self._address and self._told):
+            # Looked for again after the server was away: the way to it may be another one.
+            self._address = address_towards(self._redis_url)
+        found = {**self._news, "address": self._address, "running": self._running(), "machine": self._load.document()}
+        return {**found, "refuses": self._refusal} if time.monotonic() < self._refused_until else found
 
     def _try(self, tell: Callable[[], None]) -> None:
         """Tell the ledger something; a fault is logged when it begins, and when it ends."""

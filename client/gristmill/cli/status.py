@@ -38,15 +38,19 @@ def page(document: Mapping[str, Any]) -> str:
     """Return the status as a person reads it."""
     redis = "" if document.get("redis") else "redis:     does not answer\n"
     models = f"models:    {_registry(document['registry'])}\n" if "registry" in document else ""
-    head = f"server:    {document['url']}\nworkspace: {document.get('workspace', '')}\n{models}{redis}"
+    version = f" (Gristmill {document['version']})" if "version" in document else ""
+    head = f"server:    {document['url']}{version}\nworkspace: {document.get('workspace', '')}\n{models}{redis}"
     queues = [
         {"compute": each["compute"], "waiting for a node": each["waiting"]} for each in document.get("queues", [])
     ]
     jobs = [{"jobs": status, "count": count} for status, count in document.get("jobs", {}).items() if count]
     nodes = [_node(each) for each in document.get("nodes", [])]
+    problems = sorted({f"problem: {each['problem']}\n" for each in document.get("nodes", []) if each.get("problem")})
     tables = [render(rows, "table") for rows in (nodes, queues, jobs) if rows]
     if not nodes:
         tables.insert(0, "no nodes: nothing can be scored until one serves a compute (gristmill node)\n")
+    if problems:
+        tables.insert(1, "".join(problems))
     if not jobs:
         tables.append("no jobs\n")
     return "\n".join([head, *tables])
@@ -64,6 +68,8 @@ def _node(node: Mapping[str, Any]) -> dict[str, Any]:
     slots = node.get("slots") or 0
     return {
         "node": node.get("host") or node.get("name"),
+        "address": node.get("address") or "",
+        "version": node.get("version"),
         "compute": node.get("compute"),
         "busy": f"{len(running)} of {slots}",
         "with": ", ".join(sorted(set(running))),

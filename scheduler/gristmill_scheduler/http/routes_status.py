@@ -9,11 +9,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 import gristmill
+from gristmill import versions
 from gristmill.errors import JobNotFound, LedgerFailed
 from gristmill.machine import machine_id
 from gristmill_scheduler.http.auth import READER, Caller
 from gristmill_scheduler.http.principal import Principal
 from gristmill_scheduler.http.services import About, JobsOf, Services
+from gristmill_scheduler.jobs.waiting import misfit
 
 #: Version of these routes; a client that knows another one says so.
 API: Final = 1
@@ -31,6 +33,8 @@ class Info(BaseModel):
     """What the server is, and who asks."""
 
     version: str
+    #: Version of what processes of a cluster say to each other: neighbours work together.
+    protocol: int
     api: int
     #: The same on every process of one machine; "": it cannot be told.
     machine: str
@@ -62,7 +66,11 @@ class RegistryState(BaseModel):
 class Status(BaseModel):
     """What goes on."""
 
-    #: What each node that lives says of itself.
+    #: Of this server.
+    version: str
+    #: Version of what processes of a cluster say to each other: neighbours work together.
+    protocol: int
+    #: What each node that lives says of itself; `problem` says why one cannot work for this server.
     nodes: list[dict[str, Any]]
     queues: list[Waiting]
     #: How many jobs have each status.
@@ -88,6 +96,7 @@ def status_router(services: Services, about: About) -> APIRouter:
         """Tell what the server is, and who asks."""
         return {
             "version": gristmill.__version__,
+            "protocol": versions.PROTOCOL,
             "api": API,
             "machine": machine_id(),
             "user": caller.name,
@@ -102,7 +111,9 @@ def status_router(services: Services, about: About) -> APIRouter:
         jobs = services.jobs.counts(caller.sees)
         shown = nodes if caller.everywhere else [_hide(node, services.jobs, caller) for node in nodes]
         return {
-            "nodes": shown,
+            "version": gristmill.__version__,
+            "protocol": versions.PROTOCOL,
+            "nodes": [_judged(node) for node in shown],
             "queues": queues,
             "jobs": jobs,
             "workspace": services.workspace.url,
@@ -111,6 +122,12 @@ def status_router(services: Services, about: About) -> APIRouter:
         }
 
     return router
+
+
+def _judged(node: dict[str, Any]) -> dict[str, Any]:
+    """Return what a node says of itself, with what is wrong with it, if anything is."""
+    problem = misfit(node) or str(node.get("refuses") or "")
+    return {**node, "problem": problem} if problem else node
 
 
 def _hide(node: dict[str, Any], jobs: JobsOf, caller: Principal) -> dict[str, Any]:
@@ -122,6 +139,7 @@ def _hide(node: dict[str, Any], jobs: JobsOf, caller: Principal) -> dict[str, An
         except JobNotFound:
             return False
 
+    node = {name: value for name, value in node.items() if name != "refuses"}  # it names a job
     running = node.get("running")
     if not isinstance(running, list):
         return node

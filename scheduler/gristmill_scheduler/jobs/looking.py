@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from gristmill.errors import JobNotFound, LedgerFailed, LedgerLost
+from gristmill.errors import JobNotFound, LedgerFailed, LedgerLost, OtherVersion
 from gristmill.states import JobStatus
 from gristmill_scheduler.jobs import shown
 from gristmill_scheduler.jobs.board import Board, Live
@@ -145,6 +145,8 @@ class Looking:
         """Look at a job that another server leads, or nobody for the moment."""
         try:
             snapshot = self._snapshot(record.name)
+        except OtherVersion as error:
+            return Now(status=JobStatus.RUNNING, detail=error.message)
         except LedgerFailed:
             return Now(
                 status=JobStatus.RUNNING, detail="the Redis server cannot be reached: where it stands is unknown"

@@ -11,6 +11,7 @@ from typing import Any, Final
 from gristmill.errors import Corrupt
 from gristmill.spec import Job, from_json, to_json
 from gristmill.states import JobStatus
+from gristmill_storage.documents import check_form
 
 #: Version of the document; a reader refuses a greater one.
 RECORD_VERSION: Final = 1
@@ -119,11 +120,11 @@ def read_record(body: Mapping[str, Any], version: int) -> JobRecord:
     """Return the record of a document.
 
     Raises:
-        Corrupt: it is none, or one of a newer server's.
+        Corrupt: it is none.
+        OtherVersion: a newer server wrote it, in a form that this one does not know.
 
     """
-    if int(body.get("record_version", 0)) > RECORD_VERSION:
-        raise Corrupt(f"a job's record of version {body['record_version']}: this server reads up to {RECORD_VERSION}")
+    check_form(body.get("record_version"), RECORD_VERSION, "a job's record")
     try:
         known = {one.name: body[one.name] for one in fields(JobRecord) if one.name in body}
         return JobRecord(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gristmill.errors import LedgerLost
+from gristmill.errors import LedgerLost, OtherVersion
 from gristmill_scheduler.jobs.rows import Row
 from gristmill_scheduler.jobs.shares import WEIGHTS, Claim, Place, Shares
 from gristmill_scheduler.reconciler import AGGREGATOR
@@ -84,13 +84,13 @@ class Sharing:
     def _see(self, row: Row) -> _Seen | None:
         try:
             return _Seen(row=row, snapshot=self._ledger.snapshot(row.name))
-        except LedgerLost:
-            return None  # it is not opened yet, or made again just now
+        except (LedgerLost, OtherVersion):
+            return None  # it is not opened yet, or made again just now; or a server of another version leads it
 
     def _set(self, seen: _Seen, instances: int | None) -> None:
         name = seen.row.name
         self._free.discard(name)
-        with suppress(LedgerLost):
+        with suppress(LedgerLost, OtherVersion):
             if seen.snapshot.share != instances:
                 self._ledger.share(name, instances=instances)
             if instances is None:

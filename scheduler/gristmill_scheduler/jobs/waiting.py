@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from gristmill import versions
+
 #: Seconds in which times to come are told.
 _STEP: Final = 5
 
@@ -16,8 +18,15 @@ Nodes = Sequence[Mapping[str, Any]]
 
 
 def serving(nodes: Nodes, compute: str) -> list[Mapping[str, Any]]:
-    """Return the nodes that serve a compute."""
-    return [node for node in nodes if node.get("compute") == compute]
+    """Return the nodes that serve a compute and can work for this server."""
+    return [node for node in nodes if node.get("compute") == compute and not misfit(node)]
+
+
+def misfit(node: Mapping[str, Any]) -> str:
+    """Return why a node cannot work for this server, because of its version; "" where it can."""
+    theirs = versions.protocol_of(node)
+    what = f"node {node.get('host') or node.get('name')} (Gristmill {node.get('version')})"
+    return versions.refusal(theirs, what, this="this server", that="that node")
 
 
 def slots(nodes: Nodes) -> int:
@@ -43,13 +52,17 @@ def describe(
     missing = max(1, wanted - alive)
     plural = "" if wanted == 1 else "s"
     head = f"waiting for {missing} of {wanted} instance{plural} of {compute}"
+    fitting = serving(nodes, compute)
+    misfits = [why for node in nodes if node.get("compute") == compute and (why := misfit(node))]
     tail = f"; {ahead} job{'' if ahead == 1 else 's'} before it" if ahead else ""
-    return f"{head}: {_offer(name, serving(nodes, compute), turn)}{tail}"
+    refusal = next((f"; {node['refuses']}" for node in fitting if node.get("refuses")), "")
+    return f"{head}: {_offer(name, fitting, misfits, turn)}{tail}{refusal}"
 
 
-def _offer(name: str, nodes: Nodes, turn: float | None) -> str:
+def _offer(name: str, nodes: Nodes, misfits: Sequence[str], turn: float | None) -> str:
     if not nodes:
-        return "no node serves it"
+        more = f" (and {len(misfits) - 1} more like it)" if len(misfits) > 1 else ""
+        return f"{misfits[0]}{more}" if misfits else "no node serves it"
     count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
     running = [job for node in nodes for job in node.get("running", ()) if job]
     others = sorted({str(job) for job in running if job != name})

@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gristmill.errors import Fenced, LedgerFailed, LedgerLost
+from gristmill import versions
+from gristmill.errors import Fenced, LedgerFailed, LedgerLost, OtherVersion
 from gristmill_storage.ledger.connection import Connection
 from gristmill_storage.ledger.records import (
     Commit,
@@ -38,7 +39,7 @@ class Ledger:
 
     Every method raises `LedgerFailed` when the server cannot be used, and all raise `LedgerLost` when it knows nothing
     of the job, save those that need none: `open`, `wait`, `forget`, `lead`, `unlead`, `announce`, `announced`, and
-    those of nodes.
+    those of nodes. What is asked of a job raises `OtherVersion` when its protocol is no neighbour of this Gristmill's.
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0, patience: float = 60.0) -> None:
@@ -50,7 +51,7 @@ class Ledger:
             patience: seconds that a call goes on trying while the server is away
 
         """
-        self._server = Connection(url, timeout=timeout, patience=patience)
+        self._server = Connection(url, timeout=timeout, patience=patience, library=False)
         self._scripts = Scripts()
         self._caller = os.urandom(6).hex()
         self._calls = itertools.count(1)
@@ -259,6 +260,10 @@ class Ledger:
         """Give the leadership of a job up; that of another stays."""
         self._run("unlead", job, leader)
 
+    def speak(self, job: str) -> None:
+        """Note that a scheduler of this version leads a job that another one opened."""
+        self._run("speak", job)
+
     def announce(self, job: str, *, folder: str) -> None:
         """Note a job and its folder among those that run, until it is closed or forgotten."""
         self._server.run(self._scripts["announce"], JOBS, (job, folder))
@@ -297,6 +302,8 @@ class Ledger:
         reply = check(transition, answer, self._server.name)
         if reply[0] == "LOST":
             raise self._lost(job)
+        if reply[0] == "STRANGER":
+            raise OtherVersion(_stranger(job, reply[1]))
         if reply[0] == "FENCED":
             raise Fenced(
                 f"job {job}: instance {arguments[0]} is not known to the ledger (any more): its work went to others"
@@ -324,3 +331,8 @@ class Ledger:
 
     def _lost(self, job: str) -> LedgerLost:
         return LedgerLost(f"the ledger at {self._server.name} knows nothing of job {job}")
+
+
+def _stranger(job: str, protocol: int) -> str:
+    what, that = f"job {job} in the ledger", "the scheduler that leads it"
+    return versions.refusal(protocol, what, this="this process", that=that)

@@ -76,6 +76,8 @@ class Measures:
     def jobs(self, names: Sequence[str]) -> dict[str, JobMeasures]:
         """Return what is known of jobs, by name; those that the ledger does not know are left out.
 
+        So are those of a version that this server does not work with.
+
         Raises:
             LedgerFailed: the server cannot be used.
 
@@ -86,7 +88,7 @@ class Measures:
         found = {}
         for name, answer in zip(names, answers, strict=True):
             reply = check("measure", answer, self._server.name)
-            if reply[0] != "LOST":
+            if reply[0] == "OK":
                 found[name] = self._read(reply)
         return found
 

@@ -13,7 +13,8 @@ from gristmill_storage.ledger.records import InstanceInfo, Range, Snapshot
 #: Characters of nonsense that an error shows.
 _SHOWN: Final = 80
 
-#: What follows the first word, by transition and word; every transition may answer LOST, CONFLICT or a bare OK besides.
+#: What follows the first word, by transition and word; besides, every transition may answer LOST, STRANGER, CONFLICT or
+#: a bare OK.
 _SHAPES: Final[dict[tuple[str, str], tuple[type, ...]]] = {
     ("register", "OK"): (str, int, str),
     ("renew", "OK"): (str,),
@@ -54,6 +55,8 @@ def check(transition: str, reply: Any, server: str) -> list[Any]:
 def _shape(transition: str, word: str) -> tuple[type, ...] | None:
     if word == "LOST":
         return ()
+    if word == "STRANGER":
+        return (int,)
     if word == "CONFLICT":
         return (str,)
     if word == "OK" and transition not in _TELLING:

@@ -6,8 +6,10 @@ behind the cursor, its bit clear), leased (in one lease of one instance; in two 
 counts once), returned, or done (its bit set).
 
     key, type         holds                                                     why, and how large
-    job               state, epoch, error, status, lease_ms, threshold          about 35 fields
-      hash            paused                                                    1: nothing is leased; not a state
+    job               state, epoch, error, status, lease_ms, threshold          about 36 fields
+      hash            protocol                                                  the greatest of the schedulers that led
+                                                                                it: who is no neighbour touches nothing
+                      paused                                                    1: nothing is leased; not a state
                       share                                                     most instances that may score at a
                                                                                 time; absent: any number
                       planned, plan_closed, items_planned, size_planned         the plan so far
@@ -64,7 +66,8 @@ day by `renew` and `snapshot`; one hour, for all of them, from `close`. The lead
 jobs 30 days after the last `announce`, that of the nodes with the one that is seen longest. No key is ever without one.
 
 Times are the server's, in ms since 1970. A transition's reply begins with a word: OK, LEASE, WAIT, OVER, COMMIT; LOST
-(the job is unknown here), FENCED (the instance is), CONFLICT with a sentence (the call contradicts what is written).
+(the job is unknown here), FENCED (the instance is), CONFLICT with a sentence (the call contradicts what is written),
+STRANGER with the job's protocol (the caller's is no neighbour of it: see `gristmill.versions`).
 """
 
 from __future__ import annotations
@@ -73,6 +76,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from gristmill import versions
 
 _FOLDER: Final = Path(__file__).parent / "lua"
 #: What stands in front of each transition, behind the clock; each builds on those before it.
@@ -106,7 +111,8 @@ class Scripts:
 
     def _load(self, name: str) -> Script:
         clock = _read("shared/clock") if self._clock is None else self._clock
-        source = "\n".join([clock, *(_read(f"shared/{part}") for part in _SHARED), _read(name)])
+        protocol = f"local PROTOCOL = {versions.PROTOCOL}"
+        source = "\n".join([protocol, clock, *(_read(f"shared/{part}") for part in _SHARED), _read(name)])
         digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         return Script(name=name, source=source, digest=digest)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.errors import InputEmpty, InputNotFound, JobNotFound, Mistake, ModelNotFound, OutputExists
+from gristmill.errors import InputEmpty, InputNotFound, JobNotFound, Mistake, ModelNotFound, OtherVersion, OutputExists
 from gristmill.spec import Input, Model, OutputAction, from_json
 from gristmill.spec import Job as JobSpec
 from gristmill_scheduler.admission import admit, on_compute, readmit
@@ -107,9 +107,16 @@ def test_a_folder_without_a_job_is_refused(tmp_path) -> None:
 
 
 def test_a_damaged_document_is_refused(tmp_path) -> None:
+    (tmp_path / job_folder.SPEC).write_text('{"spec_version": "one"}')
+
+    with pytest.raises(JobNotFound, match="cannot be read: job document of version 'one'"):
+        readmit(str(tmp_path))
+
+
+def test_a_document_that_a_newer_gristmill_wrote_is_refused_as_that(tmp_path) -> None:
     (tmp_path / job_folder.SPEC).write_text('{"spec_version": 99}')
 
-    with pytest.raises(JobNotFound, match="version 99"):
+    with pytest.raises(OtherVersion, match=r"job.json: is of version 99, .* reads up to 1: upgrade it"):
         readmit(str(tmp_path))
 
 

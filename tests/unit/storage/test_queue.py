@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from gristmill.errors import LedgerFailed
-from gristmill_storage.queue import AGGREGATE, KEY_PREFIX, MESSAGE_VERSION, RUN_INSTANCE, Message, Queue
+from gristmill import versions
+from gristmill.errors import LedgerFailed, OtherVersion
+from gristmill_storage.queue import AGGREGATE, KEY_PREFIX, RUN_INSTANCE, Message, Queue
 
 CALLS: dict[str, Callable[[Queue], object]] = {
     "length": lambda queue: queue.length("c"),
@@ -94,14 +95,33 @@ def test_a_message_comes_out_as_it_went_in() -> None:
 
 
 def test_what_an_older_scheduler_sends_is_whole() -> None:
-    document = {"version": MESSAGE_VERSION, "job": "j", "folder": "/f"}
+    document = {"version": versions.PROTOCOL, "job": "j", "folder": "/f"}
 
     assert Message.from_json(document) == Message(job="j", folder="/f", slot=0, publish=True, partial=False)
 
 
-@pytest.mark.parametrize(
-    "document", [{}, {"version": "1", "job": "j", "folder": "/f"}, {"version": 99, "job": "j", "folder": "/f"}]
-)
+@pytest.mark.parametrize("document", [{}, {"version": "1", "job": "j", "folder": "/f"}, {"version": 1, "job": ""}])
 def test_what_is_no_message_is_refused(document: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="a message"):
         Message.from_json(document)
+
+
+@pytest.mark.parametrize(("theirs", "older"), [(5, "the scheduler that sent it"), (9, "this node")])
+def test_a_message_of_a_protocol_that_is_no_neighbour_is_refused_and_the_older_side_is_named(
+    theirs: int, older: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = {"version": theirs, "job": "j", "folder": "/f"}
+    monkeypatch.setattr(versions, "PROTOCOL", 7)
+
+    with pytest.raises(OtherVersion, match=f"a message of job j is of protocol {theirs}, .* upgrade {older}$"):
+        Message.from_json(document)
+
+
+@pytest.mark.parametrize("theirs", [6, 7, 8])
+def test_a_message_of_a_neighbour_is_read(theirs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = Message(job="j", folder="/f", slot=2)
+    monkeypatch.setattr(versions, "PROTOCOL", theirs)
+    document = message.to_json()
+    monkeypatch.setattr(versions, "PROTOCOL", 7)
+
+    assert (document["version"], Message.from_json(document)) == (theirs, message)

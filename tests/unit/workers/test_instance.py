@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gristmill.errors import Fenced, LedgerLost, ModelNotFound
+from gristmill.errors import Fenced, LedgerLost, ModelNotFound, OtherVersion
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Deployment, Input, Job, Output
 from gristmill_storage.files import open_store
@@ -119,3 +119,15 @@ def test_a_ledger_that_forgot_the_job_is_told_of_it(instance, ledger, monkeypatc
     instance.run()
 
     assert ledger.announced() == {"j": str(tmp_path / "job")}
+
+
+def test_a_job_that_a_scheduler_of_another_version_took_over_is_left_and_goes_on(instance, ledger, monkeypatch) -> None:
+    def prepare(*_: Any, **__: Any) -> None:
+        raise OtherVersion("job j in the ledger is of protocol 9")
+
+    monkeypatch.setattr(instance_module, "prepare", prepare)
+
+    with pytest.raises(OtherVersion, match="protocol 9"):
+        instance.run()
+    found = ledger.snapshot("j")
+    assert (found.state, found.error, found.instances) == ("open", None, [])

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
+from gristmill import versions
 from gristmill.errors import LedgerFailed
 from gristmill_storage.ledger import MemoryLedger
 from gristmill_workers.presence import Presence
@@ -28,10 +31,18 @@ class Moody(MemoryLedger):
         super().see_node(node, info, seconds)
 
 
-def presence(ledger: MemoryLedger, jobs: list[str | None] | None = None, *, beat_seconds: float = 60.0) -> Presence:
+def presence(
+    ledger: MemoryLedger, jobs: list[str | None] | None = None, *, beat_seconds: float = 60.0, redis_url: str = ""
+) -> Presence:
     running = [None] if jobs is None else jobs
     return Presence(
-        ledger, node="box", compute="gpu", slots=1, running=lambda: list(running), beat_seconds=beat_seconds
+        ledger,
+        node="box",
+        compute="gpu",
+        slots=1,
+        running=lambda: list(running),
+        redis_url=redis_url,
+        beat_seconds=beat_seconds,
     )
 
 
@@ -89,3 +100,31 @@ def test_a_node_that_never_took_work_leaves_without_a_word() -> None:
     ledger.error = LedgerFailed("away")
     presence(ledger).leave()
     assert not ledger.asked.acquire(blocking=False)
+
+
+def test_a_node_tells_what_it_speaks_and_for_a_while_what_it_refused() -> None:
+    ledger = MemoryLedger()
+    here = presence(ledger, beat_seconds=0.01)
+    here.begin()
+    until(lambda: bool(ledger.nodes()))
+    assert (ledger.nodes()[0]["protocol"], "refuses" in ledger.nodes()[0]) == (versions.PROTOCOL, False)
+
+    here.refuses("a message of job j: upgrade this node", seconds=0.2)
+
+    until(lambda: ledger.nodes()[0].get("refuses") == "a message of job j: upgrade this node")
+    until(lambda: "refuses" not in ledger.nodes()[0])
+    here.leave()
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [("redis://:secret@127.0.0.1:1/0", "127.0.0.1"), ("unix:///run/s?db=0", ""), ("redis://[", ""), ("", "")],
+)
+def test_a_node_tells_its_address_on_the_way_to_the_server(url: str, address: str) -> None:
+    ledger = MemoryLedger()
+    here = presence(ledger, redis_url=url)
+    here.begin()
+    until(lambda: bool(ledger.nodes()))
+
+    assert ledger.nodes()[0]["address"] == address
+    here.leave()

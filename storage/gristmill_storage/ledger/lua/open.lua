@@ -7,10 +7,13 @@ end
 if job and job.state ~= 'closed' then
   return { 'CONFLICT', 'it is open under the epoch ' .. job.epoch .. ', not ' .. ARGV[1] }
 end
+if LOST[1] == 'STRANGER' and redis.call('HGET', JOB, 'state') ~= 'closed' then
+  return LOST
+end
 redis.call('DEL', unpack(every_key()))
 redis.call(
   'HSET', JOB,
-  'state', 'open', 'epoch', ARGV[1], 'lease_ms', ARGV[2], 'threshold', ARGV[3],
+  'state', 'open', 'epoch', ARGV[1], 'lease_ms', ARGV[2], 'threshold', ARGV[3], 'protocol', PROTOCOL,
   'error', '', 'status', '', 'plan_closed', 0,
   'planned', 0, 'items_planned', 0, 'size_planned', 0,
   'cursor', 0, 'tokens', 0, 'leased', 0, 'returned', 0, 'done', 0,

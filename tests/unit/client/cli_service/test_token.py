@@ -70,6 +70,19 @@ def test_the_status_is_shown_as_a_person_reads_it() -> None:
     assert "Failed" not in text
 
 
+def test_the_status_says_who_speaks_what_and_who_cannot_work_together() -> None:
+    nodes = [
+        {"host": "a", "version": "0.1.0", "address": "10.0.0.5", "compute": "gpu", "slots": 1, "running": [None]},
+        {"host": "b", "version": "9.9.0", "compute": "gpu", "slots": 1, "running": [None], "problem": "b: upgrade it"},
+    ]
+    text = status.page({"url": "http://server", "version": "0.2.0", "redis": True, "nodes": nodes})
+    lines = text.splitlines()
+    assert lines[0] == "server:    http://server (Gristmill 0.2.0)"
+    assert ["a", "10.0.0.5", "0.1.0", "gpu"] in [line.split()[:4] for line in lines]
+    assert ["b", "9.9.0", "gpu"] in [line.split()[:3] for line in lines]
+    assert lines.count("problem: b: upgrade it") == 1
+
+
 def test_the_status_says_what_is_not_there() -> None:
     text = status.page(
         {"url": "http://server", "registry": None, "redis": False, "nodes": [], "queues": [], "jobs": {}}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gristmill
+from gristmill import versions
 from gristmill.errors import LedgerFailed
 from gristmill.machine import machine_id
 from gristmill_scheduler.http.registry_sign import FRESH_SECONDS, RegistrySign, answers
@@ -24,6 +25,7 @@ def test_it_says_what_it_is_and_who_asks(make_world: Any) -> None:
 
     assert world.ask("GET", "/info", world.token("invoker", name="ann")).json() == {
         "version": gristmill.__version__,
+        "protocol": versions.PROTOCOL,
         "api": 1,
         "machine": machine_id(),
         "user": "ann",
@@ -45,6 +47,27 @@ def test_it_says_which_nodes_live_and_what_waits(make_world: Any) -> None:
     assert status["queues"] == [{"compute": "cpu", "waiting": 0}, {"compute": "gpu", "waiting": 3}]
     assert status["jobs"] == {"Running": 2}
     assert status["redis"] is True
+
+
+def test_it_says_its_version_and_which_nodes_cannot_work_for_it(make_world: Any) -> None:
+    told = versions.PROTOCOL + 2
+    nodes: list[dict[str, Any]] = [
+        {"name": "n1", "host": "new", "version": "9.9", "protocol": told, "running": []},
+        {"name": "n2", "host": "old"},
+        {"name": "n3", "protocol": versions.PROTOCOL + 1, "refuses": "job secret: no", "running": []},
+    ]
+    world = make_world(services={"nodes": lambda: nodes})
+
+    status = world.ask("GET", "/status", world.token("owner")).json()
+
+    assert (status["version"], status["protocol"]) == (gristmill.__version__, versions.PROTOCOL)
+    new, old, refusing = status["nodes"]
+    assert new["problem"].startswith(f"node new (Gristmill 9.9) is of protocol {told}, and this server")
+    assert new["problem"].endswith("upgrade this server")
+    assert "problem" not in old
+    assert refusing["problem"] == "job secret: no"
+    seen = world.ask("GET", "/status", world.token("reader", endpoints=("mine",))).json()["nodes"]
+    assert "secret" not in str(seen)
 
 
 def test_it_answers_while_the_redis_server_is_away(make_world: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gristmill import spec
-from gristmill.errors import Conflict, Corrupt, JobNotFound
+from gristmill.errors import Conflict, Corrupt, JobNotFound, OtherVersion
 from gristmill_scheduler.jobs.record import JobRecord, State, Way, ended, read_record
 from gristmill_scheduler.jobs.records import Records
 from gristmill_storage.files import open_store
@@ -45,7 +45,7 @@ def test_keys_of_a_newer_server_are_passed_over_and_its_version_is_refused() -> 
     body = record().body()
 
     assert read_record({**body, "new": 1}, 0) == record()
-    with pytest.raises(Corrupt, match="version 99: this server reads up to 1"):
+    with pytest.raises(OtherVersion, match=r"a job's record: is of version 99, and .* reads up to 1: upgrade it"):
         read_record({**body, "record_version": 99}, 0)
 
 

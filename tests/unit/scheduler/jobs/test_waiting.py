@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gristmill import versions
 from gristmill_scheduler.jobs.waiting import describe, serving, slots
 
 
@@ -57,3 +58,28 @@ def test_places_are_counted_of_one_compute() -> None:
     nodes = [node(slots=2), node(slots=3), node(compute="cpu", slots=9)]
 
     assert slots(serving(nodes, "gpu")) == 5
+
+
+def told(host: str, protocol: int, **more):
+    return {**node(None), "host": host, "version": "0.0", "protocol": protocol, **more}
+
+
+def test_a_node_of_a_version_that_is_no_neighbour_serves_nothing_and_the_job_says_why(monkeypatch) -> None:
+    monkeypatch.setattr(versions, "PROTOCOL", 7)
+    nodes = [told("old", 5), told("new", 9), told("a", 6), told("b", 8)]
+
+    assert [each["host"] for each in serving(nodes, "gpu")] == ["a", "b"]
+    words = describe("me", "gpu", wanted=1, alive=0, nodes=nodes[:2])
+    assert words.startswith(
+        "waiting for 1 of 1 instance of gpu: node old (Gristmill 0.0) is of protocol 5, and this server"
+    )
+    assert words.endswith("speaks protocol 7: upgrade that node (and 1 more like it)")
+    assert describe("me", "gpu", wanted=1, alive=0, nodes=nodes) == "waiting for 1 of 1 instance of gpu: 2 nodes"
+
+
+def test_a_job_says_what_a_node_refuses_it_for(monkeypatch) -> None:
+    nodes = [told("a", versions.PROTOCOL, refuses="job.json: is of version 2")]
+
+    words = describe("me", "gpu", wanted=1, alive=0, nodes=nodes)
+
+    assert words == "waiting for 1 of 1 instance of gpu: 1 node; job.json: is of version 2"

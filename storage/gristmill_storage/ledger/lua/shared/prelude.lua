@@ -1,6 +1,7 @@
 -- What all transitions share, first part: the keys, the job's fields, ranges. The loader puts the clock, this, leases, copies,
 -- instances and done in front of each of them.
--- KEYS[1] is the job's hash; the other keys have the same hash tag, so they live in the same cluster slot.
+-- KEYS[1] is the job's hash; the other keys have the same hash tag, so they live in the same cluster slot. PROTOCOL is what the
+-- caller speaks.
 
 local JOB = KEYS[1]
 local HOME = string.sub(JOB, 1, -4)
@@ -23,7 +24,7 @@ local REAPED_AT_ONCE = 8 -- instances that one call buries at most
 local GRACE = 0.5 -- fraction of a ms that marks an expiry which was put off although the instance had not spoken
 local SUSPECT = 2 -- losses after which mini-batches are leased one by one, to find the one that kills
 
-local LOST = { 'LOST' }
+local LOST = { 'LOST' } -- the answer where there is no job to work on; `load` makes it say so of a job of another version
 local FENCED = { 'FENCED' }
 local OK = { 'OK' }
 
@@ -36,17 +37,22 @@ local TEXTS = { state = true, epoch = true, error = true, status = true }
 -- Mini-batches that two leases hold now, as the job's hash says: where it is 0, nobody looks for them.
 local doubled = 0
 
--- Returns the named fields, or nil when the job is unknown. 'state' comes first in every call.
+-- Returns the named fields, or nil when the job is unknown, or no neighbour of the caller. 'state' comes first in every call.
 local function load(...)
   local names = { ... }
-  local values = redis.call('HMGET', JOB, 'doubled', ...)
-  if not values[2] then
+  local values = redis.call('HMGET', JOB, 'doubled', 'protocol', ...)
+  if not values[3] then
+    return nil
+  end
+  local protocol = tonumber(values[2]) or 1
+  if math.abs(protocol - PROTOCOL) > 1 then
+    LOST = { 'STRANGER', protocol }
     return nil
   end
   doubled = tonumber(values[1]) or 0
   local job = {}
   for i, name in ipairs(names) do
-    job[name] = TEXTS[name] and values[i + 1] or tonumber(values[i + 1])
+    job[name] = TEXTS[name] and values[i + 2] or tonumber(values[i + 2])
   end
   return job
 end
