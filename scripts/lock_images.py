@@ -19,6 +19,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
 LOCKS: Final = ROOT / "deploy" / "requirements"
+WHEELS: Final = ROOT / "deploy" / "wheels"
 
 RUNTIME: Final = ("scheduler", "worker", "http", "s3", "azure")
 
@@ -80,13 +81,16 @@ def normal(name: str) -> str:
 
 
 def wheels(lock: str) -> None:
-    """Download what a lock names, for any version of Python that the base image may have."""
+    """Download what a lock names, for any version of Python that the base image may have; what is there stays."""
+    there = {"-".join(path.name.split("-")[:2]).lower() for path in WHEELS.glob("*.whl")}
+    if {f"{name.replace('-', '_')}-{version}" for name, version in pins(LOCKS / f"{lock}.txt").items()} <= there:
+        return
     text = re.sub(r" ;[^\\\n]*", " ", (LOCKS / f"{lock}.txt").read_text("utf-8"))
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(text)
         file.flush()
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "-r", file.name]
-        subprocess.run([*command, "-d", ROOT / "deploy" / "wheels"], check=True)
+        command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--require-hashes", "-r", file.name]
+        subprocess.run([*command, "-d", WHEELS], check=True)
 
 
 def main(arguments: list[str]) -> int:
