@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gristmill import versions
 from gristmill.errors import Fenced, GristmillError, LedgerFailed, LedgerLost, OtherVersion
-from gristmill_storage.ledger import Entry, Lease, Ledger, Measures, MemoryLedger, Over
+from gristmill_storage.ledger import Entry, Lease, Ledger, Measures, MemoryLedger, Over, wire
 from gristmill_storage.ledger.scripts import Scripts
 from gristmill_storage.server import command, url_of, wait_until_ready
 
@@ -403,10 +403,11 @@ def test_a_server_busy_with_a_script_is_waited_for(own_server: Server) -> None:
     ledger.disconnect()
 
 
-def test_an_old_server_is_refused(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis.Redis, "info", lambda *_: {"redis_version": "6.2.14"})
+@pytest.mark.parametrize(("client", "options"), [(wire.Client, ""), (redis.Redis, "&client_name=test")])
+def test_an_old_server_is_refused(redis_url: str, monkeypatch: pytest.MonkeyPatch, client: Any, options: str) -> None:
+    monkeypatch.setattr(client, "info", lambda *_: {"redis_version": "6.2.14"})
     with pytest.raises(LedgerFailed, match=r"speaks Redis 6\.2\.14: use Redis 7 or later"):
-        Ledger(redis_url).snapshot(JOB)
+        Ledger(redis_url + options).snapshot(JOB)
 
 
 def test_a_flushed_server_has_lost_the_job_and_takes_it_anew(world: Any, client: Any) -> None:

@@ -1,7 +1,8 @@
 """The way to the Redis server: connects late, calls scripts by digest, waits out what passes, words what does not.
 
 redis-py is imported when the first call is made, not before: its package imports its asyncio and cluster clients and,
-where that is installed, all of OpenTelemetry, whichever of its modules is asked for.
+where that is installed, all of OpenTelemetry, whichever of its modules is asked for. On a unix socket, where the
+one-machine mode has its server, the ledger does without it (see `wire`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from gristmill.errors import LedgerFailed, MissingExtra
+from gristmill_storage.ledger import wire
 from gristmill_storage.ledger.replies import nonsense
 from gristmill_storage.ledger.scripts import Script
 
@@ -27,9 +29,9 @@ _OLDEST: Final = 7
 #: Seconds between two tries: the first, and the longest.
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-#: Answers of a server that will work again: it loads, runs another's script, fails over, or is full for now.
+#: Answers of a server that will work again: it loads, runs another's script, fails over, or its disk is full for now.
 _PASSING: Final = (
-    *("BUSY", "LOADING", "OOM", "MISCONF"),
+    *("BUSY", "LOADING", "MISCONF"),
     *("READONLY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"),
 )
 
@@ -41,9 +43,13 @@ _NONSENSE: Final = (LookupError, TypeError, ValueError, AttributeError)
 class Connection:
     """A Redis server; safe to share between threads."""
 
-    def __init__(self, url: str, *, timeout: float, patience: float) -> None:
-        """Take the address, the seconds that one answer may take, and the seconds to go on trying."""
+    def __init__(self, url: str, *, timeout: float, patience: float, library: bool = True) -> None:
+        """Take the address, the seconds that one answer may take, and the seconds to go on trying.
+
+        `library`: whether the client is redis-py's wherever the server is, because more of it is used than `wire` has.
+        """
         self.timeout = timeout
+        self._plain = not library and wire.speaks(url)
         self._patience = patience
         self._url = url
         self._lock = threading.Lock()
@@ -71,9 +77,9 @@ class Connection:
             except Exception as error:
                 if isinstance(error, _NONSENSE):
                     raise nonsense(self.name, "a command", error) from error
-                if not _is_redis(error):
+                if not self._is_fault(error):
                     raise
-                if not _passes(error):
+                if not self._passes(error):
                     raise LedgerFailed(f"the ledger at {self.name} refused: {error}") from error
                 if time.monotonic() + pause > deadline:
                     raise LedgerFailed(self._gave_up(error)) from error
@@ -85,9 +91,9 @@ class Connection:
         try:
             return act(self._connected())
         except Exception as error:
-            if not _is_redis(error):
+            if not self._is_fault(error):
                 raise
-            if not _passes(error):
+            if not self._passes(error):
                 raise LedgerFailed(f"the ledger at {self.name} refused: {error}") from error
             return None
 
@@ -108,7 +114,7 @@ class Connection:
         return client
 
     def _connect(self) -> redis.Redis:
-        client = _make_client(self._url, self.timeout, self.name)
+        client = self._make_client()
         try:
             version = str(client.info("server").get("redis_version", "0"))
         except BaseException:
@@ -121,14 +127,34 @@ class Connection:
             )
         return client
 
-    @staticmethod
-    def _evaluate(client: redis.Redis, script: Script, key: str, arguments: tuple[Any, ...]) -> Any:
-        from redis.exceptions import NoScriptError  # noqa: PLC0415 (an optional extra, and slow)
+    def _make_client(self) -> redis.Redis:
+        if self._plain:
+            return cast("redis.Redis", wire.Client(self._url, self.timeout))
+        return _make_client(self._url, self.timeout, self.name)
 
+    def _evaluate(self, client: redis.Redis, script: Script, key: str, arguments: tuple[Any, ...]) -> Any:
         try:
             return client.evalsha(script.digest, 1, key, *arguments)
-        except NoScriptError:
+        except Exception as error:
+            if not self._is_unknown_script(error):
+                raise
             return client.eval(script.source, 1, key, *arguments)
+
+    def _is_unknown_script(self, error: Exception) -> bool:
+        if self._plain:
+            return isinstance(error, wire.Refused) and str(error).startswith("NOSCRIPT")
+        from redis.exceptions import NoScriptError  # noqa: PLC0415 (an optional extra, and slow)
+
+        return isinstance(error, NoScriptError)
+
+    def _is_fault(self, error: Exception) -> bool:
+        """Return whether the server, or the way to it, is to blame."""
+        return isinstance(error, (wire.Refused, OSError)) if self._plain else _is_redis(error)
+
+    def _passes(self, error: Exception) -> bool:
+        if self._plain:
+            return isinstance(error, OSError) or str(error).startswith(_PASSING)
+        return _passes(error)
 
     def _gave_up(self, error: Exception) -> str:
         return (

@@ -51,7 +51,7 @@ class Ledger:
             patience: seconds that a call goes on trying while the server is away
 
         """
-        self._server = Connection(url, timeout=timeout, patience=patience)
+        self._server = Connection(url, timeout=timeout, patience=patience, library=False)
         self._scripts = Scripts()
         self._caller = os.urandom(6).hex()
         self._calls = itertools.count(1)
