@@ -1,17 +1,26 @@
-"""A shell script as teams have them for Azure ML, with one function in front of it, on a real server and node."""
+"""Scripts as teams have them for Azure ML, and each command with each flag of it, on a real server and node."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import gristmill
+from az_contract import COMMANDS, OF_ALL, forms
+from gristmill.cli import server
+from gristmill.cli.main import main, parser
 from serving import Serving
 
 #: What the reader of the documentation puts in front, and gristmill as this interpreter runs it.
@@ -100,6 +109,40 @@ settings:
     timeout: 30
 """
 
+#: What the walk over all commands needs beside the scripts' files.
+FILES = {
+    "conda.yml": "dependencies:\n  - python=3.11\n",
+    "environment.yml": "name: overwritten\nimage: ubuntu\n",
+    "model.yml": "name: digits\npath: model\n",
+    "data.yml": "name: texts\ntype: uri_folder\npath: images\n",
+    "datastore.yml": "name: images\ntype: local\npath: .\ndescription: from a file\n",
+    "compute.yml": "name: overwritten\ntype: amlcompute\nmin_instances: 0\nmax_instances: 1\n",
+    "invoke.yml": "endpoint: walk\ndeployment: green\ninputs: {digits: {type: uri_folder, path: images}}\n",
+    "code/Dockerfile": "FROM ubuntu\n",
+    "endpoint-2021.yml": """
+        name: overwritten
+        type: batch
+        auth_mode: aad_token
+        traffic: {first: 100}
+        deployments:
+          - name: first
+            model: {local_path: ./model}
+            code_configuration: {code: {local_path: ./code}, scoring_script: score.py}
+            compute: {target: azureml:waiting, instance_count: 1}
+            mini_batch_size: 1
+        """,
+    "deployment-2021.yml": """
+        name: second
+        model: {local_path: ./model}
+        code_configuration: {code: {local_path: ./code}, scoring_script: score.py}
+        compute: {target: azureml:waiting}
+        """,
+}
+
+COMPUTE = {"name": "batch-cluster", "type": "amlcompute", "max_instances": 5}
+
+WALK = (Path(__file__).with_name("az_commands.console")).read_text()
+
 
 class Shell:
     """Runs scripts in a folder, against a server."""
@@ -135,7 +178,12 @@ def shell(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (project / "deployment.yml").write_text(DEPLOYMENT)
     (project / "endpoint.yml").write_text("name: overwritten\ndescription: names\nauth_mode: aad_token\n")
     (project / "inputs.yml").write_text("inputs:\n  digits:\n    type: uri_folder\n    path: images\n")
-    with Serving(redis_server, folder, nodes=1, compute="batch-cluster") as serving:
+    for name, text in FILES.items():
+        (project / name).write_text(textwrap.dedent(text))
+    with Serving(
+        redis_server, folder, nodes=1, compute="batch-cluster", arguments=["--allow-root", project]
+    ) as serving:
+        serving.request("PUT", "/computes/batch-cluster", json=COMPUTE).raise_for_status()
         yield Shell(serving, project)
 
 
@@ -172,3 +220,73 @@ def test_a_script_ends_where_its_job_fails(shell: Shell) -> None:
     assert "reached" not in ran.stdout
     assert ran.stderr.splitlines()[-1].startswith("error: ")
     assert "KeyError: 'x'" in ran.stderr
+
+
+def steps() -> list[tuple[str, str]]:
+    """Return the commands of the walk, each with what it is to answer."""
+    text = re.sub(r"^#.*\n", "", WALK, flags=re.MULTILINE)
+    return [
+        (line, told.strip("\n")) for line, _, told in (part.partition("\n") for part in re.split(r"(?m)^\$ ", text)[1:])
+    ]
+
+
+def fits(told: str, wanted: str) -> bool:
+    """Return whether a text is as wanted, where `...` is anything, and the space in front of it as long as it likes."""
+    return re.fullmatch(re.escape(wanted).replace(r"\.\.\.", ".*"), told, re.DOTALL) is not None
+
+
+def ask_registry(shell: Shell) -> None:
+    with closing(gristmill.Client(shell.url, shell.token)) as client:
+        list(client.models.list())
+
+
+def test_each_command_of_azure_does_what_its_flags_say(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(shell.folder)
+    client = gristmill.Client(shell.url, shell.token)
+    monkeypatch.setattr(server, "connect", lambda: client)
+    monkeypatch.setattr("gristmill.cli.main.parser", functools.cache(parser))
+    for name, value in {"GRISTMILL_URL": shell.url, "GRISTMILL_TOKEN": shell.token, "HOME": str(shell.folder)}.items():
+        monkeypatch.setenv(name, value)
+    wrong = []
+    # The registry's first answer takes seconds: MLflow is imported, and makes its tables.
+    registry = threading.Thread(target=ask_registry, args=(shell,))
+    registry.start()
+
+    for line, wanted in steps():
+        try:
+            code = main(shlex.split(line))
+        except SystemExit as left:
+            code = int(left.code or 0)
+        out, err = capsys.readouterr()
+        refused = re.match(r"! (\d+) (.*)", wanted)
+        right = fits(out.strip("\n"), wanted) and code == 0
+        if refused:
+            right = code == int(refused[1]) and fits(err.replace("\n", " "), f"...{refused[2]}...")
+        if not right:
+            wrong.append(f"$ {line}\nwanted: {wanted}\n{code}: {out}{err}")
+
+    registry.join()
+    client.close()
+    assert not wrong, "\n\n".join(wrong)
+    folder = shell.folder
+    for place in ("got", "child", "every"):
+        assert len((folder / place / "named-outputs/score/predictions.csv").read_text().split()) == 25
+    assert (folder / "every/artifacts/logs").is_dir()
+
+
+def test_the_walk_takes_every_flag() -> None:
+    typed: dict[str, set[str]] = {name: set() for name in COMMANDS}
+    for line, _ in steps():
+        words = shlex.split(line)
+        for name in COMMANDS:
+            if words[: len(name.split())] == name.split():
+                typed[name] |= set(words)
+    everywhere = set().union(*typed.values())
+
+    own = {
+        f"{name} {flag}" for name, text in COMMANDS.items() for flag in text.split() if not typed[name] & forms(flag)
+    }
+    assert not own
+    assert not {flag for flag in OF_ALL.split() if not everywhere & forms(flag)}

@@ -35,6 +35,9 @@ class References(Protocol):
 class Deployments(Protocol):
     """Their deployments."""
 
+    def list(self, endpoint: str) -> Sequence[object]:
+        """Return all of an endpoint; ResourceNotFound where there is no such endpoint."""
+
     def route(self, endpoint: str, deployment: str | None) -> str:
         """Return which one an invocation goes to: the one named, the default, or the only one."""
 

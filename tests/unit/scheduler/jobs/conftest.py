@@ -129,6 +129,11 @@ class Resources:
         self.deployment = spec.Deployment(name="d", endpoint_name="e", model=spec.Model(path=str(folder)), compute="c")
         self.overrides: list[tuple[str, ...]] = []
 
+    def list(self, endpoint: str) -> list[str]:
+        if endpoint != "e":
+            raise ResourceNotFound(f"endpoint {endpoint}: there is none of that name")
+        return ["d"]
+
     def route(self, endpoint: str, deployment: str | None) -> str:
         if endpoint != "e":
             raise ResourceNotFound(f"endpoint {endpoint}: there is none of that name")
