@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gristmill.errors import JobNotFound, LedgerLost, Mistake
+from gristmill.errors import GristmillError, JobNotFound, LedgerLost, Mistake
 from gristmill.log_context import about
 from gristmill.spec import Job
 from gristmill.states import JobStatus
@@ -71,6 +71,20 @@ class Beginning:
 
         """
         return self._with_lead(name, State.BEGUN, self._mend)
+
+    def give_up(self, name: str, error: GristmillError) -> None:
+        """End a job that waits and cannot be begun.
+
+        Raises:
+            GristmillError: as `begin`.
+
+        """
+
+        def end(record: JobRecord, _: Leadership) -> bool:
+            self._end(record.name, {"status": JobStatus.FAILED, "error": error.to_json()})
+            return False
+
+        self._with_lead(name, State.QUEUED, end)
 
     def _with_lead(self, name: str, state: State, act: Callable[[JobRecord, Leadership], bool]) -> bool:
         with about(job=name):

@@ -13,11 +13,12 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
-from gristmill.errors import GristmillError
+from gristmill.errors import GristmillError, StorageFailed
 from gristmill.log_context import ids
 from gristmill_scheduler.coordinator import Coordinator
 from gristmill_scheduler.jobs.beginning import Beginning
@@ -31,6 +32,7 @@ from gristmill_scheduler.leadership import LEAST_SECONDS, Leadership, TakenOver
 from gristmill_scheduler.leading import Leading
 from gristmill_scheduler.takeover import TakeOver
 from gristmill_storage.ledger import Ledger
+from gristmill_storage.patience import may_pass
 
 #: Seconds between two looks when nothing is told.
 LOOK_SECONDS: Final = 1.0
@@ -47,6 +49,9 @@ _BEGINNERS: Final = 4
 
 #: Seconds that a job is let alone which storage or ledger did not let begin.
 _AGAIN_SECONDS: Final = 5.0
+
+#: Seconds for which a store is asked again that says no: rights that were given a moment ago hold everywhere by then.
+REFUSED_SECONDS: Final = 60.0
 
 #: Seconds that a job is let alone which somebody leads: the server that did may have died just now.
 _SOON_SECONDS: Final = 0.3
@@ -100,6 +105,8 @@ class Dispatcher:
         self._sharing = Sharing(ledger, seconds=slice_seconds)
         self._lead: Leadership | None = None
         self._later: dict[str, float] = {}
+        #: Since when a job could not be begun, by the clock that never jumps, and why.
+        self._troubles: dict[str, tuple[float, str]] = {}
         self._under_way: set[str] = set()
         #: When it last looked, in seconds since the epoch; 0: not yet.
         self.looked = 0.0
@@ -141,13 +148,19 @@ class Dispatcher:
         """Return whether a job is just being begun, or looked at for that, here."""
         return name in self._under_way
 
+    def trouble(self, name: str) -> str:
+        """Return why a job that waits could not be begun here so far; "" where nothing is in its way."""
+        return self._troubles.get(name, (0.0, ""))[1]
+
     def look(self) -> None:
         """Begin what can be begun, if this is the dispatcher; wait for nothing."""
         self.looked = time.time()
         self._board.settle()
         if not self._leads():
             return
-        rows = [row for row in self._records.rows.unfinished() if row.name not in self._under_way]
+        unfinished = self._records.rows.unfinished()
+        self._forget_troubles({row.name for row in unfinished})
+        rows = [row for row in unfinished if row.name not in self._under_way]
         self._mend([row for row in rows if row.state is State.BEGUN])
         waiting = defaultdict(list)
         for row in rows:
@@ -208,15 +221,35 @@ class Dispatcher:
         try:
             if not act(name):
                 self._later[name] = time.monotonic() + _SOON_SECONDS
+            self._troubles.pop(name, None)
         except GristmillError as error:
             log.warning("job %s cannot be begun now: %s", name, error, extra=ids(job=name))
-            self._later[name] = time.monotonic() + _AGAIN_SECONDS
-        except Exception:
+            self._put_off(name, error.message)
+            if act == self._beginning.begin:
+                self._guarded(partial(self._give_up, name, error), "a job that cannot be begun cannot be ended now")
+        except Exception as error:
             log.exception("job %s cannot be begun now", name, extra=ids(job=name))
-            self._later[name] = time.monotonic() + _AGAIN_SECONDS
+            self._put_off(name, f"unexpected {type(error).__name__}; the server's log has more")
         finally:
             self._under_way.discard(name)
             self.notice()
+
+    def _forget_troubles(self, unfinished: Collection[str]) -> None:
+        for name in [name for name in self._troubles if name not in unfinished]:
+            self._troubles.pop(name, None)
+
+    def _put_off(self, name: str, why: str) -> None:
+        since, _ = self._troubles.get(name, (time.monotonic(), ""))
+        self._troubles[name] = since, why
+        self._later[name] = time.monotonic() + _AGAIN_SECONDS
+
+    def _give_up(self, name: str, error: GristmillError) -> None:
+        """End a job that a store has refused to begin for long; a store that is away may be waited for."""
+        since, _ = self._troubles[name]
+        refused = isinstance(error, StorageFailed) and not may_pass(error, writing=False)
+        if refused and time.monotonic() - since >= REFUSED_SECONDS:
+            self._beginning.give_up(name, error)
+            self._troubles.pop(name, None)
 
     def _leads(self) -> bool:
         """Return whether this is the dispatcher, now."""

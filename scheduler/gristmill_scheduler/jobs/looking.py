@@ -32,6 +32,10 @@ _NODES_SECONDS: Final = 1.0
 _NO_INSTANCE: Final = "waiting for an instance"
 
 
+#: In front of why a job is not begun.
+NOT_BEGUN: Final = "cannot be begun, and is tried again"
+
+
 class NodesSeen:
     """What nodes say of themselves, asked once a second at most; nothing where the ledger is away."""
 
@@ -65,6 +69,7 @@ class Looking:
         *,
         nodes: Callable[[], Nodes],
         turn: Callable[[str], float | None],
+        trouble: Callable[[str], str],
     ) -> None:
         """Take what this looks at.
 
@@ -74,6 +79,7 @@ class Looking:
             ledger: one whose calls end soon
             nodes: tells what each node says of itself
             turn: tells in how many seconds a place of a compute changes hands
+            trouble: tells why a job that waits could not be begun so far
 
         """
         self._records = records
@@ -81,6 +87,7 @@ class Looking:
         self._ledger = ledger
         self._nodes = nodes
         self._turn = turn
+        self._trouble = trouble
 
     def record(self, name: str) -> tuple[JobRecord, bool]:
         """Return the record of a job, or of the job whose child is named, and whether it is the child.
@@ -113,6 +120,9 @@ class Looking:
         return self._live(record, live) if live is not None else self._elsewhere(record)
 
     def _queued(self, record: JobRecord) -> str:
+        trouble = self._trouble(record.name)
+        if trouble:
+            return f"{NOT_BEGUN}: {trouble}"
         now, own = time.time(), row_of(record)
         others = (row for row in self._records.rows.unfinished() if row.compute == record.compute)
         ahead = sum(row.state is State.QUEUED and rank(row, now) < rank(own, now) for row in others)

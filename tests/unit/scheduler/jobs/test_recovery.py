@@ -168,6 +168,50 @@ def test_a_job_is_begun_again_when_the_store_answers(world, jobs, monkeypatch) -
     assert world.ends(jobs, jobs.invoke("e", BODY)["name"])["status"] == "Completed"
 
 
+def refusing(monkeypatch, error: Exception, *, seconds: float) -> None:
+    """Have the store of every job's input say no, and the dispatcher bear it for so long."""
+
+    def admit(job, *, environment):
+        raise StorageFailed("s3://box/in: AccessDenied") from error
+
+    monkeypatch.setattr("gristmill_scheduler.jobs.beginning.admit", admit)
+    monkeypatch.setattr(dispatcher_module, "_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(dispatcher_module, "REFUSED_SECONDS", seconds)
+
+
+def test_a_job_that_a_store_refuses_says_so_while_that_may_change(world, jobs, monkeypatch) -> None:
+    refusing(monkeypatch, PermissionError(), seconds=1000)
+    name = jobs.invoke("e", BODY)["name"]
+
+    world.until(lambda: "AccessDenied" in jobs.get(name)["detail"])
+
+    told = jobs.get(name)
+    assert (told["status"], told["detail"]) == (
+        "Queued",
+        "cannot be begun, and is tried again: s3://box/in: AccessDenied",
+    )
+    monkeypatch.setattr("gristmill_scheduler.jobs.beginning.admit", admit)
+    assert world.ends(jobs, name)["status"] == "Completed"
+
+
+def test_a_job_that_a_store_refuses_for_long_fails_with_the_reason(world, jobs, monkeypatch) -> None:
+    refusing(monkeypatch, PermissionError(), seconds=0.1)
+
+    ended = world.ends(jobs, jobs.invoke("e", BODY)["name"])
+
+    assert (ended["status"], ended["error"]["class"]) == ("Failed", "StorageFailed")
+    assert ended["error"]["message"] == "s3://box/in: AccessDenied"
+
+
+def test_a_store_that_is_away_is_waited_for(world, jobs, monkeypatch) -> None:
+    refusing(monkeypatch, ConnectionRefusedError(), seconds=0)
+    name = jobs.invoke("e", BODY)["name"]
+    world.until(lambda: "AccessDenied" in jobs.get(name)["detail"])
+    monkeypatch.setattr("gristmill_scheduler.jobs.beginning.admit", admit)
+
+    assert world.ends(jobs, name)["status"] == "Completed"
+
+
 def test_the_retry_of_a_job_is_begun_once(world, jobs, monkeypatch) -> None:
     name = jobs.invoke("e", BODY)["name"]
     world.ends(jobs, name)
