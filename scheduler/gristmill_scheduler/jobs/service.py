@@ -92,7 +92,14 @@ class Jobs:
         tracked = self._tracking is not None
         self._deployments = catalog.deployments
         self._intake = Intake(self._records, catalog, addresses, tracked=tracked)
-        self._looking = Looking(self._records, self._board, asked, nodes=nodes, turn=self._dispatcher.turn)
+        self._looking = Looking(
+            self._records,
+            self._board,
+            asked,
+            nodes=nodes,
+            turn=self._dispatcher.turn,
+            trouble=self._dispatcher.trouble,
+        )
         self._control = Control(self._records, leading, self._dispatcher, tracked=tracked)
         self._streams = Streams()
         #: What the exporter of metrics sees.
