@@ -25,6 +25,9 @@ import httpx
 #: Seconds that a process has to be ready, on a machine that is busy with other tests.
 READY_SECONDS = 40.0
 
+#: What runs a module as a process.
+PYTHON = (sys.executable, "-P", "-m")
+
 #: Seconds that a process has to leave by itself.
 LEAVE_SECONDS = 10.0
 
@@ -42,6 +45,7 @@ class Serving:
         compute: str = "local",
         arguments: Sequence[object] = (),
         environment: Mapping[str, str] | None = None,
+        python: Sequence[str] = PYTHON,
     ) -> None:
         """Take where all is; nothing is started yet.
 
@@ -53,6 +57,7 @@ class Serving:
             compute: that the nodes serve.
             arguments: more arguments of the service.
             environment: more variables of all processes.
+            python: what runs a module as a process.
 
         """
         self.folder = folder
@@ -64,6 +69,7 @@ class Serving:
         self.process: subprocess.Popen[str]
         self.nodes: list[subprocess.Popen[str]] = []
         self._wanted = (nodes, slots, compute)
+        self.python = python
         self._arguments = [str(argument) for argument in arguments]
         models = self.workspace / "mlflow"
         models.mkdir(parents=True, exist_ok=True)
@@ -105,7 +111,7 @@ class Serving:
         """Start the server and wait until it listens."""
         places = ["--port", "0", "--workspace", str(self.workspace), "--owned"]
         token = [] if "--insecure-local" in self._arguments else ["--token-file", str(self.token_file)]
-        command = [sys.executable, "-P", "-m", "gristmill_scheduler.service", *places, *token, *self._arguments]
+        command = [*self.python, "gristmill_scheduler.service", *places, *token, *self._arguments]
         self.process = self._spawn("service", command)
         self.url = self._listening()
         self.token = self.token_file.read_text().strip() if token else ""
@@ -115,10 +121,18 @@ class Serving:
         self.process.send_signal(number)
         return self.process.wait(LEAVE_SECONDS)
 
-    def node(self, name: str, *, compute: str = "local", slots: int = 2, **environment: str) -> subprocess.Popen[str]:
+    def node(
+        self,
+        name: str,
+        *,
+        compute: str = "local",
+        slots: int = 2,
+        python: Sequence[str] | None = None,
+        **environment: str,
+    ) -> subprocess.Popen[str]:
         """Start a node; it serves when it is ready, which jobs wait for."""
-        command = [sys.executable, "-P", "-m", "gristmill_workers", "--compute", compute, "--slots", str(slots)]
-        node = self._spawn(name, [*command, "--owned"], GRISTMILL_NODE_NAME=name, **environment)
+        command = [*(python or self.python), "gristmill_workers", "--compute", compute, "--slots", str(slots)]
+        node = self._spawn(name, [*command, "--owned"], **{"GRISTMILL_NODE_NAME": name, **environment})
         self.nodes.append(node)
         return node
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gristmill import versions
 from gristmill.errors import AlreadyExists, Mistake
 from gristmill_scheduler import service
 from gristmill_scheduler.http.listening import Certificate, address_of, bind, check_insecure
@@ -103,6 +104,21 @@ def test_a_server_that_nobody_could_enter_does_not_start(
 
     assert main(["--workspace", str(tmp_path), "--port", "0"]) == 2
     assert "nobody could enter" in capsys.readouterr().err
+
+
+def test_a_server_that_is_too_old_for_the_workspace_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRISTMILL_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setattr(versions, "PROTOCOL", 5)
+    open_workspace(str(tmp_path))
+    monkeypatch.setattr(versions, "PROTOCOL", 3)
+
+    assert main(["--workspace", str(tmp_path), "--port", "0", "--insecure-local"]) == 2
+
+    line = capsys.readouterr().err.strip()
+    assert line.startswith(f"error: --workspace {tmp_path}: Gristmill ")
+    assert line.endswith("(protocol 3): upgrade this server")
 
 
 def test_a_server_without_a_redis_server_does_not_start(

@@ -1,0 +1,205 @@
+"""A cluster that is upgraded: neighbours work together, others are refused in words, and restarts lose nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from clusters import wait_until
+from fleets import Fleet
+from other_version import python
+
+from gristmill_storage import server
+from serving import PYTHON, Serving
+
+LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: make test-long")
+
+#: More than are scored before the file goes, however slow the machine is.
+FILES = 4000
+
+
+# Versions side by side
+
+
+@pytest.fixture(scope="module")
+def fleet(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A server that speaks protocol 5."""
+    folder = tmp_path_factory.mktemp("versions")
+    url, arguments = redis_server.replace("db=0", "db=6"), ["--allow-root", folder]
+    with Serving(url, folder, arguments=arguments, python=python(5)) as serving:
+        fleet = Fleet(serving, folder)
+        fleet.deploy()
+        yield fleet
+
+
+def test_nodes_of_both_neighbouring_versions_share_a_job_and_the_status_says_who_is_which(fleet: Fleet) -> None:
+    nodes = {name: fleet.node(name, python=python(number)) for name, number in (("older", 4), ("newer", 6))}
+    fleet.hold.touch()
+    fleet.invoke("mixed", 400, instances=2)
+    wait_until(lambda: min(fleet.scored("mixed").get(name, 0) for name in nodes) > 0)
+    status = fleet.ask("GET", "/status")
+    fleet.hold.unlink()
+
+    fleet.check("mixed", 400)
+
+    assert (status["version"], status["protocol"]) == ("5.0.0", 5)
+    told = {each["host"]: (each["version"], each["protocol"], each.get("problem")) for each in status["nodes"]}
+    assert told == {"older": ("4.0.0", 4, None), "newer": ("6.0.0", 6, None)}
+    for node in nodes.values():
+        node.terminate()
+    for node in nodes.values():
+        assert node.wait(20) == 0
+
+
+def test_a_node_of_another_version_refuses_work_in_words_and_the_job_waits_for_one_that_can(fleet: Fleet) -> None:
+    ahead = fleet.node("ahead", python=python(7))
+    fleet.serving.until("/status", lambda it: "ahead" in {each["host"] for each in it["nodes"]})
+    fleet.invoke("patient", 20)
+    wait_until(lambda: "refused: " in fleet.log("ahead"))
+    waits = fleet.serving.until("/jobs/patient", lambda it: "is of protocol" in it["detail"])
+    status = fleet.ask("GET", "/status")
+
+    fleet.node("fitting", python=python(5))
+    fleet.check("patient", 20)
+
+    words = "node ahead (Gristmill 7.0.0) is of protocol 7, and this server (Gristmill 5.0.0) speaks protocol 5"
+    assert waits["status"] == "Queued"
+    assert waits["detail"] == f"waiting for 1 of 1 instance of local: {words}: upgrade this server"
+    problems = {each["host"]: each.get("problem") for each in status["nodes"]}
+    assert problems == {"ahead": f"{words}: upgrade this server"}
+    assert [name for name, count in fleet.scored("patient").items() if count] == ["fitting"]
+    [refusal, *_] = [line for line in fleet.log("ahead").splitlines() if "refused: " in line]
+    assert "refused: a message of job patient is of protocol 5, and this node (Gristmill 7.0.0)" in refusal
+    assert refusal.endswith("speaks protocol 7: upgrade the scheduler that sent it")
+    assert ahead.poll() is None
+
+
+# Restarts
+
+
+class Rolling(Fleet):
+    """Two servers, nodes, and a Redis server, each of which can be started anew while a job runs."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._stack = stack
+        #: Not pytest's folder: its path may be too long for a unix socket.
+        self._place = Path(tempfile.mkdtemp(prefix="gm"))
+        stack.callback(shutil.rmtree, self._place)
+        self._redis: subprocess.Popen[bytes]
+        self.start_redis()
+        stack.callback(lambda: self._end(self._redis))
+        url = server.url_of(self._socket)
+        self.first = stack.enter_context(Serving(url, folder, arguments=["--allow-root", folder]))
+        super().__init__(self.first, folder)
+        more = ["--allow-root", folder, "--workspace", self.first.workspace]
+        (folder / "second").mkdir()
+        self.second = stack.enter_context(Serving(url, folder / "second", arguments=more))
+        self.nodes: dict[str, subprocess.Popen[str]] = {}
+        self.deploy()
+
+    @property
+    def _socket(self) -> Path:
+        return self._place / "private" / "s"
+
+    def start_redis(self) -> None:
+        self._redis = subprocess.Popen(
+            server.command(folder=self._place, socket=self._socket), stdin=subprocess.DEVNULL
+        )
+        server.wait_until_ready(server.url_of(self._socket), 20, alive=lambda: self._redis.poll() is None)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        process.wait(20)
+
+    def restart_redis(self) -> None:
+        self._end(self._redis)
+        self.start_redis()
+
+    def restart_server(self, which: Serving, version: tuple[str, ...] = PYTHON) -> None:
+        """End a server and start it again; the jobs that it led are led by the other meanwhile."""
+        assert which.stop() == 0
+        which.python = version
+        which.start()
+
+    def restart_node(self, name: str, version: tuple[str, ...] = PYTHON) -> None:
+        old = self.nodes[name]
+        old.terminate()
+        assert old.wait(30) == 0
+        self.nodes[name] = self.node(name, python=version)
+
+    def until_it_goes_on(self, job: str, name: str = "") -> None:
+        """Wait until more of a job is scored, by a node if one is named."""
+
+        def count() -> int:
+            scored = self.scored(job)
+            return scored.get(name, 0) if name else sum(scored.values())
+
+        before = count()
+        wait_until(lambda: count() > before)
+
+
+@pytest.fixture
+def rolling(tmp_path: Path) -> Iterator[Rolling]:
+    with ExitStack() as stack:
+        yield Rolling(tmp_path, stack)
+
+
+def begin(rolling: Rolling, nodes: int) -> None:
+    """Let a job begin on so many nodes, which goes on until the file `hold` goes."""
+    for number in range(nodes):
+        rolling.nodes[f"n{number}"] = rolling.node(f"n{number}")
+    rolling.hold.touch()
+    rolling.invoke("rolled", FILES, instances=nodes)
+    for name in rolling.nodes:
+        rolling.until_it_goes_on("rolled", name)
+
+
+def finish(rolling: Rolling) -> None:
+    assert sum(rolling.scored("rolled").values()) < FILES, "the job was done before the last restart"
+    rolling.hold.unlink()
+    ended = rolling.check("rolled", FILES)
+    assert ended["summary"]["mini_batches"] == {"total": FILES, "failed": 0, "retried": 0}
+    assert ended["summary"]["attempts"]["fenced"] == 0
+    names = [line for path in rolling.calls.iterdir() for line in path.read_text().splitlines()]
+    assert sorted(names) == sorted(set(names)), "nothing that was begun was thrown away"
+    assert set(rolling.scored("rolled")) == set(rolling.nodes)
+
+
+def test_a_restart_of_server_node_and_redis_costs_a_running_job_nothing(rolling: Rolling) -> None:
+    begin(rolling, 2)
+
+    rolling.restart_node("n0")
+    rolling.restart_server(rolling.first)
+    rolling.restart_redis()
+
+    rolling.until_it_goes_on("rolled", "n0")
+    rolling.until_it_goes_on("rolled", "n1")
+    finish(rolling)
+
+
+@LONG
+@pytest.mark.timeout(600)
+def test_everything_is_upgraded_one_after_the_other_while_a_job_runs(rolling: Rolling) -> None:
+    begin(rolling, 3)
+
+    for number in (2, 3):  # twice: the second time every process meets only the version before it
+        for which in (rolling.first, rolling.second):
+            rolling.restart_server(which, python(number))
+            rolling.until_it_goes_on("rolled")
+        for name in rolling.nodes:
+            rolling.restart_node(name, python(number))
+            rolling.until_it_goes_on("rolled", name)
+        rolling.restart_redis()
+        for name in rolling.nodes:
+            rolling.until_it_goes_on("rolled", name)
+
+    status = rolling.ask("GET", "/status")
+    assert {status["protocol"], *(each["protocol"] for each in status["nodes"])} == {3}
+    finish(rolling)
