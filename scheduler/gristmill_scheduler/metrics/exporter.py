@@ -10,21 +10,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric as Family
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 import gristmill
 from gristmill.errors import LedgerFailed
 from gristmill_scheduler.jobs.observed import Demand, JobSeen
 from gristmill_scheduler.metrics.of_cluster import tell_demand, tell_health, tell_nodes
 from gristmill_scheduler.metrics.of_jobs import tell_job
-from gristmill_scheduler.metrics.samples import Samples
+from gristmill_scheduler.metrics.samples import OPEN_METRICS, PLAIN_TEXT, Samples
 from gristmill_storage.ledger import Health, JobMeasures
 
 #: Seconds that an answer serves others who ask: a pair of Prometheus servers costs what one does.
@@ -86,20 +81,16 @@ class Sources:
     waiting: Callable[[str], int]
 
 
-class Gathering(Collector):
-    """Collects at each scrape."""
+class Gathering:
+    """Asks all sources at each scrape."""
 
     def __init__(self, sources: Sources, bounds: Bounds) -> None:
         """Take where it comes from, and how much of it is told."""
         self._sources = sources
         self._bounds = bounds
 
-    def describe(self) -> list[Family]:
-        """Return nothing: what there is differs from scrape to scrape, and registering must not ask for it."""
-        return []
-
-    def collect(self) -> Iterator[Family]:
-        """Yield all families."""
+    def samples(self) -> Samples:
+        """Return all that is told now."""
         began = time.perf_counter()
         samples = Samples()
         samples.describe("build", version=gristmill.__version__)
@@ -113,7 +104,7 @@ class Gathering(Collector):
         if self._sources.jobs.dispatches:
             self._tell_cluster(samples, answers=health is not None)
         samples.add("server_collect_seconds", time.perf_counter() - began)
-        return samples.families()
+        return samples
 
     def _tell_jobs(self, samples: Samples, *, answers: bool) -> None:
         jobs = self._sources.jobs
@@ -147,19 +138,18 @@ class Exporter:
         self, sources: Sources, bounds: Bounds | None = None, *, shared_seconds: float = SHARED_SECONDS
     ) -> None:
         """Take where it comes from, how much of it is told, and for how long one answer serves all who ask."""
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(Gathering(sources, bounds or Bounds()))
+        self._gathering = Gathering(sources, bounds or Bounds())
         self._shared_seconds = shared_seconds
         self._lock = threading.Lock()
         self._written: dict[str, tuple[float, bytes]] = {}
 
     def write(self, accept: str) -> tuple[bytes, str]:
         """Return what is told, and its media type, as the header `accept` wants it: OpenMetrics, or the older text."""
-        encode, kind = choose_encoder(accept)
+        kind = OPEN_METRICS if "application/openmetrics-text" in accept else PLAIN_TEXT
         with self._lock:
             when, text = self._written.get(kind, (float("-inf"), b""))
             if time.monotonic() - when > self._shared_seconds:
-                text = encode(self._registry)
+                text = self._gathering.samples().text(kind)
                 self._written[kind] = (time.monotonic(), text)
             return text, kind
 

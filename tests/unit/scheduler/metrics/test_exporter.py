@@ -146,7 +146,7 @@ def test_it_asks_for_jobs_that_ended_as_long_ago_as_it_is_told(world: Any) -> No
 
 def test_labels_are_written_whatever_stands_in_them(world: Any) -> None:
     world.said[0]["host"] = 'a"b\\c\nd'
-    assert told(world)["gristmill_node_up", "gpu", 'a"b\\c\nd', "7"] == 1
+    assert told(world)["gristmill_node_up", 'a"b\\c\nd', "gpu", "7"] == 1
 
 
 def test_two_who_ask_at_once_cost_one_look(world: Any) -> None:
@@ -170,6 +170,7 @@ def test_the_table_keeps_to_the_conventions() -> None:
         assert name.startswith("gristmill_")
         assert not name.endswith(("_total", "_info", "_count", "_sum", "_bucket")), name
         assert metric.help.endswith("."), name
+        assert not set('\\"\n') & set(metric.help), "it is written as it is"
         assert not {"job", "instance"} & set(metric.labels), "these are Prometheus' own"
         if metric.kind == "histogram":
             assert name.endswith("_seconds")
