@@ -92,7 +92,7 @@ def serving(guarded: Guarded, redis_url: str, tmp_path: Path) -> Iterator[Servin
         "RESULTS_KEY": json.dumps(guarded.keys["results"]),
     }
     arguments = ["--workspace", "s3://workspace/of/a server", "--allow-root", tmp_path]
-    with Serving(redis_url, tmp_path, nodes=1, arguments=arguments, environment=environment) as serving:
+    with Serving(redis_url, tmp_path, arguments=arguments, environment=environment) as serving:
         yield serving
 
 
@@ -131,10 +131,16 @@ def test_a_job_reads_with_one_key_and_writes_with_another(
 
     # The machine's own key may not read there, and nothing falls back to another.
     refused = invoke("wrong")
-    serving.until("/status", lambda _: "s3://entries/in: PermissionError: Access Denied" in serving.log)
+    refusal = "cannot be begun, and is tried again: s3://entries/in: PermissionError: Access Denied"
+    serving.until(f"/jobs/{refused['name']}", lambda job: job["detail"] == refusal)
     ask(serving, "POST", f"/jobs/{refused['name']}/cancel", json={})
 
+    # A node that lacks the secret says so where the job waits, and leaves it to another one.
     name = invoke("entries")["name"]
+    serving.node("poor", RESULTS_KEY="")
+    lacks = "; node poor cannot open the job's folder: credentials $RESULTS_KEY: this machine (poor) has no such variable"
+    serving.until(f"/jobs/{name}", lambda job: lacks in job["detail"])
+    serving.node("rich")
     done = serving.until(f"/jobs/{name}", lambda job: job["ended"])
     assert done["status"] == "Completed", done
     assert done["outputs"]["score"]["path"] == "s3://results/out/predictions.csv"

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from typing import Final
 
 from gristmill import log_lines
-from gristmill.errors import GristmillError, Mistake
+from gristmill.errors import GristmillError, JobNotFound, Mistake
 from gristmill.local.owner import allow
 from gristmill.log_context import about
 from gristmill.settings import ProcessSettings
+from gristmill.spec import Job
 from gristmill_storage.documents import read_job
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
@@ -150,11 +151,17 @@ class Node:
                 self._running -= 1
                 self._idle.notify_all()
 
-    def _refuse(self, reason: str) -> None:
-        """Say what is refused, and take nothing in its place for a while: the scheduler sends it again, to anybody."""
+    def _refuse(self, reason: str, *, job: str = "") -> None:
+        """Say what is refused, and take nothing in its place for a while: the scheduler sends it again, to anybody.
+
+        Args:
+            reason: why, with the node's name.
+            job: the one job that it is refused for; "": all that are like it.
+
+        """
         with self._counted():
             log.warning("refused: %s", reason)
-            self._presence.refuses(reason, seconds=2 * REFUSED_SECONDS)
+            self._presence.refuses(reason, seconds=2 * REFUSED_SECONDS, job=job)
             self._drain.wait(REFUSED_SECONDS)
 
     @contextmanager
@@ -170,13 +177,27 @@ class Node:
             self._jobs[slot] = None
             self._presence.changed()
 
-    def _open(self, folder: str) -> Store:
-        """Return a job's folder, as a store that waits out what may pass."""
-        return patient(open_store(folder), Patience(self._settings.storage_patience))
+    def _find(self, message: Message) -> tuple[Job, Store] | None:
+        """Return a job and its folder, as a store that waits out what may pass.
+
+        None where this machine cannot open it, for want of a secret or of a driver: that is told where the job waits,
+        for the job itself cannot be told; another node may be able to.
+        """
+        try:
+            folder = patient(open_store(message.folder), Patience(self._settings.storage_patience))
+            return read_job(folder), folder
+        except JobNotFound:
+            raise  # it was deleted since: nobody waits for it
+        except GristmillError as error:
+            reason = f"node {self._settings.node_name} cannot open the job's folder: {error.message}"
+            self._refuse(reason, job=message.job)
+            return None
 
     def _run_instance(self, message: Message) -> None:
-        folder = self._open(message.folder)
-        job = read_job(folder)
+        found = self._find(message)
+        if found is None:
+            return
+        job, folder = found
         assignment = Assignment(
             job=job,
             folder=folder,
@@ -189,8 +210,10 @@ class Node:
         Instance(assignment).run()
 
     def _aggregate(self, message: Message) -> None:
-        folder = self._open(message.folder)
-        job = read_job(folder)
+        found = self._find(message)
+        if found is None:
+            return
+        job, folder = found
         name = f"aggregator-{uuid.uuid4().hex[:8]}"
         info = {"role": "aggregator", "node": self._settings.node_name}
         registration = self._ledger.register(job.name, instance=name, info=info)

@@ -66,7 +66,8 @@ class Presence:
         self._beat_seconds = beat_seconds
         self._redis_url = redis_url
         self._address = ""
-        self._refusal, self._refused_until = "", 0.0
+        self._refusal: dict[str, str] = {}
+        self._refused_until = 0.0
         self._news: dict[str, Any] = {
             "compute": compute,
             "slots": slots,
@@ -91,9 +92,10 @@ class Presence:
         """Tell soon that another job runs, or one less."""
         self._changed.set()
 
-    def refuses(self, reason: str, *, seconds: float) -> None:
-        """Tell for so many seconds that the node could not do what it was asked."""
-        self._refusal, self._refused_until = reason, time.monotonic() + seconds
+    def refuses(self, reason: str, *, seconds: float, job: str = "") -> None:
+        """Tell for so many seconds that the node could not do what it was asked, for one job ("": for all)."""
+        self._refusal = {"refuses": reason, **({"refuses_job": job} if job else {})}
+        self._refused_until = time.monotonic() + seconds
         self._changed.set()
 
     def leave(self) -> None:
@@ -118,7 +120,7 @@ class Presence:
             # Looked for again after the server was away: the way to it may be another one.
             self._address = address_towards(self._redis_url)
         found = {**self._news, "address": self._address, "running": self._running(), "machine": self._load.document()}
-        return {**found, "refuses": self._refusal} if time.monotonic() < self._refused_until else found
+        return {**found, **self._refusal} if time.monotonic() < self._refused_until else found
 
     def _try(self, tell: Callable[[], None]) -> None:
         """Tell the ledger something; a fault is logged when it begins, and when it ends."""

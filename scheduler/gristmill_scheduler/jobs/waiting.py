@@ -55,8 +55,13 @@ def describe(
     fitting = serving(nodes, compute)
     misfits = [why for node in nodes if node.get("compute") == compute and (why := misfit(node))]
     tail = f"; {ahead} job{'' if ahead == 1 else 's'} before it" if ahead else ""
-    refusal = next((f"; {node['refuses']}" for node in fitting if node.get("refuses")), "")
+    refusal = next((f"; {node['refuses']}" for node in fitting if _refuses(node, name)), "")
     return f"{head}: {_offer(name, fitting, misfits, turn)}{tail}{refusal}"
+
+
+def _refuses(node: Mapping[str, Any], job: str) -> bool:
+    """Return whether a node says that it could not work for a job lately."""
+    return bool(node.get("refuses")) and node.get("refuses_job", job) == job
 
 
 def _offer(name: str, nodes: Nodes, misfits: Sequence[str], turn: float | None) -> str:

@@ -113,6 +113,9 @@ def test_a_node_tells_what_it_speaks_and_for_a_while_what_it_refused() -> None:
 
     until(lambda: ledger.nodes()[0].get("refuses") == "a message of job j: upgrade this node")
     until(lambda: "refuses" not in ledger.nodes()[0])
+    assert "refuses_job" not in ledger.nodes()[0]
+    here.refuses("a secret is not here", seconds=60, job="j")
+    until(lambda: ledger.nodes()[0].get("refuses_job") == "j")
     here.leave()
 
 

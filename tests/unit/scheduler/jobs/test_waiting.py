@@ -83,3 +83,10 @@ def test_a_job_says_what_a_node_refuses_it_for(monkeypatch) -> None:
     words = describe("me", "gpu", wanted=1, alive=0, nodes=nodes)
 
     assert words == "waiting for 1 of 1 instance of gpu: 1 node; job.json: is of version 2"
+
+
+def test_what_a_node_refuses_for_one_job_is_told_there_alone() -> None:
+    nodes = [told("a", versions.PROTOCOL, refuses="node a lacks a secret", refuses_job="me")]
+
+    assert describe("me", "gpu", wanted=1, alive=0, nodes=nodes).endswith(": 1 node; node a lacks a secret")
+    assert describe("you", "gpu", wanted=1, alive=0, nodes=nodes).endswith(": 1 node")
