@@ -47,7 +47,7 @@ JUDGE_VERSION := 1.35.2
 # What checks the files of deploy/ brings programs with it that nothing else needs.
 LINTERS := .venv-deploy
 
-.PHONY: help setup demo test coverage test-long bench bench-peers chaos chaos-short chaos-old-celery simulate judge dashboards-test prometheus lint lint-deploy lock-images wheels compose-test format wheel pin clean
+.PHONY: help setup demo test coverage test-long bench bench-peers chaos chaos-short chaos-old-celery simulate judge azurite dashboards-test prometheus lint lint-deploy lock-images wheels compose-test format wheel pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ simulate: $(DEV_READY) ## Live 10,000 simulated jobs whose machines fail (SEEDS=
 judge: $(JUDGE)/.ready-$(JUDGE_VERSION) ## Ask Azure's client about every file of tests/judge (ARGS=--write to write its answers down)
 	PYTHONHASHSEED=0 PYTHONPATH=tests $(JUDGE)/bin/python -m judge $(ARGS)
 
+azurite: $(DEV_READY) ## Find Azurite, for tests of Azure's storage, or get it from npm into .azurite
+	@$(BIN)/python scripts/azurite.py
+
 dashboards-test: $(DEV_READY) prometheus ## Ask every panel's queries of a real Prometheus that scrapes a real job
 	$(BIN)/pytest -s tests/dashboards $(ARGS)
 
@@ -137,7 +140,7 @@ pin: $(DEV_READY) ## Write constraints.txt from what .venv holds now
 	$(BIN)/python scripts/pin.py
 
 clean: ## Remove what the other targets made, except .venv
-	rm -rf build dist demo .prometheus bench.json bench-peers.json chaos.json chaos-old-celery.json $(OLD_CELERY) $(JUDGE) $(LINTERS) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist demo .azurite .prometheus bench.json bench-peers.json chaos.json chaos-old-celery.json $(OLD_CELERY) $(JUDGE) $(LINTERS) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/uv:
 	@[[ -n "$(PYTHON)" ]] || { echo "no Python 3.11 or newer with venv and ensurepip on PATH: install one" >&2; exit 1; }

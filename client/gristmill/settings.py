@@ -32,6 +32,10 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_TOKEN": "Token for that server.",
     "GRISTMILL_WORKSPACE": "Folder or URL of what a server keeps; default: ~/.local/share/gristmill/workspace.",
     "GRISTMILL_SECRETS": "Folder of the files that datastores' credentials name; default: ~/.config/gristmill/secrets.",
+    "GRISTMILL_ALLOW_HOSTS": (
+        "Hosts of its network that a server's jobs may read web addresses from, beside public ones: names, addresses, "
+        "networks, with commas between; default: none."
+    ),
     "GRISTMILL_TRACKING": "off: a server's jobs are no MLflow runs, though MLFLOW_TRACKING_URI is set; default: on.",
     "GRISTMILL_LOG_FORMAT": "human or json: the form of every process's log on stderr; default: human.",
     "GRISTMILL_LOG_LEVEL": "debug, info, warning or error: what is logged at least; default: info.",
@@ -77,6 +81,8 @@ class ProcessSettings:
     workspace: str = ""
     #: Folder of what this user's commands keep: a login, defaults.
     config: Path = field(default_factory=Path)
+    #: Hosts of its network that a server's jobs may read web addresses from, beside public ones.
+    allow_hosts: tuple[str, ...] = ()
     #: Whether jobs become MLflow runs where MLFLOW_TRACKING_URI says where those are.
     tracking: bool = True
     #: File that a node renews while it looks for work; None: nowhere.
@@ -118,6 +124,7 @@ class ProcessSettings:
             workspace=given.get("GRISTMILL_WORKSPACE") or _default_workspace(given),
             config=_config(given),
             pulse_file=Path(pulse) if pulse else None,
+            allow_hosts=tuple(given.get("GRISTMILL_ALLOW_HOSTS", "").replace(",", " ").split()),
             tracking=_switch(given, "GRISTMILL_TRACKING"),
             log_format=_choice(given, "GRISTMILL_LOG_FORMAT", "human", "json") or "human",
             log_level=_choice(given, "GRISTMILL_LOG_LEVEL", "debug", "info", "warning", "error"),

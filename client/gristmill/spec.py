@@ -234,6 +234,9 @@ class Job:
     submitted: float = 0.0
     #: Name of the completed job beside it whose failed items this one scores again, for the same output; "": none.
     retry_of: str = ""
+    #: Of a job that a server was asked for: hosts of its network that web addresses may lead to beside public ones
+    #: (names, addresses, networks). None: any, as for a job of one's own machine.
+    allow_hosts: tuple[str, ...] | None = None
 
 
 def own_compute(job: str) -> str:

@@ -13,6 +13,7 @@ from gristmill_storage import documents, job_folder
 from gristmill_storage.documents import document_or_none, read_document
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.listing import check_input
+from gristmill_storage.reach import Reach
 
 log = logging.getLogger("gristmill.scheduler")
 
@@ -24,7 +25,12 @@ def admit(job: Job, *, environment: Mapping[str, str]) -> Store:
         Mistake: the job cannot be run as it was asked for.
 
     """
-    check_input(job.input, recursive=job.deployment.settings.recursive, output_folder=job.output.folder)
+    check_input(
+        job.input,
+        recursive=job.deployment.settings.recursive,
+        output_folder=job.output.folder,
+        reach=Reach.of(job.allow_hosts),
+    )
     check_output(job)
     _check_model(job, environment)
     folder = open_store(job_folder.url(job.output.folder, job.name))

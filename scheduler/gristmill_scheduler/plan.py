@@ -15,6 +15,7 @@ from gristmill_storage.ledger import Ledger
 from gristmill_storage.listing import Item, list_input
 from gristmill_storage.manifest import ChunkInfo, ManifestReader, ManifestWriter, MiniBatch, PlannedElsewhere, cut
 from gristmill_storage.patient_store import patience_of
+from gristmill_storage.reach import Reach
 
 log = logging.getLogger("gristmill.scheduler")
 
@@ -113,6 +114,7 @@ class Planner:
             self._job.input,
             recursive=settings.recursive,
             sizes=settings.mini_batch_bytes is not None,
+            reach=Reach.of(self._job.allow_hosts),
         )
         if after is None:
             yield from items

@@ -23,6 +23,7 @@ from gristmill_scheduler.resources.assembly import Resources, make_resources
 from gristmill_scheduler.resources.models import Models
 from gristmill_storage.ledger import Ledger, Measures
 from gristmill_storage.queue import Queue
+from gristmill_storage.reach import Reach
 from gristmill_storage.registration import Registry
 from gristmill_storage.workspace import Workspace
 
@@ -66,6 +67,7 @@ class Server:
         resources = make_resources(
             workspace,
             allowed_roots=allowed_roots,
+            reach=Reach.read(settings.allow_hosts),
             address=about.address,
             # Models are made of what references lead to, and references to models are pinned by them.
             pin_model=(lambda reference: models.pin(reference)) if uri else None,  # noqa: PLW0108

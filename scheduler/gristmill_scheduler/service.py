@@ -71,6 +71,8 @@ class Options:
     workspace: str
     #: Folders of this machine whose files a request may name.
     allowed_roots: tuple[Path, ...]
+    #: Hosts of this network that web addresses of requests may lead to, beside those of the settings.
+    allow_hosts: tuple[str, ...]
     insecure_local: bool
     certificate: Certificate | None
     #: Address that clients use; "": the one that is listened at.
@@ -118,6 +120,7 @@ def read_options(arguments: Sequence[str] | None, *, workspace: str) -> Options:
         port=given.port,
         workspace=normalize(given.workspace, Path.cwd()),
         allowed_roots=tuple(Path(root).absolute() for root in given.allow_root),
+        allow_hosts=tuple(given.allow_host),
         insecure_local=given.insecure_local,
         certificate=_certificate(given.tls_cert, given.tls_key),
         public_url=given.public_url.rstrip("/"),
@@ -142,14 +145,7 @@ def _parser(workspace: str) -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s, this machine alone)")
     add("--port", type=int, default=DEFAULT_PORT, help="0: any that is free (default: %(default)s)")
     add("--workspace", default=workspace, metavar="FOLDER", help="folder or URL of all state (default: %(default)s)")
-    add(
-        "--allow-root",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FOLDER",
-        help="folders of this machine whose files requests may name; the nodes must see them too",
-    )
+    _add_places(parser)
     add("--insecure-local", action="store_true", help="ask for no token; only with a loopback address")
     add("--tls-cert", type=Path, metavar="FILE", help="certificate and its chain, PEM")
     add("--tls-key", type=Path, metavar="FILE", help="the certificate's key, PEM")
@@ -194,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.check()
         if not settings.redis_url:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
+        settings = replace(settings, allow_hosts=(*settings.allow_hosts, *options.allow_hosts))
         if options.slice_seconds is not None:
             settings = replace(settings, slice_seconds=options.slice_seconds)
         serve(options, settings)
@@ -274,6 +271,25 @@ def _check_entrance(options: Options, tokens: Tokens) -> None:
 def _tell(url: str) -> None:
     log.info("listening at %s", url)
     print(json.dumps({"event": "listening", "url": url}), flush=True)  # noqa: T201 - whoever started it waits for it
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow-root",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FOLDER",
+        help="folders of this machine whose files requests may name; the nodes must see them too",
+    )
+    parser.add_argument(
+        "--allow-host",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="HOST",
+        help="hosts of this network (names, .domains, addresses, networks) that web addresses of requests may lead to",
+    )
 
 
 def _add_bounds(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,14 @@ from gristmill.errors import Mistake
 #: Schemes whose addresses can hold a reference.
 SCHEMES: Final = frozenset({"s3", "gs", "abfs"})
 
+#: Domains of Azure's own storage accounts, in its several clouds.
+AZURE_DOMAINS: Final = frozenset(
+    {"core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net", "core.cloudapi.de"}
+)
+
+#: A container of Azure's, its account and the domain of that.
+_ACCOUNT: Final = re.compile(r"abfss?://[^/@]+@(?P<account>[^/@.]+)\.(dfs|blob)\.(?P<endpoint>[^/@:]+)", re.IGNORECASE)
+
 #: A file in the folder of secrets.
 FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(json|yaml|yml)")
 
@@ -74,6 +82,12 @@ def referring(url: str, given: Mapping[str, Any]) -> str:
     reference = f"${given['environment']}" if "environment" in given else str(given.get("file", ""))
     kind, mark, rest = url.partition("://")
     return f"{kind}{mark}{quote(reference, safe='$')}@{rest}" if reference and kind in SCHEMES else url
+
+
+def azure_host(url: str) -> tuple[str, str]:
+    """Return the host that an address of Azure's names and the domain of its account; "" where it names none."""
+    found = _ACCOUNT.match(url)
+    return (f"{found['account']}.blob.{found['endpoint']}".lower(), found["endpoint"].lower()) if found else ("", "")
 
 
 def plain(url: str) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from gristmill.errors import AlreadyExists, Mistake
 from gristmill_storage.local_store import LocalStore
 from gristmill_storage.memory_store import MemoryStore
+from gristmill_storage.reach import Reach
 from gristmill_storage.store import Bytes, Entry, Store, Writer, shown
 
 __all__ = [
@@ -67,8 +68,12 @@ def normalize(url: str, base: Path) -> str:
     return os.path.normpath(base.absolute() / _path_of(url))
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, reach: Reach | None = None) -> Store:
     """Return the store whose root is at an address; nothing is read or made yet.
+
+    Args:
+        url: The address.
+        reach: Which hosts a web address may lead to; None: any.
 
     Raises:
         Mistake: the scheme is unknown.
@@ -85,7 +90,7 @@ def open_store(url: str) -> Store:
         raise Mistake(f"{shown(url)}: no store is known for {kind}://; give a path or one of {known}")
     from gristmill_storage.fsspec_store import FsspecStore  # noqa: PLC0415 - its drivers are optional
 
-    return FsspecStore(url, extra=EXTRAS[kind])
+    return FsspecStore(url, extra=EXTRAS[kind], reach=reach)
 
 
 def excludes(store: Store, path: str) -> bool:

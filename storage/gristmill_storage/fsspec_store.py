@@ -14,8 +14,6 @@ Nothing is cached: listings always ask the store.
 from __future__ import annotations
 
 import errno
-import logging
-import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
@@ -27,11 +25,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-import fsspec
-
 from gristmill.errors import AlreadyExists, GristmillError, MissingExtra, Mistake, NotFound, StorageFailed
-from gristmill_storage import credentials
+from gristmill_storage import credentials, drivers
+from gristmill_storage.fsspec_errors import answer_of, is_refusal, own_error
 from gristmill_storage.fsspec_writer import FsspecWriter
+from gristmill_storage.reach import Reach
 from gristmill_storage.store import BLOCK, Entry, checked, checked_prefix, shown, without_secrets
 
 #: Schemes whose stores refuse a second conditional put.
@@ -55,22 +53,12 @@ _STALE: Final = timedelta(days=1)
 #: How the names of S3's directory buckets end, which do not list in order.
 _UNSORTED: Final = "--x-s3"
 
-#: A container of Azure's, its account and the domain of that.
-_ACCOUNT: Final = re.compile(r"abfss?://[^/@]+@(?P<account>[^/@.]+)\.(dfs|blob)\.(?P<endpoint>[^/@:]+)", re.IGNORECASE)
-
-# Azure's client tells of every request and answer, with all their headers.
-logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
-
-_QUERY: Final = re.compile(r"\?[^\s'\")]*")
-#: A name with a password in front of a host, or of a bucket.
-_USER: Final = re.compile(r"[^\s/@:'\"]+:[^\s/@'\"]+@")
-
 
 class FsspecStore:
     """A store behind one of fsspec's drivers."""
 
-    def __init__(self, url: str, *, extra: str) -> None:
-        """Take the root's URL, and the extra that brings its driver.
+    def __init__(self, url: str, *, extra: str, reach: Reach | None = None) -> None:
+        """Take the root's URL, the extra that brings its driver, and which hosts a web address may lead to.
 
         Raises:
             MissingExtra: the driver is not installed.
@@ -80,11 +68,9 @@ class FsspecStore:
         self.scheme = url.partition("://")[0].lower()
         self.url = without_secrets(url)
         reference, url = credentials.parted(url)
-        given = _options(self.scheme) | _of_the_address(self.scheme, url)
-        if reference:
-            given |= credentials.options(url, reference)
+        secret = credentials.options(url, reference) if reference else {}
         try:
-            self.fs = fsspec.filesystem(self.scheme, use_listings_cache=False, **given)
+            self.fs = drivers.open_driver(self.scheme, url, secret=secret, reach=reach)
         except ImportError as error:
             raise MissingExtra(f"opening {self.scheme}://", extra) from error
         self._http = self.scheme in ("http", "https")
@@ -137,7 +123,7 @@ class FsspecStore:
             try:
                 _again_on_conflict(lambda: self.fs.pipe_file(full, data, mode="create"))
             except OSError as error:
-                if not _is_refusal(error) or not self.holds(path, len(data), zlib.crc32(data)):
+                if not is_refusal(error) or not self.holds(path, len(data), zlib.crc32(data)):
                     raise
 
     def replace(self, path: str, data: bytes) -> None:
@@ -153,7 +139,7 @@ class FsspecStore:
     def download(self, path: str, local: Path) -> None:
         """Copy a file to this machine by one request."""
         with self.translated(path):
-            self.fs.get_file(self.address(path), str(local))
+            self.fs.get_file(self.address(path), str(local), **drivers.ONE_STREAM.get(self.scheme, {}))
 
     def exists(self, path: str) -> bool:
         """Return whether there is a file."""
@@ -321,15 +307,8 @@ class FsspecStore:
             yield
         except GristmillError:
             raise
-        except FileNotFoundError as error:
-            raise NotFound(f"{self._named(path)}: no such file") from error
-        except FileExistsError as error:
-            raise AlreadyExists(f"{self._named(path)}: already there") from error
         except Exception as error:
-            if isinstance(error, OSError) and _is_refusal(error):
-                raise AlreadyExists(f"{self._named(path)}: already there") from error
-            reason = " ".join(_USER.sub("***@", _QUERY.sub("?...", str(error))).split()) or type(error).__name__
-            raise StorageFailed(f"{self._named(path)}: {type(error).__name__}: {reason}") from error
+            raise own_error(error, self._named(path), web=self._http) from error
 
 
 def _again_on_conflict(action: Any) -> None:
@@ -338,47 +317,8 @@ def _again_on_conflict(action: Any) -> None:
         try:
             action()
         except OSError as error:
-            if error.errno != errno.EBUSY or _answer(error) in _BUSY:
+            if error.errno != errno.EBUSY or answer_of(error) in _BUSY:
                 raise
         else:
             return
     action()
-
-
-def _is_refusal(error: OSError) -> bool:
-    """Return whether an error says that a condition was not met; drivers do not know each store's wording."""
-    if isinstance(error, FileExistsError):
-        return True
-    return _answer(error) == 412  # noqa: PLR2004
-
-
-def _answer(error: OSError) -> int | None:
-    """Return the status of S3's answer that its driver made an error of."""
-    response = getattr(error.__cause__, "response", None)
-    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
-
-
-def _of_the_address(scheme: str, url: str) -> dict[str, Any]:
-    """Return what a driver has to be told of an address: the account of Azure's, and its host where that is another."""
-    found = _ACCOUNT.match(url) if scheme in ("abfs", "abfss") else None
-    if found is None:
-        return {}
-    public = found["endpoint"].lower() == "core.windows.net"
-    host = {} if public else {"account_host": f"{found['account']}.blob.{found['endpoint']}"}
-    return {"account_name": found["account"], **host}
-
-
-def _options(scheme: str) -> dict[str, Any]:
-    """Return what Gristmill sets of a driver; the rest is the driver's own configuration (environment, files)."""
-    if scheme in ("http", "https"):
-        from aiohttp import ClientTimeout  # noqa: PLC0415 - comes with the driver
-
-        # By default a download of any size has five minutes in all.
-        return {"encoded": True, "client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=30, sock_read=60)}}
-    if scheme in ("gs", "gcs"):
-        # Its prefetcher is on by default and takes hundreds of MB a stream.
-        return {"use_experimental_adaptive_prefetching": False}
-    if scheme in ("s3", "s3a"):
-        # A server that does not answer would be waited for and asked again for half an hour; `patience.py` does that.
-        return {"config_kwargs": {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}}
-    return {}

@@ -21,6 +21,7 @@ from gristmill_storage.fetching import contained, fetch, local_name
 from gristmill_storage.files import is_local, normalize, open_store, scheme
 from gristmill_storage.local_input import has_item, search
 from gristmill_storage.manifest import Item, is_hostile
+from gristmill_storage.reach import Reach
 from gristmill_storage.selection import is_listed
 from gristmill_storage.store import Store, shown, without_secrets
 
@@ -50,13 +51,19 @@ def input_root(given: Input) -> str | None:
     return normalize(input_url(given), Path("/")) if is_local(given.uri) else None
 
 
-def input_store(given: Input) -> Store:
-    """Return the store whose root item names are relative to."""
-    return open_store(input_url(given))
+def input_store(given: Input, *, reach: Reach | None = None) -> Store:
+    """Return the store whose root item names are relative to; None as its reach is none that has bounds."""
+    return open_store(input_url(given), reach=reach)
 
 
 def list_input(
-    given: Input, *, recursive: bool, output_folder: str | None = None, sizes: bool = False, after: str | None = None
+    given: Input,
+    *,
+    recursive: bool,
+    output_folder: str | None = None,
+    sizes: bool = False,
+    after: str | None = None,
+    reach: Reach | None = None,
 ) -> Iterator[Item]:
     """Return the items of an input as a stream, in order.
 
@@ -67,6 +74,7 @@ def list_input(
         sizes: Whether items have their sizes; of a local folder this costs a look at each file. A remote listing knows
             them anyway.
         after: Only what comes behind this item: where a plan is resumed.
+        reach: Which hosts a web address may lead to; None: any.
 
     Raises:
         Mistake: as `check_input`, but an input without items yields nothing.
@@ -77,7 +85,8 @@ def list_input(
     if output_folder is not None:
         _refuse_output_inside(given, output_folder, recursive=recursive)
     if root is None:
-        items = _remote_file(given) if given.type is InputType.URI_FILE else _remote_folder(given, recursive=recursive)
+        one = given.type is InputType.URI_FILE
+        items = _remote_file(given, reach) if one else _remote_folder(given, reach, recursive=recursive)
         return (item for item in items if after is None or os.fsencode(item.name) > os.fsencode(after))
     _check_local(given)
     if given.type is InputType.URI_FILE:
@@ -86,7 +95,7 @@ def list_input(
     return _local_folder(os.fsencode(root), recursive=recursive, sizes=sizes, after=os.fsencode(after or ""))
 
 
-def check_input(given: Input, *, recursive: bool, output_folder: str | None = None) -> None:
+def check_input(given: Input, *, recursive: bool, output_folder: str | None = None, reach: Reach | None = None) -> None:
     """Refuse an input that cannot be scored, before anything starts; stops at the first item.
 
     Raises:
@@ -101,7 +110,7 @@ def check_input(given: Input, *, recursive: bool, output_folder: str | None = No
         _check_local(given)
         found = has_item(os.fsencode(root), recursive=recursive)
     else:
-        found = next(list_input(given, recursive=recursive), None) is not None
+        found = next(list_input(given, recursive=recursive, reach=reach), None) is not None
     if output_folder is not None:
         _refuse_output_inside(given, output_folder, recursive=recursive)
     if not found:
@@ -149,11 +158,11 @@ def _check_local(given: Input) -> None:
         raise Mistake(f"{named} is a file: give its folder, or type uri_file")
 
 
-def _remote_file(given: Input) -> Iterator[Item]:
+def _remote_file(given: Input, reach: Reach | None) -> Iterator[Item]:
     parent, name = _parent_and_name(given.uri)
     if not name:
         raise Mistake(f"input: {_named(given.uri)} names no file: give one file, or type uri_folder")
-    store = open_store(parent)
+    store = open_store(parent, reach=reach)
     named = f"input: {shown(f'{store.url}/{name}')}"
     try:
         yield Item(name, store.size(name))
@@ -163,8 +172,8 @@ def _remote_file(given: Input) -> Iterator[Item]:
         raise InputNotFound(f"{named} does not exist") from None
 
 
-def _remote_folder(given: Input, *, recursive: bool) -> Iterator[Item]:
-    store = open_store(given.uri)
+def _remote_folder(given: Input, reach: Reach | None, *, recursive: bool) -> Iterator[Item]:
+    store = open_store(given.uri, reach=reach)
     anything = False
     for entry in store.list(recursive=recursive):
         anything = True

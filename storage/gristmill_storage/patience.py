@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,9 @@ _BROKEN: Final = frozenset(
     }
 )
 
+#: What drivers' errors say, each in its own words, that are made of a refused certificate.
+_UNTRUSTED: Final = "certificate verify failed"
+
 T = TypeVar("T")
 
 log = logging.getLogger("gristmill.storage")
@@ -74,16 +78,18 @@ def may_pass(error: BaseException, *, writing: bool) -> bool:
         hopeless = isinstance(error, (NotFound, AlreadyExists, Corrupt))
         if hopeless or not isinstance(error, StorageFailed) or error.waited:
             return False
-    causes = list(_causes(error))
+    if is_untrusted(error):
+        return False
+    causes = list(causes_of(error))
     if any(kind.__name__ in _BROKEN for cause in causes for kind in type(cause).__mro__):
         return True  # whatever status the library gives what it has not got whole
-    statuses = [status for status in map(_status, causes) if status is not None]
+    statuses = [status for status in map(status_of, causes) if status is not None]
     if statuses:  # what the server said is surer than what its driver made of it
         return any(status in _PASSING_STATUS or (writing and status in _PASSING_WRITE_STATUS) for status in statuses)
     return any(_is_passing(cause, writing=writing) for cause in causes)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what it was raised from."""
     seen: set[int] = set()
     current: BaseException | None = error
@@ -93,7 +99,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__  # not its context, which may be what a caller is about to mend
 
 
-def _status(error: BaseException) -> int | None:
+def is_untrusted(error: BaseException) -> bool:
+    """Return whether a server's certificate was refused: it will be the next time, too."""
+    return any(
+        isinstance(cause, ssl.SSLCertVerificationError) or _UNTRUSTED in str(cause).lower()
+        for cause in causes_of(error)
+    )
+
+
+def status_of(error: BaseException) -> int | None:
     """Return the HTTP status that a driver's error carries, each in a place of its own."""
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict):

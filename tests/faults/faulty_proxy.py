@@ -30,6 +30,8 @@ class Fault:
     action: Action
     times: int = 1
     skip: int = 0
+    #: Of those that could be hit, each so manieth is.
+    every: int = 1
     #: Seconds before anything is done.
     delay: float = 0.0
     seen: int = 0
@@ -78,7 +80,8 @@ class FaultyProxy:
             for fault in self.faults:
                 if re.search(fault.request, request):
                     fault.seen += 1
-                    if fault.skip < fault.seen <= fault.skip + fault.times:
+                    hit = fault.skip < fault.seen <= fault.skip + fault.times
+                    if hit and (fault.seen - fault.skip) % fault.every == 0:
                         return fault
         return None
 

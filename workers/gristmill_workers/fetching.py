@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from gristmill.errors import Mistake, ModelNotFound, StorageFailed
 from gristmill.settings import ProcessSettings
 from gristmill_storage.files import Entry, Store, open_store, scheme
+from gristmill_storage.reach import Reach
 from gristmill_workers.once import locked
 
 #: Seconds that another process may take to fetch what this one wants too.
@@ -48,15 +49,15 @@ MODEL: Final = Kind(word="model", key="model.path", folder="models", missing=Mod
 CODE: Final = Kind(word="code", key="code_configuration.code", folder="code", missing=Mistake, probe=8 << 20)
 
 
-def fetched(url: str, kind: Kind, settings: ProcessSettings, log: Log) -> Path:
-    """Return the path of what is at a URL, from the cache or fetched now.
+def fetched(url: str, kind: Kind, settings: ProcessSettings, log: Log, reach: Reach | None = None) -> Path:
+    """Return the path of what is at a URL, from the cache or fetched now; a web address may lead where `reach` says.
 
     Raises:
         Mistake: there is nothing (`kind.missing`).
         StorageFailed: it cannot be fetched.
 
     """
-    store, name = _parent_and_name(url)
+    store, name = _parent_and_name(url, reach)
     place = f"{store.url.rstrip('/')}/{name}".rstrip("/")
     files = _files(store, name)
     if not files:
@@ -87,7 +88,7 @@ def waiting(what: str, log: Log) -> Callable[[], None]:
     return lambda: log(f"another process is fetching the {what}: waiting for it")
 
 
-def _parent_and_name(url: str) -> tuple[Store, str]:
+def _parent_and_name(url: str, reach: Reach | None) -> tuple[Store, str]:
     """Return the store above a file or folder, and its name there ("": it is a store's root).
 
     A web address' query goes with the store.
@@ -95,7 +96,7 @@ def _parent_and_name(url: str) -> tuple[Store, str]:
     if scheme(url) in ("http", "https"):
         parts = urlsplit(url)
         folder, _, name = parts.path.rstrip("/").rpartition("/")
-        return open_store(urlunsplit(parts._replace(path=folder))), unquote(name)
+        return open_store(urlunsplit(parts._replace(path=folder)), reach=reach), unquote(name)
     kind, _, rest = url.rstrip("/").partition("://")
     folder, _, name = rest.rpartition("/")
     return open_store(f"{kind}://{folder or name}"), name if folder else ""

@@ -13,12 +13,13 @@ from typing import Final, Protocol
 
 from gristmill.errors import GristmillError
 from gristmill.log_context import carried
-from gristmill.spec import Input
+from gristmill.spec import Input, Job
 from gristmill.states import Category
 from gristmill_storage.fetching import contained, fetch, local_name
 from gristmill_storage.listing import input_root, input_store
 from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patient
+from gristmill_storage.reach import Reach
 from gristmill_storage.tallies import Tallies
 from gristmill_workers.work import Failed, Work
 
@@ -107,14 +108,22 @@ class _Copy:
 class FetchedInputs:
     """Items of a remote store, copied to a folder of this instance and removed when nothing there needs them."""
 
-    def __init__(self, given: Input, folder: Path, patience: Patience, *, tallies: Tallies | None = None) -> None:
+    def __init__(
+        self,
+        given: Input,
+        folder: Path,
+        patience: Patience,
+        *,
+        tallies: Tallies | None = None,
+        reach: Reach | None = None,
+    ) -> None:
         """Take the input, the folder that it is copied to, and how long its store is waited for.
 
-        How long mini-batches took to come is counted in `tallies`.
+        How long mini-batches took to come is counted in `tallies`. Web addresses may lead where `reach` says.
         """
         self.root = str(folder)
         self._folder = folder
-        self._store = patient(input_store(given), patience)
+        self._store = patient(input_store(given, reach=reach), patience)
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
         self._fetching: deque[tuple[Work, list[Future[Path]]]] = deque()
         self._copies: dict[str, _Copy] = {}
@@ -199,9 +208,9 @@ def _placed(work: Work) -> Work:
     return work if places == work.items else replace(work, places=places)
 
 
-def open_inputs(given: Input, scratch: Path, patience: Patience, *, tallies: Tallies | None = None) -> Inputs:
+def open_inputs(job: Job, scratch: Path, patience: Patience, *, tallies: Tallies | None = None) -> Inputs:
     """Return what makes a job's items ready on this machine; copies go below `scratch`."""
-    root = input_root(given)
+    root = input_root(job.input)
     if root is not None:
         return LocalInputs(root)
-    return FetchedInputs(given, scratch / "inputs", patience, tallies=tallies)
+    return FetchedInputs(job.input, scratch / "inputs", patience, tallies=tallies, reach=Reach.of(job.allow_hosts))

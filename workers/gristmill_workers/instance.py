@@ -146,7 +146,7 @@ class Instance:
         )
         heartbeat.say(doing="running init()", python=prepared.python.python)
         tallies = Tallies()
-        inputs = open_inputs(self._job.input, scratch, patience_of(self._assignment.folder), tallies=tallies)
+        inputs = open_inputs(self._job, scratch, patience_of(self._assignment.folder), tallies=tallies)
         launcher = Launcher(
             self._job,
             prepared,

@@ -21,6 +21,7 @@ from gristmill import spec
 from gristmill.errors import Mistake, ModelNotFound
 from gristmill.settings import ProcessSettings
 from gristmill_storage.files import is_local, normalize
+from gristmill_storage.reach import Reach
 from gristmill_workers.fetching import MODEL, Log, fetched
 from gristmill_workers.remote_models import resolved
 
@@ -41,7 +42,9 @@ class ModelFolder:
     mlflow_path: Path | None
 
 
-def prepare_model(deployment: spec.Deployment, *, scratch: Path, settings: ProcessSettings, log: Log) -> ModelFolder:
+def prepare_model(
+    deployment: spec.Deployment, *, scratch: Path, settings: ProcessSettings, log: Log, reach: Reach | None = None
+) -> ModelFolder:
     """Make a deployment's model ready on this machine.
 
     Args:
@@ -49,6 +52,7 @@ def prepare_model(deployment: spec.Deployment, *, scratch: Path, settings: Proce
         scratch: The instance's own folder, which the tree of links goes into.
         settings: The process's settings.
         log: Called with each line that a reader of the job's log should see.
+        reach: Which hosts a web address may lead to; None: any.
 
     Raises:
         ModelNotFound: there is no model where the deployment says.
@@ -62,7 +66,7 @@ def prepare_model(deployment: spec.Deployment, *, scratch: Path, settings: Proce
         if no_code:
             raise ModelNotFound("model: none is given, and no scoring script either; give one of the two")
         return ModelFolder(azureml_model_dir=None, mlflow_path=None)
-    path = _on_this_machine(model, scratch, settings, log)
+    path = _on_this_machine(model, scratch, settings, log, reach)
     folder = scratch / "model"
     _link(path, folder / path.name)
     wanted = no_code or model.type is not spec.ModelType.CUSTOM
@@ -106,12 +110,14 @@ def _check_mlflow(path: Path, mlflow_path: Path | None, *, no_code: bool) -> Non
         )
 
 
-def _on_this_machine(model: spec.Model, scratch: Path, settings: ProcessSettings, log: Log) -> Path:
+def _on_this_machine(
+    model: spec.Model, scratch: Path, settings: ProcessSettings, log: Log, reach: Reach | None
+) -> Path:
     """Return the path of a model's file or folder, fetched if it is elsewhere."""
     if not model.path:
         return resolved(model, scratch, settings, log)
     if not is_local(model.path):
-        return fetched(model.path, MODEL, settings, log)
+        return fetched(model.path, MODEL, settings, log, reach)
     path = Path(normalize(model.path, Path.cwd()))
     if not path.exists():
         raise ModelNotFound(

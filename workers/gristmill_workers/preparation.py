@@ -14,6 +14,7 @@ from gristmill.errors import MissingExtra
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Deployment, Job, OutputAction, RowFormat
 from gristmill_storage.files import is_local, normalize
+from gristmill_storage.reach import Reach
 from gristmill_workers.abandoning import abandonable, always
 from gristmill_workers.environments import ScorerPython, prepare_environment
 from gristmill_workers.fetching import CODE, fetched
@@ -56,8 +57,9 @@ def prepare(
 def _prepare(
     job: Job, scratch: Path, settings: ProcessSettings, log: Callable[[str], None], wanted: Callable[[], bool]
 ) -> Prepared:
-    model = prepare_model(job.deployment, scratch=scratch, settings=settings, log=log)
-    code = prepare_code(job.deployment, settings=settings, log=log)
+    reach = Reach.of(job.allow_hosts)
+    model = prepare_model(job.deployment, scratch=scratch, settings=settings, log=log, reach=reach)
+    code = prepare_code(job.deployment, settings=settings, log=log, reach=reach)
     python = prepare_environment(
         job.deployment,
         job.environment_mode,
@@ -70,7 +72,9 @@ def _prepare(
     return Prepared(python=python, model=model, code=code)
 
 
-def prepare_code(deployment: Deployment, *, settings: ProcessSettings, log: Callable[[str], None]) -> Path | None:
+def prepare_code(
+    deployment: Deployment, *, settings: ProcessSettings, log: Callable[[str], None], reach: Reach | None = None
+) -> Path | None:
     """Return the folder of a deployment's code on this machine, fetched if it is elsewhere; None with no code.
 
     Raises:
@@ -83,7 +87,7 @@ def prepare_code(deployment: Deployment, *, settings: ProcessSettings, log: Call
         return None
     if is_local(given.code):
         return Path(normalize(given.code, Path.cwd()))
-    return fetched(given.code, CODE, settings, log)
+    return fetched(given.code, CODE, settings, log, reach)
 
 
 def _require_pyarrow() -> None:

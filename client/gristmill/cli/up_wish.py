@@ -29,6 +29,13 @@ def add_wish(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="let jobs read and write below this folder in place; may be given again",
     )
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="let jobs read web addresses at this host, .domain, address or network of yours; may be given again",
+    )
     _add_web(parser)
 
 
@@ -65,6 +72,7 @@ def read_wish(options: argparse.Namespace, workspace: Path) -> Wish:
         port=options.port,
         slots=options.slots or _cores(),
         allow_roots=tuple(map(_root, options.allow_root)),
+        allow_hosts=tuple(options.allow_host),
         tls_cert=certificate,
         tls_key=key,
         public_url=check_url(options.public_url) if options.public_url else "",

@@ -42,6 +42,8 @@ class Wish:
     slots: int = 1
     #: Folders that requests may name paths in.
     allow_roots: tuple[str, ...] = ()
+    #: Hosts of this network that web addresses of requests may lead to.
+    allow_hosts: tuple[str, ...] = ()
     #: Files of the certificate and its key, PEM; "": without TLS.
     tls_cert: str = ""
     tls_key: str = ""
@@ -75,7 +77,11 @@ class Wish:
             "--oidc-audience": self.oidc_audience,
             "--oidc-roles-claim": self.oidc_roles_claim,
         }
-        lists = [("--allow-root", self.allow_roots), ("--trusted-proxy", self.trusted_proxies)]
+        lists = [
+            ("--allow-root", self.allow_roots),
+            ("--allow-host", self.allow_hosts),
+            ("--trusted-proxy", self.trusted_proxies),
+        ]
         return [
             *("--host", self.host, "--port", str(port), "--workspace", str(self.workspace)),
             *(word for name, values in lists for value in values for word in (name, value)),

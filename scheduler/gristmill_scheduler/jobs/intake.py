@@ -33,10 +33,28 @@ _MOST_REQUEST_ID: Final = 256
 class Intake:
     """Takes invocations."""
 
-    def __init__(self, records: Records, catalog: Catalog, addresses: Addresses, *, tracked: bool = False) -> None:
-        """Take the jobs' records, the resources, what keeps secret addresses, and whether jobs become MLflow runs."""
+    def __init__(
+        self,
+        records: Records,
+        catalog: Catalog,
+        addresses: Addresses,
+        *,
+        tracked: bool = False,
+        allow_hosts: tuple[str, ...] = (),
+    ) -> None:
+        """Take what is needed of the server.
+
+        Args:
+            records: the jobs' records.
+            catalog: the resources.
+            addresses: what keeps secret addresses.
+            tracked: whether jobs become MLflow runs.
+            allow_hosts: hosts of its network that jobs' web addresses may lead to.
+
+        """
         self._records = records
         self._tracked = tracked
+        self._allow_hosts = allow_hosts
         self._addresses = addresses
         self._catalog = catalog
 
@@ -77,6 +95,7 @@ class Intake:
                 input=given,
                 output=spec.Output(folder=folder),
                 submitted=time.time(),
+                allow_hosts=self._allow_hosts,
             )
         )
         return JobRecord(

@@ -91,7 +91,7 @@ class Jobs:
         )
         tracked = self._tracking is not None
         self._deployments = catalog.deployments
-        self._intake = Intake(self._records, catalog, addresses, tracked=tracked)
+        self._intake = Intake(self._records, catalog, addresses, tracked=tracked, allow_hosts=settings.allow_hosts)
         self._looking = Looking(
             self._records,
             self._board,

@@ -16,6 +16,7 @@ from gristmill_scheduler.resources.places import Places
 from gristmill_scheduler.resources.preparing import PinModel, Preparation
 from gristmill_scheduler.resources.references import References
 from gristmill_scheduler.resources.roots import Roots
+from gristmill_storage.reach import Reach
 from gristmill_storage.workspace import Workspace
 
 
@@ -38,6 +39,7 @@ def make_resources(
     workspace: Workspace,
     *,
     allowed_roots: Sequence[Path] = (),
+    reach: Reach | None = None,
     address: Callable[[], str] = str,
     pin_model: PinModel | None = None,
 ) -> Resources:
@@ -46,19 +48,20 @@ def make_resources(
     Args:
         workspace: Where they are kept.
         allowed_roots: Folders of this machine that requests may name.
+        reach: Which hosts addresses of requests may lead to; None: any.
         address: Tells this server's own address, without a slash at the end; "" while it has none.
         pin_model: Gives a model's reference a version that never changes; None where there is no registry.
 
     """
     roots = Roots(allowed_roots, workspace=workspace.url)
     datastores = Datastores(workspace, roots)
-    places = Places(workspace, datastores, roots)
+    places = Places(workspace, datastores, roots, reach)
     data = Data(workspace, places)
     references = References(places, data)
     environments = Environments(workspace)
     endpoints = Endpoints(workspace, address=address)
     computes = Computes(workspace)
-    preparation = Preparation(references, environments, pin_model)
+    preparation = Preparation(references, environments, pin_model, reach)
     return Resources(
         endpoints=endpoints,
         deployments=Deployments(workspace, endpoints=endpoints, computes=computes, preparation=preparation),

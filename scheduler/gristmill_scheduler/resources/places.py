@@ -12,12 +12,14 @@ import os
 import re
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
-from gristmill.errors import InputNotFound, Mistake
+from gristmill.errors import Forbidden, InputNotFound, Mistake
 from gristmill_scheduler.resources.datastores import Datastores
 from gristmill_scheduler.resources.roots import Roots, inside
-from gristmill_storage.credentials import parted
+from gristmill_storage.credentials import AZURE_DOMAINS, azure_host, parted
 from gristmill_storage.files import EXTRAS, is_local, scheme
+from gristmill_storage.reach import Reach, Unreachable
 from gristmill_storage.store import checked, shown, without_secrets
 from gristmill_storage.workspace import Workspace
 
@@ -61,11 +63,12 @@ class Located:
 class Places:
     """The addresses that lead to a place by themselves."""
 
-    def __init__(self, workspace: Workspace, datastores: Datastores, roots: Roots) -> None:
-        """Take where uploads are, where datastores lead, and which folders requests may name."""
+    def __init__(self, workspace: Workspace, datastores: Datastores, roots: Roots, reach: Reach | None = None) -> None:
+        """Take where uploads are, where datastores lead, and which folders and hosts requests may name (None: any)."""
         self._workspace = workspace
         self._datastores = datastores
         self._roots = roots
+        self._reach = reach
 
     def place(self, text: str, *, kind: Kind) -> Located:
         """Return where an address leads.
@@ -90,10 +93,31 @@ class Places:
         if datastore:
             return self._in_datastore(datastore["name"], datastore["path"] or "", kind)
         if scheme(text) not in ("", "file", "azureml"):
-            return _url(text, kind)
+            return self._checked(_url(text, kind))
         if text.startswith(("/", "file:")):
             return self._local(text, kind)
         raise Mistake(f"{text[:200]}: {SUPPORTED} A relative path means nothing to a server; give an absolute one")
+
+    def _checked(self, url: str) -> str:
+        """Refuse an address whose own words lead into the server's network; where a name leads is seen at its use."""
+        host = urlsplit(url).hostname or "" if scheme(url) in ("http", "https") else ""
+        storage, domain = azure_host(url)
+        if self._reach is None:
+            return url
+        try:
+            self._reach.check_host(host)
+        except Unreachable as error:
+            raise Forbidden(
+                f"{without_secrets(url)}: {error}, which requests may not have the server open; give a public one, "
+                "let the client upload the files, or let the server's owner allow the host (--allow-host)"
+            ) from None
+        if storage and domain not in AZURE_DOMAINS and not self._reach.names_host(storage):
+            raise Forbidden(
+                f"{without_secrets(url)}: {storage} is none of Azure's own hosts, and would be shown this server's "
+                "credentials; give azureml://datastores/<name>/paths/<path>, or let the server's owner allow the host "
+                "(--allow-host)"
+            )
+        return url
 
     def _upload(self, text: str, kind: Kind) -> str:
         found = _UPLOAD.fullmatch(text)

@@ -22,6 +22,7 @@ from gristmill_scheduler.resources.environments import Environments
 from gristmill_scheduler.resources.places import is_datastore
 from gristmill_scheduler.resources.references import References
 from gristmill_storage.files import is_local, open_store
+from gristmill_storage.reach import Reach
 from gristmill_storage.store import shown
 
 #: Gives a model's reference a version that never changes: azureml:m@latest -> azureml:m:3.
@@ -40,11 +41,18 @@ class Prepared:
 class Preparation:
     """Makes deployments ready to be stored."""
 
-    def __init__(self, references: References, environments: Environments, pin_model: PinModel | None) -> None:
-        """Take what resolves addresses, environments, and models (None: there is no registry)."""
+    def __init__(
+        self,
+        references: References,
+        environments: Environments,
+        pin_model: PinModel | None,
+        reach: Reach | None = None,
+    ) -> None:
+        """Take what resolves addresses, environments, models (None: no registry), and where addresses may lead."""
         self._references = references
         self._environments = environments
         self._pin_model = pin_model
+        self._reach = reach
 
     def prepare(self, given: Mapping[str, Any], *, endpoint: str, name: str, check_script: bool = True) -> Prepared:
         """Return a deployment ready to be stored; without `check_script` its scoring script is not looked at.
@@ -117,7 +125,7 @@ class Preparation:
         with tempfile.TemporaryDirectory(prefix="gristmill-script-") as scratch:
             folder = url if is_local(url) else scratch
             if folder is scratch and check_script:
-                _fetch(url, code["scoring_script"], Path(scratch))
+                _fetch(url, code["scoring_script"], Path(scratch), self._reach)
             there = {**document, "code_configuration": {**code, "code": folder}}
             built = build_deployment(there, source=source, folder=Path("/"), check_script=check_script)
         assert built.code_configuration is not None
@@ -129,13 +137,13 @@ def is_registered(text: str) -> bool:
     return not is_datastore(text) and model_reference(text) is not None
 
 
-def _fetch(url: str, script: str, folder: Path) -> None:
+def _fetch(url: str, script: str, folder: Path, reach: Reach | None) -> None:
     """Copy the one file that is read before a job starts, the scoring script, to a folder of this machine."""
     path = PurePosixPath(script)
     if path.is_absolute() or ".." in path.parts:
         return  # refused where the document is built, with the words for it
     try:
-        data = open_store(url).read(str(path))
+        data = open_store(url, reach=reach).read(str(path))
     except NotFound:
         sentence = SCRIPT_UNREADABLE.format(script=shown(script))
         raise Mistake(f"code_configuration.scoring_script: {sentence} There is no such file in {url}") from None

@@ -38,6 +38,7 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_TOKEN": "secret",
         "GRISTMILL_WORKSPACE": "s3://b/w",
         "GRISTMILL_TRACKING": "off",
+        "GRISTMILL_ALLOW_HOSTS": "files.corp, 10.1.0.0/16",
         "GRISTMILL_SECRETS": "/secrets",
         "GRISTMILL_PULSE_FILE": "/run/pulse",
     }
@@ -50,6 +51,7 @@ def test_everything_set_is_read() -> None:
     assert (settings.storage_patience, settings.grace_seconds) == (0.5, 90.0)
     assert (settings.url, settings.token, settings.workspace) == ("http://h:1", "secret", "s3://b/w")
     assert not settings.tracking
+    assert settings.allow_hosts == ("files.corp", "10.1.0.0/16")
     assert (settings.log_format, settings.log_level) == ("json", "debug")
     assert "secret" not in repr(settings)
     assert settings.environment == given

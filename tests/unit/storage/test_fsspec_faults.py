@@ -12,7 +12,7 @@ import pytest
 from faulty_proxy import FaultyProxy
 
 from gristmill.errors import AlreadyExists, StorageFailed
-from gristmill_storage import fsspec_store, fsspec_writer
+from gristmill_storage import drivers, fsspec_store, fsspec_writer
 from gristmill_storage import patience as patience_module
 from gristmill_storage.files import open_store
 from gristmill_storage.fsspec_store import FsspecStore
@@ -59,7 +59,7 @@ def far(proxy: FaultyProxy, direct: FsspecStore, s3_url: str, monkeypatch: pytes
     monkeypatch.setattr(fsspec_writer, "BUFFER", PIECE)
     monkeypatch.setattr(patience_module, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
-    monkeypatch.setattr(fsspec_store, "_options", lambda _: {"config_kwargs": {"retries": {"max_attempts": 0}}})
+    monkeypatch.setattr(drivers, "options", lambda *_: {"config_kwargs": {"retries": {"max_attempts": 0}}})
     # A client of its own; those of other writers stay, for it takes a third of a second to make one.
     monkeypatch.setattr(s3fs.S3FileSystem, "_cache", {})
     return Far(patient(open_store(s3_url), Patience(30)), proxy, direct)

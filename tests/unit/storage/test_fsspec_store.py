@@ -16,7 +16,7 @@ import pytest
 
 from gristmill.errors import AlreadyExists, InputNotFound, MissingExtra, Mistake, NotFound, StorageFailed
 from gristmill.spec import Input, InputType
-from gristmill_storage import fsspec_store
+from gristmill_storage import drivers
 from gristmill_storage.files import excludes, open_store
 from gristmill_storage.fsspec_store import FsspecStore
 from gristmill_storage.fsspec_writer import BUFFER
@@ -286,7 +286,7 @@ def test_the_web_is_for_reading(site: str, tmp_path: Path) -> None:
 
 
 def test_downloads_have_no_limit_in_all() -> None:
-    timeout = fsspec_store._options("https")["client_kwargs"]["timeout"]
+    timeout = drivers.options("https")["client_kwargs"]["timeout"]
 
     assert (timeout.total, timeout.sock_read) == (None, 60)
-    assert fsspec_store._options("gs") == {"use_experimental_adaptive_prefetching": False}
+    assert drivers.options("gs") == {"use_experimental_adaptive_prefetching": False}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.errors import NotFound
-from gristmill.spec import Input
+from gristmill.spec import Deployment, Input, Job, Output
 from gristmill.states import Category
 from gristmill_storage.patience import Patience
 from gristmill_workers import inputs as inputs_module
@@ -17,12 +17,16 @@ from gristmill_workers.inputs import FetchedInputs, LocalInputs, open_inputs
 from gristmill_workers.work import Failed, Work
 
 
+def job_of(given: Input) -> Job:
+    return Job(name="j", deployment=Deployment(), input=given, output=Output(folder="/out"))
+
+
 def work(number: int, *items: str) -> Work:
     return Work(number=number, attempt=1, token="t", items=items)
 
 
 def test_items_of_this_machine_are_ready_as_they_are(tmp_path: Path) -> None:
-    inputs = open_inputs(Input(uri=str(tmp_path)), tmp_path / "scratch", Patience(0))
+    inputs = open_inputs(job_of(Input(uri=str(tmp_path))), tmp_path / "scratch", Patience(0))
     assert isinstance(inputs, LocalInputs)
     waiting: deque[Work] = deque()
     inputs.want([work(0, "a"), work(1, "b")])
@@ -55,7 +59,7 @@ class Slow:
 def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
     slow = Slow()
     monkeypatch.setattr(inputs_module, "fetch", slow.fetch)
-    monkeypatch.setattr(inputs_module, "input_store", lambda _given: object())
+    monkeypatch.setattr(inputs_module, "input_store", lambda _given, **_: object())
     return slow
 
 
