@@ -39,9 +39,9 @@ from gristmill_scheduler.wishes import Wish, Wishes
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger, Snapshot
+from gristmill_storage.messages import Sender
 from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patient
-from gristmill_storage.queue import Queue
 
 #: Seconds between two looks at the ledger when it does not ring.
 WATCH_SECONDS: Final = 0.2
@@ -76,7 +76,7 @@ class Coordinator:
         folder: Store,
         *,
         ledger: Ledger,
-        queue: Queue,
+        queue: Sender,
         lead: Leadership,
         lease_seconds: float,
         tell: Tell,

@@ -28,7 +28,7 @@ from gristmill_scheduler.retry import begin_retry
 from gristmill_scheduler.takeover import TakeOver
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
-from gristmill_storage.queue import Queue
+from gristmill_storage.queues import open_queue
 
 #: Seconds that jobs are given to end when the owner is gone.
 ORPHAN_SECONDS: Final = 2.0
@@ -49,7 +49,7 @@ class Door:
         self._writing = threading.Lock()
         self._ledger = Ledger(settings.redis_url)
         self._take_over = take_over
-        queue = Queue(settings.redis_url)
+        queue = open_queue(settings.redis_url)
         #: The jobs that are led here.
         self.leading = Leading(settings, ledger=self._ledger, queue=queue, tell=self.tell)
 

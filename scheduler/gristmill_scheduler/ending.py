@@ -15,7 +15,7 @@ from gristmill_storage import job_folder
 from gristmill_storage.documents import document_or_none, read_document
 from gristmill_storage.files import Store
 from gristmill_storage.job_report import write_report
-from gristmill_storage.queue import Queue
+from gristmill_storage.messages import Sender
 
 #: What a coordinator tells: the event's name and its document.
 Tell = Callable[[str, dict[str, Any]], None]
@@ -26,7 +26,7 @@ log = logging.getLogger("gristmill.scheduler")
 class Ending:
     """How one job's end becomes known."""
 
-    def __init__(self, job: Job, folder: Store, *, queue: Queue, tell: Tell, texts: JobTexts) -> None:
+    def __init__(self, job: Job, folder: Store, *, queue: Sender, tell: Tell, texts: JobTexts) -> None:
         """Take the job, its folder, the queue that may be its own, who is told, and the texts for people."""
         self._job = job
         self._folder = folder

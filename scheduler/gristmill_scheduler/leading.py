@@ -14,13 +14,13 @@ from gristmill_scheduler.ending import Tell
 from gristmill_scheduler.leadership import Leadership, lead_seconds
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
-from gristmill_storage.queue import Queue
+from gristmill_storage.messages import Sender
 
 
 class Leading:
     """Makes coordinators, runs them, and knows which ones live; safe to share between threads."""
 
-    def __init__(self, settings: ProcessSettings, *, ledger: Ledger, queue: Queue, tell: Tell) -> None:
+    def __init__(self, settings: ProcessSettings, *, ledger: Ledger, queue: Sender, tell: Tell) -> None:
         """Take the process's settings, where jobs are kept and sent, and who is told of them."""
         self._settings = settings
         self._ledger = ledger

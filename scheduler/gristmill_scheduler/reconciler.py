@@ -17,7 +17,7 @@ from typing import Final
 
 from gristmill.errors import LedgerFailed
 from gristmill_storage.ledger import Snapshot
-from gristmill_storage.queue import AGGREGATE, Message, Queue
+from gristmill_storage.messages import AGGREGATE, Message, Sender
 
 #: Seconds that an instance may take from the queue to the ledger before it counts as lost.
 ARRIVAL_SECONDS: Final = 3.0
@@ -31,7 +31,7 @@ log = logging.getLogger("gristmill.scheduler")
 class Reconciler:
     """Asks a compute for what a job wants and does not have."""
 
-    def __init__(self, queue: Queue, *, compute: str, job: str, folder: str, instances: int) -> None:
+    def __init__(self, queue: Sender, *, compute: str, job: str, folder: str, instances: int) -> None:
         """Take the queue, where the job's instances go, and how many it wants."""
         self._queue = queue
         self._compute = compute

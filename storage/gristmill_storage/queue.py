@@ -16,14 +16,10 @@ Settings that matter, each for a measured reason:
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
-import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -31,18 +27,21 @@ from celery import Celery, signals
 from celery.concurrency.thread import TaskPool
 from kombu.exceptions import OperationalError
 
-from gristmill import versions
-from gristmill.errors import GristmillError, LedgerFailed, OtherVersion
-from gristmill.log_context import ids
+from gristmill.errors import LedgerFailed
 from gristmill_storage import transport
 from gristmill_storage.bell import BELL
 from gristmill_storage.intake import Intake
-
-#: Prefix of every key that Celery keeps, so that a server can be shared.
-KEY_PREFIX: Final = "gristmill-celery:"
-
-RUN_INSTANCE: Final = "gristmill.run_instance"
-AGGREGATE: Final = "gristmill.aggregate"
+from gristmill_storage.messages import (
+    AGGREGATE,
+    KEY_PREFIX,
+    LOOKED_THROUGH,
+    RUN_INSTANCE,
+    Message,
+    NodeTasks,
+    queue_name,
+    read,
+    work_on,
+)
 
 _SETTINGS: Final[dict[str, Any]] = {
     "accept_content": ["json"],
@@ -70,64 +69,9 @@ _SETTINGS: Final[dict[str, Any]] = {
     "worker_send_task_events": False,
 }
 
-#: Messages of a queue that are looked through for those of one job.
-_LOOKED_THROUGH: Final = 1000
-
 #: How the sending side connects: kombu's own two seconds between tries, then four, hold up whoever sends for longer
 #: than the broker was away.
 _TRIES: Final[dict[str, Any]] = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Message:
-    """What a task carries: where the job is, never its data."""
-
-    #: The job's name.
-    job: str
-    #: The job's folder, an absolute path or a URL.
-    folder: str
-    #: Which of the job's instances this is, from 0; 0 for `aggregate`.
-    slot: int = 0
-    #: `aggregate`: whether the output is published, or only what went wrong is reported.
-    publish: bool = True
-    #: `aggregate`: whether what is finished is published as the part that it is, because the job was cancelled.
-    partial: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the message as its task's keyword arguments."""
-        return {
-            "version": versions.PROTOCOL,
-            "job": self.job,
-            "folder": self.folder,
-            "slot": self.slot,
-            "publish": self.publish,
-            "partial": self.partial,
-        }
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Message:
-        """Return the message of a task's keyword arguments.
-
-        Raises:
-            ValueError: they are no message.
-            OtherVersion: the message is of a protocol that this node does not work with.
-
-        """
-        version, job, folder = document.get("version"), document.get("job"), document.get("folder")
-        if not isinstance(version, int):
-            raise ValueError(f"a message of version {version!r}")  # noqa: TRY004 - it came from outside
-        what = f"a message of job {job!s:.100}"
-        if refusal := versions.refusal(version, what, this="this node", that="the scheduler that sent it"):
-            raise OtherVersion(refusal)
-        if not isinstance(job, str) or not isinstance(folder, str) or not job or not folder:
-            raise ValueError("a message without a job or its folder")
-        return cls(
-            job=job,
-            folder=folder,
-            slot=int(document.get("slot", 0)),
-            publish=bool(document.get("publish", True)),
-            partial=bool(document.get("partial", False)),
-        )
 
 
 def broker_url(url: str) -> str:
@@ -137,11 +81,6 @@ def broker_url(url: str) -> str:
     parts = urlsplit(url)
     database = parse_qs(parts.query).get("db", ["0"])[0]
     return f"redis+socket://{unquote(parts.path)}?virtual_host={database}"
-
-
-def queue_name(compute: str) -> str:
-    """Return the name of a compute's queue."""
-    return f"gristmill.{compute}"
 
 
 def _application(url: str) -> Celery:
@@ -202,8 +141,8 @@ class Queue:
             client = connection.default_channel.client
             # Kombu puts the prefix before the keys of those commands alone that it uses itself.
             prefix = "" if "LRANGE" in getattr(client, "PREFIXED_SIMPLE_COMMANDS", ()) else KEY_PREFIX
-            raw = client.lrange(f"{prefix}{queue_name(compute)}", -_LOOKED_THROUGH, -1)
-        return [found for found in map(_read, raw) if found is not None and found[1].job == job]
+            raw = client.lrange(f"{prefix}{queue_name(compute)}", -LOOKED_THROUGH, -1)
+        return [found for found in map(read, raw) if found is not None and found[1].job == job]
 
     def remove(self, compute: str) -> None:
         """Delete a compute's queue and what Celery noted about it: for computes that live as long as one job."""
@@ -229,36 +168,6 @@ class Queue:
         self._application.close()
 
 
-def _read(raw: bytes) -> tuple[str, Message] | None:
-    """Return task and message as they lie in a queue; None for what is none of ours."""
-    try:
-        envelope = json.loads(raw)
-        _, document, _ = json.loads(base64.b64decode(envelope["body"]))
-        return str(envelope["headers"]["task"]), Message.from_json(document)
-    except (OtherVersion, ValueError, TypeError, LookupError, AttributeError):
-        return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeTasks:
-    """What a node does with each message, and what it does when told to leave."""
-
-    run_instance: Callable[[Message], None]
-    aggregate: Callable[[Message], None]
-    #: Called with the reason when a message cannot be worked on here, because it, or its job, is of another version;
-    #: the place is taken until it returns, so that others get the next messages.
-    refuse: Callable[[str], None]
-    #: Called once when the node begins to shut down; what runs must then come to its end by itself.
-    drain: Callable[[], None]
-    #: Called once when the node takes work.
-    ready: Callable[[], None]
-    #: Whether one task more may run.
-    free: Callable[[], bool]
-    #: Called when messages wait, `free` is true, and the consumer takes nothing any more. May begin the process anew;
-    #: returns when that would cost work, and then a message is taken past the consumer.
-    stalled: Callable[[], None]
-
-
 class _Threads(TaskPool):  # type: ignore[misc]  # Celery tells no types
     """The threads pool, which says when a place is free: see `bell.py`."""
 
@@ -278,8 +187,8 @@ def serve(url: str, *, compute: str, slots: int, name: str, tasks: NodeTasks) ->
     """
     transport.install()
     application = _application(url)
-    _register(application, RUN_INSTANCE, tasks.run_instance, tasks.refuse)
-    _register(application, AGGREGATE, tasks.aggregate, tasks.refuse)
+    _register(application, RUN_INSTANCE, tasks)
+    _register(application, AGGREGATE, tasks)
     passage = _Passage(application, compute)
     intake = Intake(waiting=passage.length, free=tasks.free, stalled=lambda: _go_on(tasks, passage))
     _listen(tasks, intake)
@@ -359,26 +268,8 @@ class _Passage:
             raise OSError(f"the queue cannot be reached: {error}") from error
 
 
-def _register(application: Celery, name: str, work: Callable[[Message], None], refuse: Callable[[str], None]) -> None:
-    log = logging.getLogger("gristmill.node")
-
+def _register(application: Celery, name: str, tasks: NodeTasks) -> None:
     def body(**document: Any) -> None:
-        try:
-            message = Message.from_json(document)
-        except OtherVersion as error:
-            refuse(str(error))
-            return
-        except (ValueError, TypeError) as error:
-            log.warning("refused a message of %s: %s", name, error)
-            return
-        try:
-            work(message)
-        except OtherVersion as error:
-            refuse(str(error))
-        except GristmillError as error:
-            # Its one line says it.
-            log.error("%s of job %s: %s", name, message.job, error, extra=ids(job=message.job))  # noqa: TRY400
-        except Exception:
-            log.exception("%s of job %s ended by a fault", name, message.job, extra=ids(job=message.job))
+        work_on(name, document, tasks)
 
     application.task(body, name=name, ignore_result=True)

@@ -22,9 +22,10 @@ from gristmill.spec import Job
 from gristmill_storage.documents import read_job
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
+from gristmill_storage.messages import Message, NodeTasks
 from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patience_of, patient
-from gristmill_storage.queue import Message, NodeTasks, serve
+from gristmill_storage.queues import serve
 from gristmill_workers.aggregator import aggregate
 from gristmill_workers.aggregator.summary import Tally
 from gristmill_workers.assignment import Assignment
@@ -263,6 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 slots=options.slots,
                 name=settings.node_name,
                 tasks=node.tasks(),
+                owned=options.owned,
             )
         finally:
             node.leave()

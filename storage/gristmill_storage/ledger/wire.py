@@ -10,6 +10,7 @@ ledger uses. It is safe to share between threads: each call takes a connection o
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,11 @@ class Connection:
         if isinstance(answer, Refused):
             raise answer
         return answer
+
+    def finish(self) -> None:
+        """Say nothing more: the server ends what it has us wait for. From any thread; `ask` then raises."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close it."""
