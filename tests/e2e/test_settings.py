@@ -242,6 +242,29 @@ def test_threads_are_shared_between_the_scorers_of_a_machine(project, succeed, m
     assert succeed().rows.decode().strip() == cores
 
 
+def test_each_scorer_of_an_instance_sees_a_gpu_of_its_own(project, succeed) -> None:
+    """The machine need have none: what it is limited to is shared out, and two scorers wait for each other."""
+    project.files(2)
+    project.script(f"""
+        import os, pathlib, time
+
+        MEET = pathlib.Path({str(project.folder)!r})
+
+        def init(): pass
+
+        def run(mini_batch):
+            mine = os.environ["CUDA_VISIBLE_DEVICES"]
+            (MEET / f"gpu-{{mine}}").touch()
+            deadline = time.monotonic() + 20
+            while len(list(MEET.glob("gpu-*"))) < 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            return [mine for _ in mini_batch]
+    """)
+    project.deployment(mini_batch_size=1, max_concurrency_per_instance=2)
+
+    assert sorted(succeed(env={"CUDA_VISIBLE_DEVICES": "3,5"}).rows.split()) == [b"3", b"5"]
+
+
 def test_logging_level_reaches_the_root_logger_and_the_log(project, succeed) -> None:
     project.files(1)
     project.script("""
