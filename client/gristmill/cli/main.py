@@ -30,6 +30,7 @@ from gristmill.cli import (
     status,
     token,
     up,
+    version,
 )
 from gristmill.errors import GristmillError
 from gristmill.settings import ProcessSettings
@@ -70,6 +71,7 @@ examples:
   gristmill token create -n nightly --role invoker --endpoint mnist
   gristmill login https://gristmill.example.com
   gristmill logout
+  gristmill version
   gristmill down
 """
 
@@ -88,6 +90,7 @@ SERVER_COMMANDS: Final = (
     token,
     login,
     status,
+    version,
     up,
 )
 
