@@ -2,8 +2,9 @@
 
     python scripts/compose_test.py
 
-A job runs on three workers; in its middle one of them is killed and Redis is restarted. The output must hold each
-input once. Then a worker is stopped and must have drained. Prints what was measured as it comes.
+Every service must be healthy, and have no more rights than it needs. A job runs on three workers; in its middle one of
+them is killed and Redis is restarted. The output must hold each input once. Then all workers are stopped and must have
+drained. Every panel of every dashboard must have data. Prints what was measured as it comes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import engine as engines
 import lock_images
@@ -28,13 +29,26 @@ WORKERS: Final = 3
 #: Bytes of the image without torch.
 MOST_BYTES: Final = 400_000_000
 
+#: Characters that a password which is made has more of.
+WORD: Final = 40
+
 #: Mini-batches after which something is made to fail.
 _SOME: Final = 10
 
 #: In place of images that cannot be pulled. Grafana is no package: without it.
 _PARTS: Final = dict.fromkeys(("REDIS_IMAGE", "STORE_IMAGE", "MLFLOW_IMAGE", "PROMETHEUS_IMAGE"), engines.PARTS)
 
-_SUBMIT: Final = (sys.executable, ROOT / "examples" / "submit.py", "--instances", WORKERS)
+#: Services that are root, with three capabilities, for the moment in which volumes are handed over.
+_ROOTS: Final = {"setup"}
+
+#: A node with a GPU, which the machine of a test need not have: it says so of itself in the ledger.
+_GPU_NODE: Final = """
+import os
+from gristmill_storage.ledger import Ledger
+machine = {"cpus": 8, "gpus": [{"utilization": 0.5, "memory": 100, "memory_used": 40}]}
+info = {"compute": "gpu", "host": "box", "pid": 1, "slots": 1, "running": [None], "machine": machine}
+Ledger(os.environ["GRISTMILL_REDIS_URL"]).see_node("box@gpu/1", info, 600)
+"""
 
 _SECONDS: Final = 400
 
@@ -63,21 +77,28 @@ class Cluster:
 
     def submit(self, *arguments: object) -> subprocess.Popen[str]:
         """Start examples/submit.py where the published ports are."""
+        return self.start(ROOT / "examples" / "submit.py", "--instances", WORKERS, *arguments)
+
+    def start(self, script: Path, *arguments: object) -> subprocess.Popen[str]:
+        """Start a script of ours where the published ports are, with an owner's token."""
         token = self.compose("exec", "-T", "scheduler", "cat", "/var/lib/gristmill/token").strip()
         environment = {**self._engine.environment, "GRISTMILL_URL": "http://127.0.0.1:8890", "GRISTMILL_TOKEN": token}
-        command = [str(word) for word in (*self._engine.inside, *_SUBMIT, *arguments)]
+        command = [str(word) for word in (*self._engine.inside, sys.executable, script, *arguments)]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
     def workers(self) -> list[str]:
         """Return the ids of the workers' containers that run."""
         return [each for each in self.compose("ps", "-q", "worker").split() if self.state(each)["Running"]]
 
-    def state(self, container: str) -> dict[str, object]:
+    def state(self, container: str) -> dict[str, Any]:
         """Return what the engine knows of a container's state."""
-        state: dict[str, object] = json.loads(self._engine.docker("inspect", container, capture_output=True).stdout)[0][
-            "State"
-        ]
+        state: dict[str, Any] = self.about(container)["State"]
         return state
+
+    def about(self, container: str) -> dict[str, Any]:
+        """Return all that the engine knows of a container."""
+        about: dict[str, Any] = json.loads(self._engine.docker("inspect", container, capture_output=True).stdout)[0]
+        return about
 
     def kill(self, container: str) -> None:
         """Kill a container's processes, as a machine that is gone."""
@@ -98,15 +119,15 @@ def main() -> None:
         build(engine)
         with cluster(engine) as running:
             began = time.monotonic()
-            services = ["worker", *(["grafana"] if engine.pulls else []), *monitoring()]
+            services = ["worker", "prometheus", *(["grafana"] if engine.pulls else [])]
             running.compose("up", "-d", "--no-build", "--scale", f"worker={WORKERS}", *services)
             tell("up", began)
             finish(running.submit(), ignore)
             tell("from `compose up` to the first result", began)
+            check_services(running)
             check_faults(running)
             check_drain(running)
-            if monitoring():
-                wait_until(lambda: scrapes(running), "Prometheus scrapes the scheduler")
+            check_panels(running)
     print("compose-test: 1 passed, 0 failed")
 
 
@@ -123,6 +144,8 @@ def build(engine: Engine) -> None:
         "build", "-q", "-f", ROOT / "deploy/Dockerfile", "-t", IMAGE, *arguments, ROOT, stdout=subprocess.DEVNULL
     )
     tell("image built", began)
+    # What had its name before.
+    engine.docker("image", "prune", "-f", stdout=subprocess.DEVNULL)
     size = int(engine.docker("image", "inspect", "-f", "{{.Size}}", IMAGE, capture_output=True).stdout)
     print(f"{IMAGE}: {size / 1e6:.0f} MB", flush=True)
     assert size < MOST_BYTES, "the runtime image is to be below 400 MB"
@@ -143,6 +166,43 @@ def cluster(engine: Engine) -> Iterator[Cluster]:
         raise
     finally:
         running.compose("down", "-v", "-t", "5", quiet=True)
+
+
+def check_services(running: Cluster) -> None:
+    """Wait until every service is healthy, or has ended well; none may have rights or passwords in reach of others."""
+    containers = [running.about(each) for each in running.compose("ps", "-q").split()]
+    names = [each["Config"]["Labels"]["com.docker.compose.service"] for each in containers]
+    for name, about in zip(names, containers, strict=True):
+        wait_until(lambda each=about["Id"]: well(running.state(each)), f"{name} is healthy")
+    made = [running.says("scheduler", "cat", f"/secrets/{name}") for name in ("redis-password", "store-key")]
+    assert all(len(word) > WORD for word in made)
+    for name, about in zip(names, containers, strict=True):
+        host, config = about["HostConfig"], about["Config"]
+        found = (config["User"], host["ReadonlyRootfs"], host["Memory"] > 0, host["CapDrop"], host["SecurityOpt"])
+        user = "0:0" if name in _ROOTS else "10001:10001"
+        assert found == (user, True, True, ["ALL"], ["no-new-privileges:true"]), f"{name}: {found}"
+        assert not [word for word in made if word in json.dumps(about)], f"{name}: a password in its environment"
+    refused = running.says("redis", "sh", "-c", "$(command -v valkey-cli || command -v redis-cli) ping")
+    assert "NOAUTH" in refused, f"redis asks for no password: {refused}"
+    print(f"{len(containers)} services healthy, none root but {sorted(_ROOTS)}, no password in an environment")
+
+
+def well(state: dict[str, Any]) -> bool:
+    """Return whether a container is healthy, or has ended without a fault."""
+    if state["Running"]:
+        return bool(state.get("Health", {}).get("Status") == "healthy")
+    return bool(state["ExitCode"] == 0)
+
+
+def check_panels(running: Cluster) -> None:
+    """Ask Prometheus for every query of every panel, of a job of which one item fails."""
+    wait_until(lambda: scrapes(running), "Prometheus scrapes the scheduler")
+    running.compose("exec", "-T", "scheduler", "/etc/gristmill/start.sh", "python", "-c", _GPU_NODE)
+    process = running.start(ROOT / "scripts" / "compose_panels.py", "http://127.0.0.1:9090")
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(f"   {line}", end="", flush=True)
+    assert process.wait() == 0, "a panel is empty"
 
 
 def check_faults(running: Cluster) -> None:
@@ -197,11 +257,6 @@ def ignore(_line: str) -> None:
     """Do nothing."""
 
 
-def monitoring() -> list[str]:
-    """Return Prometheus, if there is a configuration for it."""
-    return ["prometheus"] if (ROOT / "deploy/prometheus/prometheus.yml").exists() else []
-
-
 def scrapes(running: Cluster) -> bool:
     """Return whether Prometheus reads the scheduler's metrics with the token that was made for it."""
     query = 'up{job="gristmill"} == 1'
@@ -209,8 +264,8 @@ def scrapes(running: Cluster) -> bool:
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Wait for something, a minute at most."""
-    deadline = time.monotonic() + 60
+    """Wait for something, two minutes at most."""
+    deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline, f"not so: {what}"
         time.sleep(1)

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-#: What is kept between two runs.
-CACHE: Final = ROOT / "build" / "compose"
+#: What is kept between two runs; an engine takes no path that goes through a link.
+CACHE: Final = (ROOT / "build").resolve() / "compose"
 
 BASE: Final = "python:3.11-slim-bookworm"
 #: Redis, Azurite, MLflow and Prometheus in one image, in place of those that cannot be pulled.
@@ -95,7 +95,7 @@ def _started() -> Iterator[Engine]:
     namespace = f"{_NAMESPACE}{os.getpid()}"
     folder = CACHE / "engine"
     _sweep(folder)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     socket = f"unix://{folder}/docker.sock"
     inside = ("nsenter", f"--net=/run/netns/{namespace}")
     run("ip", "netns", "add", namespace)
@@ -119,13 +119,20 @@ def _started() -> Iterator[Engine]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what an engine leaves, one that was killed as well: its mounts, its network, its files."""
+    """Remove what an engine leaves, one that was killed as well: its mounts, its network, its files.
+
+    Its images stay, for the next run.
+    """
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for place in sorted((each for each in mounted if Path(each).is_relative_to(folder)), reverse=True):
         run("umount", "--lazy", place)
     for namespace in Path("/run/netns").glob(f"{_NAMESPACE}*"):
         run("ip", "netns", "delete", namespace.name)
-    shutil.rmtree(folder, ignore_errors=True)
+    for path in folder.glob("*"):
+        if path.name == "run":
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != "data":
+            path.unlink()
 
 
 def _wait(own: Engine, daemon: subprocess.Popen[bytes], log: Path) -> None:
@@ -170,5 +177,7 @@ def _bootstrap(root: Path, packages: str) -> None:
 
 
 def _import(own: Engine, root: Path, name: str) -> None:
+    if own.docker("image", "ls", "-q", name, stdout=subprocess.PIPE).stdout.strip():
+        return
     with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as archive:
         own.docker("import", "--change", _PATH, "-", name, stdin=archive.stdout, stdout=subprocess.DEVNULL)
