@@ -212,9 +212,9 @@ JOB: Final = Dashboard(
                     kind="text",
                     width=4,
                     content=(
-                        "`gristmill job stream -n $job` follows the job's log; "
-                        "`gristmill job download -n $job --output-name default` fetches all of it, "
-                        "from [its server]($server/jobs/$job/files?output=default)."
+                        "`gristmill job logs -n $job` prints what the scripts wrote, `gristmill job stream -n $job` "
+                        "follows it, `gristmill job download -n $job` fetches all logs. "
+                        "[The same by HTTP]($server/jobs/$job/files?output=default), with a token."
                     ),
                 ),
             ),
