@@ -84,7 +84,7 @@ def test_a_node_of_another_version_refuses_work_in_words_and_the_job_waits_for_o
 
 
 class Rolling(Fleet):
-    """Two servers, nodes, and a Redis server, each of which can be started anew while a job runs."""
+    """Servers, nodes, and a Redis server, each of which can be started anew while a job runs."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._stack = stack
@@ -97,11 +97,15 @@ class Rolling(Fleet):
         url = server.url_of(self._socket)
         self.first = stack.enter_context(Serving(url, folder, arguments=["--allow-root", folder]))
         super().__init__(self.first, folder)
-        more = ["--allow-root", folder, "--workspace", self.first.workspace]
-        (folder / "second").mkdir()
-        self.second = stack.enter_context(Serving(url, folder / "second", arguments=more))
         self.nodes: dict[str, subprocess.Popen[str]] = {}
         self.deploy()
+
+    def add_server(self) -> Serving:
+        """Start a second server of the same workspace, which stands in for the first."""
+        folder = self.folder / "second"
+        folder.mkdir()
+        more = ["--allow-root", self.folder, "--workspace", self.first.workspace]
+        return self._stack.enter_context(Serving(server.url_of(self._socket), folder, arguments=more))
 
     @property
     def _socket(self) -> Path:
@@ -187,10 +191,11 @@ def test_a_restart_of_server_node_and_redis_costs_a_running_job_nothing(rolling:
 @LONG
 @pytest.mark.timeout(600)
 def test_everything_is_upgraded_one_after_the_other_while_a_job_runs(rolling: Rolling) -> None:
+    second = rolling.add_server()
     begin(rolling, 3)
 
     for number in (2, 3):  # twice: the second time every process meets only the version before it
-        for which in (rolling.first, rolling.second):
+        for which in (rolling.first, second):
             rolling.restart_server(which, python(number))
             rolling.until_it_goes_on("rolled")
         for name in rolling.nodes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from gristmill_workers.inputs import open_inputs
 from gristmill_workers.job_logs import JobLogs
 from gristmill_workers.preparation import Launcher, prepare
 from gristmill_workers.scoring import Scoring
+from gristmill_workers.scratch import scratch_folder
 from gristmill_workers.watchdog import STUCK_SECONDS, Watchdog
 
 log = logging.getLogger("gristmill.node")
@@ -100,13 +100,17 @@ class Instance:
         self._ledger.stop(self._job.name, state="stopped", error=error.to_json(), epoch=epoch)
 
     def _is_double(self) -> bool:
-        """Return whether another instance has this one's slot: a message was sent twice, and the first name stays."""
-        others = [
-            instance.name
+        """Return whether another instance has this one's slot: a message was sent twice, and whoever was first stays.
+
+        Of two that came in the same moment both may leave: the slot is asked for again.
+        """
+        alive = {
+            instance.name: instance.alive_seconds
             for instance in self._ledger.snapshot(self._job.name).instances
             if instance.info.get("slot") == self._assignment.slot and instance.info.get("role") == "instance"
-        ]
-        return min(others, default=self._name) != self._name
+        }
+        own = alive.pop(self._name, 0.0)
+        return any(seconds >= own for seconds in alive.values())
 
     def _work(self, registration: Registration, info: Mapping[str, Any]) -> None:
         """Work in a folder of this instance's own, which goes with it."""
@@ -119,9 +123,7 @@ class Instance:
         self._heartbeat.start({**info, "doing": "making model and environment ready"})
         self._show_waiting(self._heartbeat)
         with ExitStack() as stack:
-            prefix = f"gristmill-{self._job.name}-"
-            scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=settings.scratch))
-            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            scratch = stack.enter_context(scratch_folder(settings.scratch, self._job.name))
             logs = JobLogs(
                 self._assignment.folder, node=settings.node_name, slot=self._assignment.slot, scratch=scratch
             )

@@ -33,6 +33,7 @@ from gristmill_workers.guarding import GUARD
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.instance import Instance
 from gristmill_workers.presence import ANSWER_SECONDS, Presence
+from gristmill_workers.scratch import sweep
 from gristmill_workers.vitality import Vitality
 
 #: Seconds that tasks are given to end when the owner is gone.
@@ -115,8 +116,14 @@ class Node:
 
     def _take_work(self) -> None:
         log.info("node %s takes work", self._settings.node_name)
+        threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
         self._presence.begin()
         self._vitality.ready()
+
+    def _sweep(self) -> None:
+        """Remove what nodes of this machine left that were killed."""
+        if swept := sweep(self._settings.scratch):
+            log.info("removed %d folders of instances that were killed", swept)
 
     def _begin_to_leave(self) -> None:
         self._drain.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,38 @@ def test_a_job_that_a_scheduler_of_another_version_took_over_is_left_and_goes_on
         instance.run()
     found = ledger.snapshot("j")
     assert (found.state, found.error, found.instances) == ("open", None, [])
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("name", ["a", "zzz"])
+@pytest.mark.parametrize(("later", "stays"), [(0.5, "the first"), (0.0, "nobody")])
+def test_of_two_instances_in_one_slot_the_later_one_leaves_whatever_its_name(
+    instance, monkeypatch, name: str, later: float, stays: str
+) -> None:
+    clock = Clock()
+    ledger = MemoryLedger(clock)
+    ledger.open("j", epoch="1", lease_seconds=30, error_threshold=-1)
+    worked = []
+    first = Instance(replace(instance._assignment, ledger=ledger))
+    second = Instance(replace(instance._assignment, ledger=ledger))
+    first._name, second._name = "m", name
+
+    def work_while_the_other_comes(*_: Any) -> None:
+        worked.append("m")
+        clock.now += later
+        monkeypatch.setattr(second, "_work", lambda *_: worked.append(name))
+        second.run()
+
+    monkeypatch.setattr(first, "_work", work_while_the_other_comes)
+    first.run()
+
+    assert worked == ["m"], stays
