@@ -31,6 +31,9 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_URL": "Address of the server that commands ask, as http://host:port; default: that of gristmill up.",
     "GRISTMILL_TOKEN": "Token for that server.",
     "GRISTMILL_WORKSPACE": "Folder or URL of what a server keeps; default: ~/.local/share/gristmill/workspace.",
+    "GRISTMILL_KEEP_INPUTS_DAYS": (
+        "Days that a server keeps uploaded inputs after the jobs that read them are over; 0: for ever; default 30."
+    ),
     "GRISTMILL_SECRETS": "Folder of the files that datastores' credentials name; default: ~/.config/gristmill/secrets.",
     "GRISTMILL_ALLOW_HOSTS": (
         "Hosts of its network that a server's jobs may read web addresses from, beside public ones: names, addresses, "
@@ -51,6 +54,9 @@ DEFAULT_GRACE_SECONDS: Final = 20.0
 #: Seconds that an instance has its place at least, when other jobs wait for it.
 DEFAULT_SLICE_SECONDS: Final = 30.0
 SLICE_BOUNDS: Final = (1, 86400)
+
+#: Days that uploaded inputs are kept after the jobs that read them are over.
+DEFAULT_KEEP_DAYS: Final = 30.0
 
 #: Seconds that a job which runs waits for storage to be mended, before it fails.
 DEFAULT_STORAGE_PATIENCE_SECONDS: Final = 60.0
@@ -81,6 +87,8 @@ class ProcessSettings:
     workspace: str = ""
     #: Folder of what this user's commands keep: a login, defaults.
     config: Path = field(default_factory=Path)
+    #: Days that a server keeps uploaded inputs of jobs that are over; 0: for ever.
+    keep_inputs_days: float = DEFAULT_KEEP_DAYS
     #: Hosts of its network that a server's jobs may read web addresses from, beside public ones.
     allow_hosts: tuple[str, ...] = ()
     #: Whether jobs become MLflow runs where MLFLOW_TRACKING_URI says where those are.
@@ -124,6 +132,7 @@ class ProcessSettings:
             workspace=given.get("GRISTMILL_WORKSPACE") or _default_workspace(given),
             config=_config(given),
             pulse_file=Path(pulse) if pulse else None,
+            keep_inputs_days=_seconds(given, "GRISTMILL_KEEP_INPUTS_DAYS", DEFAULT_KEEP_DAYS, 0, 36500, of="days"),
             allow_hosts=tuple(given.get("GRISTMILL_ALLOW_HOSTS", "").replace(",", " ").split()),
             tracking=_switch(given, "GRISTMILL_TRACKING"),
             log_format=_choice(given, "GRISTMILL_LOG_FORMAT", "human", "json") or "human",
@@ -175,7 +184,9 @@ def _choice(environment: Mapping[str, str], name: str, *choices: str) -> str:
     return text
 
 
-def _seconds(environment: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
+def _seconds(
+    environment: Mapping[str, str], name: str, default: float, least: float, most: float, *, of: str = "seconds"
+) -> float:
     text = environment.get(name, "")
     if not text:
         return default
@@ -184,6 +195,6 @@ def _seconds(environment: Mapping[str, str], name: str, default: float, least: f
     except ValueError:
         value = float("nan")
     if not least <= value <= most:
-        message = f"{name}={text}: give a number of seconds from {least:g} to {most:g}"
+        message = f"{name}={text}: give a number of {of} from {least:g} to {most:g}"
         raise InvalidSetting(message)
     return value

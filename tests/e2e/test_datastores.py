@@ -138,7 +138,9 @@ def test_a_job_reads_with_one_key_and_writes_with_another(
     # A node that lacks the secret says so where the job waits, and leaves it to another one.
     name = invoke("entries")["name"]
     serving.node("poor", RESULTS_KEY="")
-    lacks = "; node poor cannot open the job's folder: credentials $RESULTS_KEY: this machine (poor) has no such variable"
+    lacks = (
+        "; node poor cannot open the job's folder: credentials $RESULTS_KEY: this machine (poor) has no such variable"
+    )
     serving.until(f"/jobs/{name}", lambda job: lacks in job["detail"])
     serving.node("rich")
     done = serving.until(f"/jobs/{name}", lambda job: job["ended"])

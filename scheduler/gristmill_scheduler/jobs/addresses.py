@@ -34,6 +34,11 @@ class Addresses:
             self._documents.put(key, {"uri": uri})
         return presentable(job), key
 
+    def forget(self, key: str) -> None:
+        """Delete an address that no job is to be begun with any more."""
+        if self._documents.find(key) is not None:
+            self._documents.delete(key)
+
     def whole(self, record: JobRecord) -> Job:
         """Return the job of a record as it is to be begun.
 

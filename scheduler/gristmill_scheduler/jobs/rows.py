@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import bisect
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from gristmill.spec import Priority
+from gristmill.states import JobStatus
 from gristmill_scheduler.jobs.record import JobRecord, State
+
+_UPLOAD: Final = re.compile(r"upload:(?P<tree>[0-9a-f]{64})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,12 @@ class Row:
     priority: Priority = Priority.MEDIUM
     #: Whether it has ended, and its MLflow run does not say so yet.
     untracked: bool = False
+    #: The uploaded tree that is its input; "": another one is.
+    upload: str = ""
+    #: Key of its input's whole address in `addresses`; "": its record has that.
+    input_key: str = ""
+    #: Since when nothing is to read its input again, in seconds since the epoch; None: something may.
+    over: float | None = None
 
     @property
     def order(self) -> tuple[float, str]:
@@ -57,7 +68,26 @@ def row_of(record: JobRecord) -> Row:
         paused=record.paused,
         version=record.version,
         untracked=record.untracked,
+        upload=_upload_of(record),
+        input_key=record.input_key,
+        over=_over(record),
     )
+
+
+def _upload_of(record: JobRecord) -> str:
+    paths = (str(given.get("path", "")) for given in record.inputs.values())
+    return next((found["tree"] for path in paths if (found := _UPLOAD.match(path))), "")
+
+
+def _over(record: JobRecord) -> float | None:
+    """Return since when a job needs its input no more; one that may be resumed does, unless it was put away."""
+    if record.state is not State.ENDED or record.ended is None:
+        return None
+    items = (record.result or {}).get("items") or {}
+    done = record.status is JobStatus.COMPLETED and not items.get("failed")
+    if not (done or record.archived):
+        return None
+    return max(record.ended, record.modified)
 
 
 class Rows:
@@ -111,6 +141,11 @@ class Rows:
         """Return the jobs that have ended, and whose MLflow run does not say so yet."""
         with self._lock:
             return list(self._untracked)
+
+    def all(self) -> list[Row]:
+        """Return all jobs, in no order."""
+        with self._lock:
+            return list(self._rows.values())
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs ended in which status; "" counts those that have not."""

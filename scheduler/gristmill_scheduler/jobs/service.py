@@ -15,6 +15,7 @@ from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.beginning import Beginning
 from gristmill_scheduler.jobs.board import Board
 from gristmill_scheduler.jobs.catalog import Catalog
+from gristmill_scheduler.jobs.clearing import Clearing
 from gristmill_scheduler.jobs.control import Control
 from gristmill_scheduler.jobs.dispatcher import Dispatcher, lead_name
 from gristmill_scheduler.jobs.intake import Intake
@@ -89,6 +90,13 @@ class Jobs:
             nodes=nodes,
             slice_seconds=settings.slice_seconds,
         )
+        self._clearing = Clearing(
+            self._records,
+            workspace.uploads,
+            addresses,
+            days=settings.keep_inputs_days,
+            leads=lambda: self._dispatcher.dispatches,
+        )
         tracked = self._tracking is not None
         self._deployments = catalog.deployments
         self._intake = Intake(self._records, catalog, addresses, tracked=tracked, allow_hosts=settings.allow_hosts)
@@ -109,11 +117,13 @@ class Jobs:
         """Learn of all jobs there are, and begin to lead."""
         self._records.refresh()
         self._dispatcher.start()
+        self._clearing.start()
         if self._tracking is not None:
             self._tracking.start()
 
     def stop(self) -> None:
         """Leave the jobs led here to other servers, or to this one's next life."""
+        self._clearing.stop()
         self._dispatcher.stop()
         if self._tracking is not None:
             self._tracking.stop()

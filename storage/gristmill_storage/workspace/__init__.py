@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from gristmill_storage.store import Store
 from gristmill_storage.workspace.documents import Documents, Versioned, checked_name
@@ -23,7 +24,7 @@ class Workspace:
         """The folder's address."""
         return self.store.url
 
-    @property
+    @cached_property
     def uploads(self) -> Uploads:
         """What clients have uploaded."""
         return Uploads(self.store)

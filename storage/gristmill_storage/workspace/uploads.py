@@ -3,6 +3,10 @@
 Everything arrives in a folder of this machine first and is verified there, so that no byte that does not belong to a
 tree ever lies under its name: who may upload must not be able to spoil what others have uploaded. In a workspace on
 local disk that folder then gets the tree's name; elsewhere its files are copied. A mark beside the tree comes last.
+
+    uploads/<tree>/...           the files
+    uploads/<tree>.complete      all of them are there
+    uploads/<tree>.kept          something names the tree for good; what is a job's input alone may go some day
 """
 
 from __future__ import annotations
@@ -15,10 +19,11 @@ import re
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -59,10 +64,45 @@ class Uploads:
 
     #: The workspace.
     store: Store
+    #: When a tree that is there was last asked for here, by the clock that never jumps.
+    asked: dict[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     def exists(self, tree: str) -> bool:
         """Return whether a tree is there, whole."""
-        return self.store.exists(_mark(tree))
+        found = self.store.exists(_mark(tree))
+        if found:
+            self.asked[tree] = time.monotonic()
+        return found
+
+    def keep(self, tree: str) -> None:
+        """Note that something names a tree for good."""
+        with suppress(AlreadyExists):
+            self.store.create(_mark(tree, "kept"), b"{}")
+
+    def is_kept(self, tree: str) -> bool:
+        """Return whether something names a tree for good."""
+        return self.store.exists(_mark(tree, "kept"))
+
+    def discard(self, tree: str) -> bool:
+        """Begin to delete a tree that nothing reads, or go on; return whether nothing of it is left.
+
+        On local disk it goes at once. Elsewhere nobody may find it half gone, and files may be on their way that came
+        after it was said to be gone: the first call says that it is gone, another one, some time later, deletes it.
+        """
+        mark, place = _mark(tree), f"{FOLDER}/{tree}"
+        local, there = self.store.local_path(place), self.store.exists(mark)
+        if there and local is None:
+            self.store.delete(mark)
+        elif there and local is not None:
+            with _keeping():
+                grave = local.with_name(f"{_ARRIVING}{uuid.uuid4().hex}")
+                with suppress(FileNotFoundError):
+                    local.rename(grave)
+                self.store.delete(mark)
+                shutil.rmtree(grave, ignore_errors=True)
+        elif local is None:
+            self.store.delete_tree(place)
+        return not (there and local is None)
 
     def url(self, tree: str, path: str = "") -> str:
         """Return the address of a tree, or of a file or a folder in it, as a node opens it.
@@ -130,9 +170,20 @@ class Uploads:
             with ThreadPoolExecutor(_WRITERS) as pool:
                 for _ in pool.map(lambda file: self._copy(folder / file[0], f"{FOLDER}/{tree}/{file[0]}"), files):
                     pass
+            self._check(tree, files)
         mark = {"files": len(files), "bytes": sum(size for _, size, _ in files)}
         with suppress(AlreadyExists):
             self.store.create(_mark(tree), json.dumps(mark).encode())
+        if target and not target.is_dir():  # what was there already was deleted just now
+            self.store.delete(_mark(tree))
+            raise StorageFailed(f"upload {tree}: it is gone again; send it once more")
+
+    def _check(self, tree: str, files: list[_File]) -> None:
+        """Look whether a tree was copied whole: what was there before may have been deleted meanwhile."""
+        prefix = f"{FOLDER}/{tree}/"
+        found = {entry.path.removeprefix(prefix): entry.size for entry in self.store.list(prefix)}
+        if any(found.get(path) != size for path, size, _ in files):
+            raise StorageFailed(f"upload {tree}: files of it are gone again; send it once more")
 
     def _copy(self, source: Path, path: str) -> None:
         with _keeping(), source.open("rb") as file, self.store.writer(path, overwrite=True) as writer:
@@ -140,10 +191,10 @@ class Uploads:
             writer.publish()
 
 
-def _mark(tree: str) -> str:
+def _mark(tree: str, word: str = "complete") -> str:
     if not _TREE.fullmatch(tree):
         raise Mistake(f"upload {shown(tree)!r}: a tree's name has 64 hexadecimal digits")
-    return f"{FOLDER}/{tree}.complete"
+    return f"{FOLDER}/{tree}.{word}"
 
 
 def _arrived(folder: Path, member: Member) -> _File:

@@ -39,12 +39,13 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_WORKSPACE": "s3://b/w",
         "GRISTMILL_TRACKING": "off",
         "GRISTMILL_ALLOW_HOSTS": "files.corp, 10.1.0.0/16",
+        "GRISTMILL_KEEP_INPUTS_DAYS": "0.5",
         "GRISTMILL_SECRETS": "/secrets",
         "GRISTMILL_PULSE_FILE": "/run/pulse",
     }
     settings = ProcessSettings.read(given)
 
-    assert settings.slice_seconds == 5
+    assert (settings.slice_seconds, settings.keep_inputs_days) == (5, 0.5)
     assert set(given) == set(NAMES)
     assert (settings.redis_url, settings.cache, settings.scratch) == ("redis://h/1", Path("/cache"), Path("/scratch"))
     assert (settings.lease_seconds, settings.node_name, settings.pythons) == (2.5, "left", ("/a", "/b/python3"))

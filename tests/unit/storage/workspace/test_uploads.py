@@ -381,3 +381,54 @@ def test_memory_is_flat(tmp_path: Path) -> None:
         tracemalloc.stop()
 
     assert peak < 2 << 20
+
+
+def test_a_tree_that_nothing_reads_can_be_discarded_and_sent_again(uploads: Uploads) -> None:
+    tree = digest(CONTENT)
+    receive(uploads, tree, tar(*CONTENT.items()))
+
+    gone = [uploads.discard(tree)]
+    assert not uploads.exists(tree)
+    with pytest.raises(ResourceNotFound):
+        uploads.url(tree)
+    gone.append(uploads.discard(tree))
+
+    # On local disk at once; elsewhere nobody finds half of it.
+    assert gone in ([True, True], [False, True])
+    assert left(uploads.store) == []
+    receive(uploads, tree, tar(*CONTENT.items()))
+    assert content(uploads.store, tree) == CONTENT
+
+
+def test_a_tree_that_comes_while_it_is_discarded_is_there_whole_or_not(tmp_path: Path) -> None:
+    uploads, tree = Uploads(LocalStore(tmp_path)), digest(CONTENT)
+    receive(uploads, tree, tar(*CONTENT.items()))
+    with ThreadPoolExecutor(4) as pool:
+        sending = [pool.submit(receive, uploads, tree, tar(*CONTENT.items())) for _ in range(20)]
+        for _ in range(20):
+            uploads.discard(tree)
+        failures = [error for each in sending if (error := each.exception()) is not None]
+
+    assert all(isinstance(error, StorageFailed) for error in failures)
+    if uploads.exists(tree):
+        assert content(uploads.store, tree) == CONTENT
+
+
+def test_what_something_names_for_good_is_known(uploads: Uploads) -> None:
+    tree = digest(CONTENT)
+    assert not uploads.is_kept(tree)
+
+    uploads.keep(tree)
+    uploads.keep(tree)
+
+    assert uploads.is_kept(tree)
+
+
+def test_it_is_known_when_a_tree_was_asked_for(uploads: Uploads) -> None:
+    tree = digest(CONTENT)
+    assert not uploads.exists(tree)
+    assert tree not in uploads.asked
+    receive(uploads, tree, tar(*CONTENT.items()))
+    uploads.exists(tree)
+
+    assert tree in uploads.asked
