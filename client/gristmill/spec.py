@@ -167,6 +167,10 @@ class Settings:
     #: Rows of a table that a no-code model is given at once; None: the whole file.
     rows_per_predict: int | None = None
     predict_per: PredictPer = PredictPer.FILE
+    #: Whether large tables are cut into items for a no-code model.
+    split_files: bool = False
+    #: Bytes of such an item, which the last of its rows makes full.
+    split_bytes: int = 16 << 20
     #: Seconds that init() may take; None: 3 x retry_settings.timeout + 30, as Azure's engine.
     init_timeout: int | None = None
     #: Whether a mini-batch that keeps failing is halved until the bad item stands alone.

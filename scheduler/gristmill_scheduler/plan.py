@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 from gristmill import log_context
 from gristmill.errors import GristmillError, unexpected
@@ -12,10 +13,11 @@ from gristmill.spec import Job
 from gristmill_scheduler.rebuild import extend_plan
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
-from gristmill_storage.listing import Item, list_input
+from gristmill_storage.listing import Item, input_store, list_input
 from gristmill_storage.manifest import ChunkInfo, ManifestReader, ManifestWriter, MiniBatch, PlannedElsewhere, cut
 from gristmill_storage.patient_store import patience_of
 from gristmill_storage.reach import Reach
+from gristmill_storage.splitting import Splitter
 
 log = logging.getLogger("gristmill.scheduler")
 
@@ -91,6 +93,8 @@ class Planner:
         settings = self._job.deployment.settings
         if not writer.ended:
             size, most = settings.mini_batch_size, settings.mini_batch_bytes
+            if most is None and settings.split_files:
+                most = settings.split_bytes  # a slice is work enough for one run()
             yield from cut(self._items(after), size=size, max_bytes=most, first=writer.next)
 
     def _extend(self, chunk: ChunkInfo | None) -> None:
@@ -110,12 +114,17 @@ class Planner:
     def _items(self, after: str | None) -> Iterator[Item]:
         """Yield the input's items; those up to and with `after` are planned already."""
         settings = self._job.deployment.settings
+        reach = Reach.of(self._job.allow_hosts)
         items = list_input(
             self._job.input,
             recursive=settings.recursive,
-            sizes=settings.mini_batch_bytes is not None,
-            reach=Reach.of(self._job.allow_hosts),
+            sizes=settings.split_files or settings.mini_batch_bytes is not None,
+            reach=reach,
         )
+        if settings.split_files:
+            opened = partial(input_store, self._job.input, reach=reach)
+            yield from Splitter(self._job.input, opened, size=settings.split_bytes).items(items, after=after)
+            return
         if after is None:
             yield from items
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from gristmill_storage.listing import input_root, input_store
 from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patient
 from gristmill_storage.reach import Reach
+from gristmill_storage.slice_fetching import fetch_item
 from gristmill_storage.tallies import Tallies
 from gristmill_workers.work import Failed, Work
 
@@ -59,14 +60,15 @@ class Inputs(Protocol):
 class LocalInputs:
     """Items on this machine's file systems: ready as they are."""
 
-    def __init__(self, root: str) -> None:
-        """Take the input's root folder."""
+    def __init__(self, root: str, *, split: bool = False) -> None:
+        """Take the input's root folder, and whether items may be slices of tables."""
         self.root = root
+        self._split = split
         self._works: deque[Work] = deque()
 
     def want(self, works: Iterable[Work]) -> None:
         """Take them as ready."""
-        self._works.extend(works)
+        self._works.extend(_split(works) if self._split else works)
 
     def ready(self, waiting: deque[Work]) -> list[Failed]:
         """Hand them on."""
@@ -116,11 +118,14 @@ class FetchedInputs:
         *,
         tallies: Tallies | None = None,
         reach: Reach | None = None,
+        split: bool = False,
     ) -> None:
         """Take the input, the folder that it is copied to, and how long its store is waited for.
 
-        How long mini-batches took to come is counted in `tallies`. Web addresses may lead where `reach` says.
+        How long mini-batches took to come is counted in `tallies`. Web addresses may lead where `reach` says. `split`:
+        items may be slices of tables.
         """
+        self._split = split
         self.root = str(folder)
         self._folder = folder
         self._store = patient(input_store(given, reach=reach), patience)
@@ -131,7 +136,7 @@ class FetchedInputs:
 
     def want(self, works: Iterable[Work]) -> None:
         """Begin to fetch what is not there."""
-        for work in works:
+        for work in _split(works) if self._split else works:
             fetching = (work, [self._claim(item) for item in work.items])
             if work.alone:
                 self._fetching.appendleft(fetching)
@@ -148,7 +153,7 @@ class FetchedInputs:
         return copy.future
 
     def _fetch(self, item: str) -> Path:
-        return fetch(self._store, item, self._folder)
+        return (fetch_item if self._split else fetch)(self._store, item, self._folder)
 
     def ready(self, waiting: deque[Work]) -> list[Failed]:
         """Hand on those at the left whose items have all come."""
@@ -202,15 +207,20 @@ def _queue(work: Work, waiting: deque[Work]) -> None:
         waiting.append(work)
 
 
+def _split(works: Iterable[Work]) -> Iterator[Work]:
+    return (replace(work, split=True) for work in works)
+
+
 def _placed(work: Work) -> Work:
     """Return a mini-batch with the places of its copies, where a name of the store can be none on this machine."""
     places = tuple(map(local_name, work.items))
-    return work if places == work.items else replace(work, places=places)
+    return work if places == work.items and not work.split else replace(work, places=places)
 
 
 def open_inputs(job: Job, scratch: Path, patience: Patience, *, tallies: Tallies | None = None) -> Inputs:
     """Return what makes a job's items ready on this machine; copies go below `scratch`."""
-    root = input_root(job.input)
+    root, split = input_root(job.input), job.deployment.settings.split_files
     if root is not None:
-        return LocalInputs(root)
-    return FetchedInputs(job.input, scratch / "inputs", patience, tallies=tallies, reach=Reach.of(job.allow_hosts))
+        return LocalInputs(root, split=split)
+    reach, copies = Reach.of(job.allow_hosts), scratch / "inputs"
+    return FetchedInputs(job.input, copies, patience, tallies=tallies, reach=reach, split=split)

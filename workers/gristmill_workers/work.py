@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gristmill.states import Category
+from gristmill_storage.slices import Slice, file_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,8 @@ class Work:
     piece: tuple[int, int] | None = None
     #: Set where the same mini-batch has another attempt at the same time: its number among the instance's copies.
     copy: int | None = None
+    #: Whether its items may be slices of tables (`gristmill_storage.slices`).
+    split: bool = False
     #: When it was leased, by the clock that never jumps; 0 where nobody asks.
     leased: float = 0.0
 
@@ -46,6 +49,9 @@ class Work:
     def command(self) -> dict[str, Any]:
         """Return it as it stands in a `run` frame."""
         command: dict[str, Any] = {"n": self.number, "attempt": self.attempt, "items": self.places or self.items}
+        if self.split:
+            command["items"] = self.items
+            command["slices"] = list(map(_slice, self.items, self.places or map(file_of, self.items)))
         if self.alone:
             command["label"] = self.label
         return command
@@ -53,6 +59,12 @@ class Work:
     def item(self, place: str) -> str:
         """Return the name of the item that a scorer knows by a place."""
         return self.items[self.places.index(place)] if self.places and place in self.places else place
+
+
+def _slice(item: str, place: str) -> dict[str, Any]:
+    """Return what a scorer must know of an item that may be a slice."""
+    piece = Slice.of(item)
+    return {"at": place, "file": file_of(item)} if piece is None else {"at": place, **piece.document()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -160,6 +160,8 @@ class Building:
             recursive=settings.get("recursive", default.recursive),
             rows_per_predict=settings.get("rows_per_predict", default.rows_per_predict),
             predict_per=spec.PredictPer(settings.get("predict_per", default.predict_per)),
+            split_files=settings.get("split_files", default.split_files),
+            split_bytes=settings.get("split_bytes", default.split_bytes),
             init_timeout=settings.get("init_timeout", default.init_timeout),
             isolate_failures=settings.get("isolate_failures", default.isolate_failures),
             speculate=settings.get("speculate", default.speculate),

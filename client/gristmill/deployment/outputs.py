@@ -23,7 +23,7 @@ _FILE_NAMES: Final = {
 #: Settings that say how rows are written, and so mean nothing where none are.
 _OF_ROWS: Final = ("output_format", "header", "delimiter")
 _OF_LINES: Final = ("header", "delimiter")
-_OF_NO_CODE: Final = ("rows_per_predict", "predict_per")
+_OF_NO_CODE: Final = ("rows_per_predict", "predict_per", "split_files", "split_bytes")
 
 
 def output_settings(settings: Given, *, has_code: bool, friendly: bool) -> dict[str, Any]:
@@ -55,7 +55,10 @@ def check_settings(settings: Given, *, has_code: bool, report: Report) -> None:
                     settings.at(key),
                     "has no effect with a scoring script, which is given whole mini-batches; remove it",
                 )
-    elif settings.has("rows_per_predict") and settings.get("predict_per", "") == PredictPer.MINI_BATCH:
+        return
+    if settings.has("split_bytes") and settings.get("split_files", False) is not True:
+        report.add(settings.at("split_bytes"), "has no effect without split_files: true; add that, or remove it")
+    if settings.has("rows_per_predict") and settings.get("predict_per", "") == PredictPer.MINI_BATCH:
         report.add(settings.at("rows_per_predict"), "excludes predict_per: mini_batch; give one of the two")
 
 

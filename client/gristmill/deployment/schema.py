@@ -128,6 +128,20 @@ _OWN_SETTINGS: Final = (
         ours=True,
     ),
     Key(
+        name="split_files",
+        kind=Boolean(),
+        default="`false`",
+        meaning="Whether large CSV and Parquet files are cut into items for a model without a scoring script.",
+        ours=True,
+    ),
+    Key(
+        name="split_bytes",
+        kind=Integer(1, 2**40),
+        default="16777216",
+        meaning="Bytes of an item of a file that is cut.",
+        ours=True,
+    ),
+    Key(
         name="init_timeout",
         kind=Integer(1),
         default="3 x `retry_settings.timeout` + 30",

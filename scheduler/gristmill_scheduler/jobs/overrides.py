@@ -35,6 +35,8 @@ _KEYS: Final[dict[str, tuple[str, Callable[[Any, str], Any]]]] = {
     "delimiter": ("settings.delimiter", _as_is),
     "rowsperpredict": ("settings.rows_per_predict", number),
     "predictper": ("settings.predict_per", _as_is),
+    "splitfiles": ("settings.split_files", _as_is),
+    "splitbytes": ("settings.split_bytes", number),
     "inittimeout": ("settings.init_timeout", seconds),
     "isolatefailures": ("settings.isolate_failures", _as_is),
     "speculate": ("settings.speculate", _as_is),

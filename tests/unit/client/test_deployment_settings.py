@@ -238,10 +238,22 @@ def test_forms_without_lines_have_no_header_and_no_delimiter(faults, form, line)
     assert fault.message == f"has no effect with output_format: {form}; remove it"
 
 
-@pytest.mark.parametrize("line", ["rows_per_predict: 10", "predict_per: file"])
+@pytest.mark.parametrize("line", ["rows_per_predict: 10", "predict_per: file", "split_files: true"])
 def test_settings_of_models_without_a_script_are_refused_with_one(faults, line):
     (fault,) = faults(f"{MODEL_FORM}settings:\n  {line}\n")
     assert fault.message.startswith("has no effect with a scoring script")
+
+
+@pytest.mark.parametrize("more", ["", "  split_files: false\n"])
+def test_slices_have_a_size_only_where_files_are_cut(faults, more):
+    (fault,) = faults(f"model: {{path: mlflow}}\nsettings:\n  split_bytes: 5\n{more}")
+    assert (fault.line, fault.field) == (3, "settings.split_bytes")
+    assert fault.message == "has no effect without split_files: true; add that, or remove it"
+
+
+def test_files_may_be_cut(load):
+    settings = load("model: {path: mlflow}\nsettings:\n  split_files: true\n  split_bytes: 5\n").settings
+    assert (settings.split_files, settings.split_bytes) == (True, 5)
 
 
 def test_rows_per_predict_excludes_whole_mini_batches(faults):

@@ -16,12 +16,15 @@ class ItemFailed(Exception):
         self.trace = trace
         self.final = final
 
-    def about(self, item: str, path: str) -> dict[str, Any]:
-        """Return the error as it stands in a result, in the words that Azure's users know."""
+    def about(self, item: str, path: str, which: str = "") -> dict[str, Any]:
+        """Return the error as it stands in a result, in the words that Azure's users know.
+
+        `which` says what of the file the item is, if it is not all of it.
+        """
         return {
             "file": item,
             "category": self.category,
-            "message": f"Error processing input file: '{path}'. {self}",
+            "message": f"Error processing input file: '{path}'{which}. {self}",
             "traceback": self.trace,
             "final": self.final,
         }
@@ -41,6 +44,8 @@ def attempt(step: Callable[[], Any], category: str = "unreadable") -> Any:
     """
     try:
         return step()
+    except ItemFailed:
+        raise
     except Exception as error:
         passing = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
         raise ItemFailed(category, f"Exception: {_text(error)}", final=not passing) from error

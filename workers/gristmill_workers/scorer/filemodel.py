@@ -15,6 +15,7 @@ from .failures import attempt, refused, unsupported
 from .hush import Hush
 from .predictions import FILE, ROW, to_frame
 from .signature import read_signature
+from .sources import Source
 
 
 class FileModel:
@@ -26,18 +27,18 @@ class FileModel:
         self._hush = hush
         self.signature = read_signature(model)
 
-    def read(self, path: str, rows: int | None) -> Iterator[Any]:
-        """Yield the file's pieces: DataFrames of at most `rows` rows, none of them empty, or one array (1, ...).
+    def read(self, source: Source, rows: int | None) -> Iterator[Any]:
+        """Yield the item's pieces: DataFrames of at most `rows` rows, none of them empty, or one array (1, ...).
 
         Raises:
             ItemFailed: the file's kind is not supported, or it cannot be read.
 
         """
-        kind = kind_of(path)
+        kind = kind_of(source.file)
         if kind is tables:
-            pieces = tables.read_table(path, extension_of(path), self.signature, rows)
+            pieces = tables.read_table(source, extension_of(source.file), self.signature, rows)
         else:
-            pieces = images.read_images(path, self.signature)
+            pieces = images.read_images(source.path, self.signature)
         end = object()
         while True:
             with self._hush():

@@ -16,6 +16,7 @@ from typing import Any, Iterator
 
 from .failures import ItemFailed
 from .hush import Hush
+from .sources import Source, sources
 
 
 class Scored:
@@ -61,52 +62,53 @@ class NoCodeScorer:
             self._model = filemodel.FileModel(pyfunc.load_model(folder), self._hush)
         self._hush.say_once("mlflow")
 
-    def score(self, items: list[str], root: str) -> Scored:
+    def score(self, items: list[str], root: str, slices: list[Any] | None = None) -> Scored:
         """Return the outcome of one mini-batch; `items` are paths relative to `root`, '/' between their parts.
 
+        `slices` says of each item where it is, where items are slices of files (see `protocol.py`).
         Nothing is read before `frames` is iterated. A failed file is an error of the outcome, never an exception.
         """
         scored = Scored()
-        paths = [str(Path(root, item)) for item in items]
-        scored.frames = (self._score_together if self._together else self._score_each)(items, paths, scored)
+        found = sources(items, root, slices)
+        scored.frames = (self._score_together if self._together else self._score_each)(found, scored)
         return scored
 
-    def _score_each(self, items: list[str], paths: list[str], scored: Scored) -> Iterator[Any]:
-        for item, path in zip(items, paths):
-            yield from self._score_file(item, path, scored)
+    def _score_each(self, found: list[Source], scored: Scored) -> Iterator[Any]:
+        for source in found:
+            yield from self._score_file(source, scored)
 
-    def _score_file(self, item: str, path: str, scored: Scored) -> Iterator[Any]:
-        """Yield a file's rows, once all of them are there."""
+    def _score_file(self, source: Source, scored: Scored) -> Iterator[Any]:
+        """Yield an item's rows, once all of them are there."""
         spool = self._new_spool()
         try:
-            kind = self._parts.kind_of(path)
-            for piece in self._model.read(path, self._rows):
+            kind = self._parts.kind_of(source.file)
+            for piece in self._model.read(source, self._rows):
                 spool.add(self._model.predict(kind, piece))
             scored.succeeded += 1
-            first = 0
+            first = source.first
             for frame in spool:
-                yield self._parts.to_output(frame, range(first, first + len(frame)), item)
+                yield self._parts.to_output(frame, range(first, first + len(frame)), source.file)
                 first += len(frame)
         except ItemFailed as failure:
-            scored.errors.append({**failure.about(item, path), "alone": True})
+            scored.errors.append({**source.error(failure), "alone": True})
         finally:
             spool.close()
 
-    def _score_together(self, items: list[str], paths: list[str], scored: Scored) -> Iterator[Any]:
-        if self._rows is not None and any(map(self._parts.is_table, paths)):
-            yield from self._score_each(items, paths, scored)
+    def _score_together(self, found: list[Source], scored: Scored) -> Iterator[Any]:
+        if self._rows is not None and any(self._parts.is_table(source.file) for source in found):
+            yield from self._score_each(found, scored)
             return
         calls = self._new_calls(self._model)
         failed: dict[int, ItemFailed] = {}
-        for place, path in enumerate(paths):
+        for place, source in enumerate(found):
             try:
-                calls.add(place, path)
+                calls.add(place, source)
             except ItemFailed as failure:  # noqa: PERF203 - each file by itself
                 failed[place] = failure
-        frames, with_their_call = calls.perform(items)
+        frames, with_their_call = calls.perform()
         failed.update(with_their_call)
-        scored.errors.extend(failed[place].about(items[place], paths[place]) for place in sorted(failed))
-        scored.succeeded += len(items) - len(failed)
+        scored.errors.extend(found[place].error(failed[place]) for place in sorted(failed))
+        scored.succeeded += len(found) - len(failed)
         yield from frames
 
 

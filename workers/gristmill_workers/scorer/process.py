@@ -159,7 +159,7 @@ class Scorer:
         sink = Sink(f"{self._spool}{label}.rows")
         began = perf_counter()
         try:
-            scored = self._scoring.score(number, items, sink)
+            scored = self._scoring.score(number, items, sink, batch.get("slices"))
             files = self._files.take(label)
             payload, spool = sink.finish()
         except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt: the user's, all of them

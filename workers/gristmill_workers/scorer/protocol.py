@@ -6,7 +6,9 @@ payload of raw bytes.
 Node to scorer:
     start    the first frame; everything the scorer must know (see `start.py`)
     run      `batches`: [{"n": mini-batch number, "attempt": 1.., "items": [path relative to the input's root, ...]},
-             ...], each of which is one call of the user's run(); a "label" names its files in place of <n>-<attempt>
+             ...], each of which is one call of the user's run(); a "label" names its files in place of <n>-<attempt>;
+             "slices", where tables are cut into items: for each item {"at": path of its file, "file": the file's
+             name} and, where it is not all of it, "row", "rows", "start", "end", "head", "groups" (see `sources.py`)
     stop     finish: call shutdown(), answer `stopped`, leave with exit code 0. The end of the pipe means the same.
 Scorer to node:
     ready    init() is done: `init_seconds`, `python` ("3.8.18"), `versions` {"pandas": "2.0.3", ...} of what is loaded

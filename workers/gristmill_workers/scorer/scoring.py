@@ -44,7 +44,7 @@ class ScriptScoring:
         """Run init()."""
         self._script.load()
 
-    def score(self, mini_batch: int, items: list[str], sink: Sink) -> Scored:
+    def score(self, mini_batch: int, items: list[str], sink: Sink, _slices: list[Any] | None = None) -> Scored:
         """Run run(), and write what it returns.
 
         Raises:
@@ -92,8 +92,8 @@ class NoCodeScoring:
         """Load the model."""
         self._model.load()
 
-    def score(self, mini_batch: int, items: list[str], sink: Sink) -> Scored:
-        """Read, predict and write, table by table.
+    def score(self, mini_batch: int, items: list[str], sink: Sink, slices: list[Any] | None = None) -> Scored:
+        """Read, predict and write, table by table; `slices` says what the items are where they are not whole files.
 
         Raises:
             Unencodable: a table cannot be written.
@@ -102,7 +102,7 @@ class NoCodeScoring:
         """
         began = perf_counter()
         self._progress.enter(mini_batch)
-        scored = self._model.score(items, self._root)
+        scored = self._model.score(items, self._root, slices)
         written = frames.write(scored.frames, self._form, sink)
         self._progress.wrap_up(mini_batch)
         return Scored(written, scored.succeeded, list(scored.errors), perf_counter() - began)

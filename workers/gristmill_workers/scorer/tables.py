@@ -17,7 +17,9 @@ from typing import Any, Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from .failures import ItemFailed
 from .signature import Column, Signature, Tensor
+from .sources import Slice, Source
 
 #: The extensions that hold tables.
 EXTENSIONS = frozenset(["csv", "parquet", "pqt"])
@@ -35,18 +37,29 @@ _CSV_TYPES = {
 }
 
 
-def read_table(path: str, extension: str, signature: Signature, rows: int | None) -> Iterator[pd.DataFrame]:
-    """Yield the file's table: whole, or `rows` rows at a time; nothing at all where it has no rows.
+def read_table(source: Source, extension: str, signature: Signature, rows: int | None) -> Iterator[pd.DataFrame]:
+    """Yield the item's table: whole, or `rows` rows at a time; nothing at all where it has no rows.
 
     Raises:
+        ItemFailed: it is a slice that cannot be read by itself, or is not as it was planned.
         Exception: whatever pandas or pyarrow raise on a file that cannot be read or cast.
 
     """
     columns = signature.columns
-    frames = _csv(path, columns, rows) if extension == "csv" else _parquet(path, rows)
+    if extension != "csv":
+        frames = _parquet(source, rows)
+    elif source.slice is None:
+        frames = _csv(source.path, columns, rows)
+    else:
+        _require_types(signature)
+        frames = _csv_slice(source, columns, rows)
+    count = 0
     for frame in frames:
         if len(frame):
+            count += len(frame)
             yield cast(frame, columns, text=extension == "csv")
+    if source.slice is not None:
+        source.slice.check(count)
 
 
 def _csv(path: str, columns: Sequence[Column], rows: int | None) -> Iterator[pd.DataFrame]:
@@ -61,6 +74,40 @@ def _csv(path: str, columns: Sequence[Column], rows: int | None) -> Iterator[pd.
         chunks.close()
 
 
+def _require_types(signature: Signature) -> None:
+    """Refuse to guess a column's type from some of its values: another slice's values would give another one."""
+    if signature.tensor is None and not any(column.type for column in signature.columns):
+        raise ItemFailed(
+            "unsupported",
+            "Exception: the model has no signature, so that pandas would guess each slice's types by itself: give "
+            "the model a signature, or take settings.split_files out",
+        )
+
+
+def _csv_slice(source: Source, columns: Sequence[Column], rows: int | None) -> Iterator[pd.DataFrame]:
+    read: Any = pd.read_csv
+    piece = source.slice
+    assert piece is not None
+    drop = 1 if piece.head else 0
+    with source.stream() as stream:
+        if rows is None:
+            frame = read(stream, dtype=_csv_types(columns), low_memory=False)
+            yield _numbered(frame.iloc[drop:], piece.row - drop)
+            return
+        chunks = read(stream, dtype=_csv_types(columns), low_memory=False, chunksize=rows)
+        if drop:
+            chunks.get_chunk(1)
+        for frame in chunks:
+            yield _numbered(frame, piece.row - drop)
+
+
+def _numbered(frame: pd.DataFrame, more: int) -> pd.DataFrame:
+    """Return rows that are numbered as in the whole table, unless a column of theirs is the index."""
+    if isinstance(frame.index, pd.RangeIndex):
+        return frame.set_axis(frame.index + more, axis=0)
+    return frame
+
+
 def _csv_types(columns: Sequence[Column]) -> dict[int | str, str] | None:
     types: dict[int | str, str] = {}
     for place, column in enumerate(columns):
@@ -70,18 +117,56 @@ def _csv_types(columns: Sequence[Column]) -> dict[int | str, str] | None:
     return types or None
 
 
-def _parquet(path: str, rows: int | None) -> Iterator[pd.DataFrame]:
+def _parquet(source: Source, rows: int | None) -> Iterator[pd.DataFrame]:
     """Read one file as it is: pandas' read_parquet would take `year=2020/` in its path for a column."""
     # Only a job with Parquet inputs needs pyarrow.
     from pyarrow.parquet import ParquetFile  # noqa: PLC0415
 
-    with open(path, "rb") as stream:  # noqa: PTH123 - paths are plain strings here
+    with open(source.path, "rb") as stream:  # noqa: PTH123 - paths are plain strings here
         table = ParquetFile(stream)
-        if rows is None:
+        if source.slice is not None:
+            yield from _parquet_slice(table, source.slice, rows)
+        elif rows is None:
             yield table.read().to_pandas()
-            return
-        for batch in table.iter_batches(batch_size=rows):
+        else:
+            for batch in table.iter_batches(batch_size=rows):
+                yield batch.to_pandas()
+
+
+def _parquet_slice(table: Any, piece: Slice, rows: int | None) -> Iterator[pd.DataFrame]:
+    assert piece.groups is not None
+    first, last = piece.groups
+    groups = list(range(first, last + 1))
+    if rows is not None:
+        for batch in table.iter_batches(batch_size=rows, row_groups=groups):
             yield batch.to_pandas()
+        return
+    frame = table.read_row_groups(groups).to_pandas()
+    gaps = {name: _WITH_GAPS[kind] for name in _with_gaps(table) if (kind := _kind(frame, name)) in _WITH_GAPS}
+    yield _numbered(frame.astype(gaps) if gaps else frame, piece.row)
+
+
+#: What whole numbers and truth values become where one of a column's values is missing.
+_WITH_GAPS = {"i": "float64", "u": "float64", "b": "object"}
+
+
+def _kind(frame: pd.DataFrame, name: str) -> str:
+    kind = frame.dtypes.get(name)
+    return kind.kind if isinstance(kind, np.dtype) else ""
+
+
+def _with_gaps(table: Any) -> set[str]:
+    """Return the columns of which values are missing somewhere in the file: they get a type in which that can be."""
+    found = set()
+    metadata = table.metadata
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for place in range(row_group.num_columns):
+            column = row_group.column(place)
+            statistics = column.statistics
+            if statistics is not None and statistics.has_null_count and statistics.null_count:
+                found.add(column.path_in_schema)
+    return found
 
 
 def cast(frame: pd.DataFrame, columns: Sequence[Column], *, text: bool) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from .failures import ItemFailed
 from .filemodel import FileModel, kind_of, to_output
+from .sources import Source
 
 
 class Call:
@@ -22,18 +23,20 @@ class Call:
         """Start with no file."""
         self.key = key
         self.kind = kind
-        #: Places in the mini-batch, and how many rows each file has.
+        #: Places in the mini-batch, whose rows they are, and how many rows each has.
         self.places: list[int] = []
+        self.sources: list[Source] = []
         self.rows: list[int] = []
         self.pieces: list[Any] = []
 
-    def add(self, place: int, piece: Any) -> None:
+    def add(self, place: int, source: Source, piece: Any) -> None:
         """Take one file's content."""
         self.places.append(place)
+        self.sources.append(source)
         self.rows.append(len(piece))
         self.pieces.append(piece)
 
-    def predict(self, model: FileModel, items: list[str]) -> pd.DataFrame:
+    def predict(self, model: FileModel) -> pd.DataFrame:
         """Return the output's rows of all files of the call, one file after the other; the content is let go.
 
         Raises:
@@ -42,8 +45,9 @@ class Call:
         """
         pieces, self.pieces = self.pieces, []
         frame = model.predict(self.kind, self.kind.join(pieces))
-        rows = np.concatenate([np.arange(count) for count in self.rows])
-        return to_output(frame, rows, np.repeat(np.array([items[place] for place in self.places], object), self.rows))
+        firsts = [source.first for source in self.sources]
+        rows = np.concatenate([np.arange(first, first + count) for first, count in zip(firsts, self.rows)])
+        return to_output(frame, rows, np.repeat(np.array([source.file for source in self.sources], object), self.rows))
 
     def split(self, frame: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
         """Yield (place, its rows) of what `predict` returned."""
@@ -62,20 +66,20 @@ class Calls:
         self._all: list[Call] = []
         self._open: dict[Any, Call] = {}
 
-    def add(self, place: int, path: str) -> None:
-        """Read one file into the call that it fits into; a table with no rows needs none.
+    def add(self, place: int, source: Source) -> None:
+        """Read one item into the call that it fits into; a table with no rows needs none.
 
         Raises:
-            ItemFailed: the file cannot be read.
+            ItemFailed: the item cannot be read.
 
         """
-        kind = kind_of(path)
-        for piece in self._model.read(path, None):
+        kind = kind_of(source.file)
+        for piece in list(self._model.read(source, None)):
             key = (kind.__name__, kind.group(piece))
             if key not in self._open:
                 self._open[key] = Call(key, kind)
                 self._all.append(self._open[key])
-            self._open[key].add(place, piece)
+            self._open[key].add(place, source, piece)
             self._close_when_full(self._open[key])
 
     def _close_when_full(self, call: Call) -> None:
@@ -83,13 +87,13 @@ class Calls:
         if tensor is not None and sum(call.rows) == tensor.batch:
             del self._open[call.key]
 
-    def perform(self, items: list[str]) -> tuple[list[pd.DataFrame], dict[int, ItemFailed]]:
+    def perform(self) -> tuple[list[pd.DataFrame], dict[int, ItemFailed]]:
         """Return the output's rows in the items' order, and the failure of each file whose call failed."""
         whole: list[tuple[Call, pd.DataFrame]] = []
         failed: dict[int, ItemFailed] = {}
         for call in self._all:
             try:
-                whole.append((call, call.predict(self._model, items)))
+                whole.append((call, call.predict(self._model)))
             except ItemFailed as failure:  # noqa: PERF203 - each call by itself
                 failed.update((place, failure) for place in call.places)
         if len(whole) == 1:

@@ -12,6 +12,7 @@ from mlflow.types.schema import ColSpec, TensorSpec
 
 from gristmill_workers.scorer import tables
 from gristmill_workers.scorer.signature import Column, Signature, Tensor, read_signature
+from gristmill_workers.scorer.sources import Source
 
 
 def dtypes(model, table):
@@ -26,8 +27,12 @@ def columns(**types: str) -> list[Column]:
     return [Column(name, type_, optional=False) for name, type_ in types.items()]
 
 
+def source(path):
+    return Source(path.name, str(path), path.name)
+
+
 def read(path, **types):
-    frames = list(tables.read_table(str(path), path.suffix[1:], Signature(columns(**types)), None))
+    frames = list(tables.read_table(source(path), path.suffix[1:], Signature(columns(**types)), None))
     return frames[0] if frames else None
 
 
@@ -98,13 +103,13 @@ def test_a_file_without_a_header_line_is_refused(tmp_path):
 @pytest.mark.parametrize("rows", [None, 10])
 def test_a_header_alone_is_no_table_at_all(tmp_path, rows):
     (tmp_path / "x.csv").write_text("a\n")
-    assert list(tables.read_table(str(tmp_path / "x.csv"), "csv", Signature(), rows)) == []
+    assert list(tables.read_table(source(tmp_path / "x.csv"), "csv", Signature(), rows)) == []
 
 
 def test_columns_without_names_are_typed_by_their_place(tmp_path):
     signature = Signature([Column(None, "double", optional=False), Column(None, "datetime", optional=False)])
     (tmp_path / "x.csv").write_text("p,q,r\n1,2024-01-01,3\n")
-    (frame,) = tables.read_table(str(tmp_path / "x.csv"), "csv", signature, None)
+    (frame,) = tables.read_table(source(tmp_path / "x.csv"), "csv", signature, None)
     assert frame["p"].dtype == "float64"
     assert frame["q"].tolist() == [pd.Timestamp("2024-01-01")]
     assert frame["r"].dtype == "int64"
