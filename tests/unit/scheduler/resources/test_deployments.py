@@ -139,6 +139,19 @@ def test_uploads_are_kept_by_name_and_opened_by_address(local: Resources, root: 
     assert (Path(spec.code_configuration.code) / "score.py").is_file()
     assert Path(spec.model.path).read_text() == "w"
     assert spec.model.path.startswith(f"{tmp_path}/workspace/uploads/")
+    # No job's end makes them go.
+    trees = [each.removeprefix("upload:") for each in (code, model)]
+    assert all(map(workspace.uploads.is_kept, trees))
+
+
+def test_an_upload_stays_for_good_that_a_data_asset_names_and_no_other_input(local: Resources, root: Path) -> None:
+    workspace = local.deployments._workspace
+    asset, alone = upload(workspace, root / "code"), upload(workspace, root / "model")
+    local.data.add("d", {"path": asset})
+    local.references.uri(alone, kind="input")
+
+    kept = [workspace.uploads.is_kept(each.removeprefix("upload:")) for each in (asset, alone)]
+    assert kept == [True, False]
 
 
 def test_code_on_another_store_is_read_before_it_is_taken(
