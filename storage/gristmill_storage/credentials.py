@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-import yaml
-
 from gristmill import settings
 from gristmill.errors import Mistake
 
@@ -150,6 +148,8 @@ def _read(path: Path, named: str) -> str:
 
 
 def _secret(kind: str, text: str, named: str) -> dict[str, str]:
+    import yaml  # noqa: PLC0415 (slow, and most jobs need no secret)
+
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError:

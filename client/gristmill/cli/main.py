@@ -8,30 +8,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Final, NoReturn
 
 import gristmill
 from gristmill import log_lines
-from gristmill.cli import (
-    batch_deployment,
-    batch_endpoint,
-    compute,
-    configure,
-    data,
-    datastore,
-    endpoint,
-    environment,
-    job,
-    login,
-    model,
-    node,
-    run,
-    server,
-    status,
-    token,
-    up,
-    version,
-)
 from gristmill.errors import GristmillError
 from gristmill.settings import ProcessSettings
 
@@ -75,27 +56,8 @@ examples:
   gristmill down
 """
 
-#: The modules of the commands that `az ml` has too, and of those that bring a server up and say which is meant; in the
-#: order of the help and of their page.
-SERVER_COMMANDS: Final = (
-    batch_endpoint,
-    batch_deployment,
-    model,
-    data,
-    environment,
-    datastore,
-    compute,
-    endpoint,
-    configure,
-    token,
-    login,
-    status,
-    version,
-    up,
-)
-
-#: The modules of all commands.
-COMMANDS: Final = (run, node, job, *SERVER_COMMANDS)
+#: Commands whose module is imported alone when they are what is asked for: a job is not to wait for all the others.
+_ALONE: Final = frozenset({"run", "node"})
 
 #: What a shell reports of a program that nobody listens to any more.
 _BROKEN_PIPE: Final = 141
@@ -109,8 +71,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
-def parser() -> Parser:
-    """Return the whole command line. Options may be shortened to a prefix that no other has: `--out`, `--e`."""
+def parser(alone: str = "") -> Parser:
+    """Return the whole command line, or with one command `alone`.
+
+    Options may be shortened to a prefix that no other has: `--out`, `--e`.
+    """
     root = Parser(
         prog="gristmill",
         description=(gristmill.__doc__ or "").partition("\n")[0],
@@ -119,15 +84,14 @@ def parser() -> Parser:
     )
     root.add_argument("--version", action="version", version=f"gristmill {gristmill.__version__}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
+    for command in [import_module(f"gristmill.cli.{alone}")] if alone else import_module("gristmill.cli.commands").ALL:
         command.add(commands)
     return root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
-    options = parser().parse_args(configure.restored(sys.argv[1:] if arguments is None else arguments))
-    server.quiet.set(getattr(options, "only_show_errors", False))
+    options = _options(sys.argv[1:] if arguments is None else arguments)
     try:
         log_lines.begin("gristmill", ProcessSettings.read(), level=logging.WARNING)
         code: int = options.command(options)
@@ -144,6 +108,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - a fault of ours is one line too, and --debug tells where
         return _fail(error, debug=options.debug)
     return code
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    if arguments and arguments[0] in _ALONE:
+        return parser(arguments[0]).parse_args(arguments)
+    commands = import_module("gristmill.cli.commands")
+    options = parser().parse_args(commands.configure.restored(arguments))
+    import_module("gristmill.cli.server").quiet.set(getattr(options, "only_show_errors", False))
+    return options
 
 
 def _fail(error: Exception, *, debug: bool) -> int:

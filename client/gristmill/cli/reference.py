@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any, Final
 
-from gristmill.cli.main import SERVER_COMMANDS, Parser
+from gristmill.cli.commands import SERVER_COMMANDS
+from gristmill.cli.main import Parser
 
 #: Options that the introduction explains.
 _OF_ALL: Final = frozenset(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from gristmill_storage.ledger.ledger import Ledger
-from gristmill_storage.ledger.measures import Health, Holding, JobMeasures, Measures
-from gristmill_storage.ledger.memory import MemoryLedger
 from gristmill_storage.ledger.records import (
     Commit,
     Entry,
@@ -16,6 +17,19 @@ from gristmill_storage.ledger.records import (
     Snapshot,
     Wait,
 )
+
+if TYPE_CHECKING:
+    from gristmill_storage.ledger.measures import Health, Holding, JobMeasures, Measures
+    from gristmill_storage.ledger.memory import MemoryLedger
+
+#: What schedulers and nodes do not need is imported when it is asked for.
+_LATER = {
+    "Health": "measures",
+    "Holding": "measures",
+    "JobMeasures": "measures",
+    "Measures": "measures",
+    "MemoryLedger": "memory",
+}
 
 __all__ = [
     "Commit",
@@ -34,3 +48,11 @@ __all__ = [
     "Snapshot",
     "Wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for later."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return value

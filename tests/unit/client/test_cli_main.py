@@ -152,10 +152,10 @@ def test_an_interrupt_is_130(capsys: pytest.CaptureFixture[str], monkeypatch: py
 def test_a_reader_that_left_is_no_error() -> None:
     code = """
 import os, sys
-from gristmill.cli import main as door
+from gristmill.cli import job_continue, main as door
 def resume(path):
     raise BrokenPipeError
-door.job.job_continue.api.resume = resume
+job_continue.api.resume = resume
 sys.exit(door.main(["job", "resume", "x"]))
 """
     found = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
@@ -181,6 +181,27 @@ print(sorted({'yaml', 'httpx', 'rich', 'jmespath', 'celery', 'redis', 'gristmill
 """
 
     assert subprocess.check_output([sys.executable, "-c", code], text=True, env=dict(os.environ)) == "[]\n"
+
+
+def test_a_job_waits_for_no_other_command() -> None:
+    code = """
+import sys
+from gristmill.cli import main as door
+door._options(["run", "d.yml", "--input", "x", "--output", "y"])
+heavy = {'http.client', 'ssl', 'yaml', 'httpx', 'rich', 'gristmill.service', 'gristmill.cli.up', 'gristmill.cli.job'}
+print(sorted(heavy & set(sys.modules)))
+"""
+
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, env=dict(os.environ)) == "[]\n"
+
+
+def test_a_command_is_the_same_alone_as_among_all() -> None:
+    for name in door._ALONE:
+        alone, among = (
+            next(action for action in each._actions if isinstance(action, argparse._SubParsersAction)).choices[name]
+            for each in (door.parser(name), PARSER)
+        )
+        assert alone.format_help() == among.format_help()
 
 
 def test_the_examples_of_help_can_be_parsed() -> None:

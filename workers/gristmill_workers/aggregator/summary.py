@@ -7,9 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from typing import Any
 
+import gristmill
 from gristmill.spec import Deployment, Job, to_json
 from gristmill_storage.parts import Block
 from gristmill_storage.store import without_secrets
@@ -89,7 +89,7 @@ def summary_document(
         "input": {**to_json(job.input), "uri": without_secrets(job.input.uri)},
         "deployment": _shown(job.deployment),
         "instances": list(timeline.get("instances", {}).values()),
-        "versions": {"gristmill": version("gristmill"), "python": platform.python_version(), **_scorers(timeline)},
+        "versions": {"gristmill": gristmill.__version__, "python": platform.python_version(), **_scorers(timeline)},
     }
 
 

@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +14,6 @@ from gristmill import spec
 from gristmill.settings import ProcessSettings
 from gristmill.spec import EnvironmentMode
 from gristmill_workers.abandoning import always
-from gristmill_workers.environments.asked import Asked, what_is_asked
-from gristmill_workers.environments.build import Built, build
-from gristmill_workers.environments.conda import conda_tool
-from gristmill_workers.environments.satisfied import unmet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,40 +55,32 @@ def prepare_environment(
 
     """
     if mode is EnvironmentMode.INHERIT:
-        return _own("the job is to run on the worker's own")
-    has_conda = bool(conda_tool(settings.environment))
-    asked = what_is_asked(deployment, mode, mlflow_model, has_conda=has_conda)
-    if asked is None:
-        return _own(_nothing(deployment.environment))
-    if asked.requirements.skipped:
-        log(f"{asked.source}: passed over, not needed here: {', '.join(asked.requirements.skipped)}")
-    reason = "the job is to run on the one asked for"
-    if mode is EnvironmentMode.AUTO:
-        reason = unmet(asked, no_code=deployment.code_configuration is None)
-        if not reason:
-            return _own(f"the worker's own has all that {asked.source} asks for")
-        log(f"the worker's own Python does not do: {reason}")
-    return _built(asked, build(asked, settings, log, wanted), reason)
+        return own("the job is to run on the worker's own")
+    if not _asks(deployment, mode, mlflow_model):
+        return own(nothing(deployment.environment))
+    choosing = import_module("gristmill_workers.environments.choosing")
+    python: ScorerPython = choosing.choose(
+        deployment, mode, mlflow_model=mlflow_model, settings=settings, log=log, wanted=wanted
+    )
+    return python
 
 
-def _own(why: str) -> ScorerPython:
+def _asks(deployment: spec.Deployment, mode: EnvironmentMode, mlflow_model: Path | None) -> bool:
+    """Return whether anything may ask for a certain Python: to look closer takes longer than many a job."""
+    given = deployment.environment
+    if given is not None and (given.conda is not None or given.requirements is not None):
+        return True
+    return mlflow_model is not None and (deployment.code_configuration is None or mode is EnvironmentMode.MODEL)
+
+
+def own(why: str) -> ScorerPython:
+    """Return the worker's own."""
     return ScorerPython(executable=Path(sys.executable), python=platform.python_version(), origin="worker", why=why)
 
 
-def _nothing(environment: spec.Environment | None) -> str:
+def nothing(environment: spec.Environment | None) -> str:
     """Return why the worker's own Python runs a deployment that asks for nothing that can be built."""
     named = environment and (environment.reference or environment.image)
     if named:
         return f"the worker's own: {named} is recorded, and nothing can be built from it here"
     return "the worker's own: the deployment asks for no other"
-
-
-def _built(asked: Asked, built: Built, reason: str) -> ScorerPython:
-    origin = "from the cache" if built.reused else "built now"
-    return ScorerPython(
-        executable=built.executable,
-        python=built.python,
-        origin="built",
-        key=built.key,
-        why=f"environment {built.key} ({origin}) holds what {asked.source} asks for; {reason}",
-    )
