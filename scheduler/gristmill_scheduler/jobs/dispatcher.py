@@ -41,8 +41,14 @@ LOOK_SECONDS: Final = 1.0
 REFRESH_SECONDS: Final = 3.0
 _REFRESH_SHARE: Final = 20
 
-#: Jobs of one compute that are led at once, at most.
+#: Jobs of one compute that are begun at once, where these want all of its places: with more, each has its turn later.
 MOST: Final = 16
+
+#: Slices after which the next one is begun all the same: those that were begun may all be long.
+OVERTIME_SLICES: Final = 10
+
+#: Jobs of one compute that are led at once, at most.
+LED_MOST: Final = 256
 
 #: Jobs that are begun side by side: admission looks at their inputs, which may be slow to answer.
 _BEGINNERS: Final = 4
@@ -103,6 +109,9 @@ class Dispatcher:
         self._name = name
         self._nodes = nodes
         self._sharing = Sharing(ledger, seconds=slice_seconds)
+        self._overtime = OVERTIME_SLICES * slice_seconds
+        #: When a job of each compute was begun last, by the clock that never jumps.
+        self._begun: dict[str, float] = {}
         self._lead: Leadership | None = None
         self._later: dict[str, float] = {}
         #: Since when a job could not be begun, by the clock that never jumps, and why.
@@ -176,10 +185,25 @@ class Dispatcher:
 
     def _dispatch(self, compute: str, queue: Sequence[Row]) -> None:
         """Begin the first of a compute's jobs that wait, as many as may be led."""
-        led = sum(row.compute == compute and self._counts(row) for row in self._records.rows.unfinished())
+        rows = self._records.rows.unfinished()
+        led = [row for row in rows if row.compute == compute and self._counts(row)]
         now = time.time()
-        for row in sorted(queue, key=lambda row: rank(row, now))[: max(0, MOST - led)]:
+        for row in sorted(queue, key=lambda row: rank(row, now)):
+            if not self._has_room(compute, led):
+                return
+            self._begun[compute] = time.monotonic()
             self._submit(row.name, self._beginning.begin)
+            led.append(row)
+
+    def _has_room(self, compute: str, led: Sequence[Row]) -> bool:
+        """Return whether one job more may be begun on a compute."""
+        if len(led) < MOST:
+            return True
+        if len(led) >= LED_MOST:
+            return False
+        if sum(row.instances for row in led) < slots(serving(self._nodes(), compute)):
+            return True
+        return time.monotonic() - self._begun.setdefault(compute, time.monotonic()) >= self._overtime
 
     def _counts(self, row: Row) -> bool:
         return row.state is State.BEGUN or row.name in self._under_way

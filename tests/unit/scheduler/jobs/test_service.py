@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +11,7 @@ from gristmill import spec
 from gristmill.errors import Conflict, JobNotFound, Mistake, ResourceNotFound
 from gristmill_scheduler.jobs import dispatcher as dispatcher_module
 from gristmill_scheduler.jobs import looking as looking_module
+from gristmill_scheduler.jobs.record import State
 from gristmill_storage.files import open_store
 
 BODY = {"input": {"path": "azureml:data:1"}}
@@ -320,6 +322,43 @@ def test_jobs_of_a_compute_begin_in_order_as_many_as_may_be_led(world, monkeypat
     for name in names:
         assert world.ends(jobs, name)["status"] == "Completed"
     assert set(world.nodes.begun[:2]) == set(names[:2])
+
+
+def begun(jobs) -> int:
+    return sum(row.state is State.BEGUN for row in jobs._records.rows.unfinished())
+
+
+def test_no_place_stays_empty_while_a_job_waits(world, monkeypatch) -> None:
+    monkeypatch.setattr(dispatcher_module, "MOST", 2)
+    world.ledger.see_node("n1", {"compute": "c", "slots": 4, "running": []}, 60)
+    world.nodes.hold.set()
+    jobs = world.server()
+    for _ in range(6):
+        jobs.invoke("e", BODY)
+
+    world.until(lambda: begun(jobs) == 4)
+    looked = jobs._dispatcher.looked
+    world.until(lambda: jobs._dispatcher.looked > looked)
+
+    assert begun(jobs) == 4
+
+
+def test_a_job_is_not_kept_waiting_by_many_huge_ones(world, monkeypatch) -> None:
+    monkeypatch.setattr(dispatcher_module, "MOST", 2)
+    monkeypatch.setattr(dispatcher_module, "LED_MOST", 4)
+    monkeypatch.setattr(dispatcher_module, "OVERTIME_SLICES", 0.3)
+    world.ledger.see_node("n1", {"compute": "c", "slots": 1, "running": []}, 60)
+    world.nodes.hold.set()
+    jobs = world.server(GRISTMILL_SLICE_SECONDS="1")
+    names = [jobs.invoke("e", BODY)["name"] for _ in range(6)]
+    world.until(lambda: begun(jobs) == 2)
+
+    world.until(lambda: begun(jobs) == 4)
+    time.sleep(0.5)  # as long as one more would take
+
+    # No more than are led at once.
+    assert sum(jobs.get(name)["detail"].endswith("before it") for name in names) == 1
+    assert begun(jobs) == 4
 
 
 def test_an_urgent_job_begins_before_those_that_wait_no_longer_than_it(world, monkeypatch) -> None:
