@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final
 
-from gristmill import log_context
+from gristmill import log_context, tracing
 from gristmill.errors import GristmillError
 from gristmill.settings import ProcessSettings
 
@@ -72,6 +72,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": _bounded(record.getMessage()),
             **log_context.of(record),
+            **tracing.here(),
             **self._exception(record),
             "host": self._host,
             "pid": record.process,

@@ -103,6 +103,8 @@ class ProcessSettings:
     log_format: str = "human"
     #: debug | info | warning | error; "": as the process likes.
     log_level: str = ""
+    #: Whether OpenTelemetry's standard variables ask for traces.
+    traces: bool = False
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> ProcessSettings:
@@ -137,6 +139,7 @@ class ProcessSettings:
             tracking=_switch(given, "GRISTMILL_TRACKING"),
             log_format=_choice(given, "GRISTMILL_LOG_FORMAT", "human", "json") or "human",
             log_level=_choice(given, "GRISTMILL_LOG_LEVEL", "debug", "info", "warning", "error"),
+            traces=_traces(given),
             pythons=tuple(part for part in pythons.split(os.pathsep) if part),
             environment=given,
         )
@@ -182,6 +185,15 @@ def _choice(environment: Mapping[str, str], name: str, *choices: str) -> str:
         message = f"{name}={text}: give {', '.join(choices[:-1])} or {choices[-1]}"
         raise InvalidSetting(message)
     return text
+
+
+def _traces(environment: Mapping[str, str]) -> bool:
+    """Return whether traces are asked for: never by default, though the standard would send them to this machine."""
+    wanted = environment.get("OTEL_TRACES_EXPORTER", "").strip()
+    if wanted == "none" or environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return bool(wanted or any(environment.get(name, "").strip() for name in endpoints))
 
 
 def _seconds(

@@ -241,6 +241,8 @@ class Job:
     #: Of a job that a server was asked for: hosts of its network that web addresses may lead to beside public ones
     #: (names, addresses, networks). None: any, as for a job of one's own machine.
     allow_hosts: tuple[str, ...] | None = None
+    #: The span that asked for it (W3C Trace Context), whose children are those of its work; "": none.
+    traceparent: str = ""
 
 
 def own_compute(job: str) -> str:

@@ -36,7 +36,9 @@ def admit(job: Job, *, environment: Mapping[str, str]) -> Store:
     folder = open_store(job_folder.url(job.output.folder, job.name))
     document = json.dumps(to_json(job), indent=1).encode()
     if folder.exists(job_folder.SPEC):
-        if folder.read(job_folder.SPEC) == document:
+        # Of what a repetition says, its own span alone is new.
+        known = {**read_document(folder, job_folder.SPEC), "traceparent": job.traceparent}
+        if known == json.loads(document):
             return folder  # the same submission, repeated: a scheduler died between the two
         raise Mistake(f"job name: {job.name} is taken in {job.output.folder}; give another name, or resume that job")
     folder.create(job_folder.SPEC, document)

@@ -115,6 +115,7 @@ class Coordinator:
             job=job.name,
             folder=folder.url,
             instances=deployment.instance_count,
+            traceparent=job.traceparent,
         )
 
     @property

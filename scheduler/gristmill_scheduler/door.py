@@ -13,9 +13,10 @@ import logging
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, TextIO
 
-from gristmill import log_lines
+from gristmill import log_lines, tracing
 from gristmill.errors import GristmillError, JobNotFound, Mistake
 from gristmill.local.owner import allow
 from gristmill.settings import ProcessSettings
@@ -104,8 +105,7 @@ class Door:
     def _admitted(self, command: dict[str, Any]) -> tuple[Job, Store]:
         """Return the job that a command begins, and its folder."""
         if command["command"] == "submit":
-            job = from_json(Job, command["job"])
-            return job, admit(job, environment=self._settings.environment)
+            return self._submitted(from_json(Job, command["job"]))
         if command["command"] == "take":
             job, folder = read_led(command["folder"])
         elif command["command"] == "retry":
@@ -113,6 +113,12 @@ class Door:
         else:
             job, folder = readmit(command["folder"])
         return on_compute(job, command.get("compute") or job.deployment.compute), folder
+
+    def _submitted(self, job: Job) -> tuple[Job, Store]:
+        about = {"gristmill.job": job.name, "gristmill.compute": job.deployment.compute}
+        with tracing.span("gristmill.submit", parent=job.traceparent, attributes=about) as span:
+            job = replace(job, traceparent=span.traceparent)
+            return job, admit(job, environment=self._settings.environment)
 
     @staticmethod
     def _pass_on(kind: str, command: dict[str, Any], coordinator: Coordinator) -> None:
@@ -149,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = ProcessSettings.read()
         log_lines.begin("scheduler", settings)
+        tracing.begin("scheduler", settings)
         if not settings.redis_url:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
         with read_commands(lasting=options.take_over) as commands:
@@ -156,4 +163,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GristmillError as error:
         log_lines.say(error)
         return error.exit_code
+    finally:
+        tracing.end()
     return 0

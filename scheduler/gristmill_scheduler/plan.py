@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 
-from gristmill import log_context
+from gristmill import log_context, tracing
 from gristmill.errors import GristmillError, unexpected
 from gristmill.spec import Job
 from gristmill_scheduler.rebuild import extend_plan
@@ -32,6 +32,7 @@ class Planner:
         self._ledger = ledger
         self._stopping = threading.Event()
         self._error: GristmillError | None = None
+        self._span = tracing.NO_SPAN
         self._thread = log_context.Thread(self._run, name=f"plan-{job.name}")
 
     def start(self) -> None:
@@ -52,7 +53,9 @@ class Planner:
     def _run(self) -> None:
         try:
             # It can be begun again at any point. The stores that it writes to are patient themselves.
-            patience_of(self._folder).call(self._plan, of="input")
+            about = {"gristmill.job": self._job.name}
+            with tracing.span("gristmill.plan", parent=self._job.traceparent, attributes=about) as self._span:
+                patience_of(self._folder).call(self._plan, of="input")
         except GristmillError as error:
             self._error = error
         except Exception as error:
@@ -109,6 +112,7 @@ class Planner:
             )
 
     def _close(self, planned: int) -> None:
+        self._span.put({"gristmill.mini_batch.count": planned})
         self._ledger.extend(self._job.name, first=planned, count=0, items=0, size=0, closed=True)
 
     def _items(self, after: str | None) -> Iterator[Item]:

@@ -31,8 +31,11 @@ log = logging.getLogger("gristmill.scheduler")
 class Reconciler:
     """Asks a compute for what a job wants and does not have."""
 
-    def __init__(self, queue: Sender, *, compute: str, job: str, folder: str, instances: int) -> None:
-        """Take the queue, where the job's instances go, and how many it wants."""
+    def __init__(
+        self, queue: Sender, *, compute: str, job: str, folder: str, instances: int, traceparent: str = ""
+    ) -> None:
+        """Take the queue, where the job's instances go, how many it wants, and which span they are children of."""
+        self._traceparent = traceparent
         self._queue = queue
         self._compute = compute
         self._job = job
@@ -87,7 +90,7 @@ class Reconciler:
         wanted = [slot for slot in due if slot not in lying]
         for slot in wanted[: max(0, count - len(lying.intersection(due)))]:
             self._sent[slot] = now
-            self._queue.send_instance(self._compute, Message(job=self._job, folder=self._folder, slot=slot))
+            self._queue.send_instance(self._compute, self._message(slot=slot))
 
     def _want_aggregate(self, snapshot: Snapshot, *, publish: bool, partial: bool) -> None:
         alive = any(instance.info.get("role") == AGGREGATOR for instance in snapshot.instances)
@@ -96,8 +99,17 @@ class Reconciler:
         lies = AGGREGATOR in self._sent and any(task == AGGREGATE for task, _ in self._lying())
         self._sent[AGGREGATOR] = time.monotonic()
         if not lies:
-            message = Message(job=self._job, folder=self._folder, publish=publish, partial=partial)
-            self._queue.send_aggregate(self._compute, message)
+            self._queue.send_aggregate(self._compute, self._message(publish=publish, partial=partial))
+
+    def _message(self, *, slot: int = 0, publish: bool = True, partial: bool = False) -> Message:
+        return Message(
+            job=self._job,
+            folder=self._folder,
+            slot=slot,
+            publish=publish,
+            partial=partial,
+            traceparent=self._traceparent,
+        )
 
     def _due(self, what: int | str) -> bool:
         """Return whether it was never asked for, or so long ago that it should have arrived."""

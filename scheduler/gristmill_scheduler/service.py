@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from gristmill import log_lines
+from gristmill import log_lines, tracing
 from gristmill.errors import GristmillError, Mistake
 from gristmill.local.owner import allow
 from gristmill.settings import SLICE_BOUNDS, ProcessSettings
@@ -186,6 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = ProcessSettings.read()
         log_lines.begin("service", settings)
+        tracing.begin("service", settings)
         options = read_options(arguments, workspace=settings.workspace)
         options.check()
         if not settings.redis_url:
@@ -197,6 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GristmillError as error:
         log_lines.say(error)
         return error.exit_code
+    finally:
+        tracing.end()
     return 0
 
 

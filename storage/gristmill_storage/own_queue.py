@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from gristmill.errors import LedgerFailed
 from gristmill_storage.ledger.wire import Client, Connection, Refused, address
+from gristmill_storage.message_spans import sending
 from gristmill_storage.messages import (
     AGGREGATE,
     KEY_PREFIX,
@@ -70,8 +71,8 @@ class OwnQueue:
 
     def _send(self, task: str, compute: str, message: Message) -> None:
         queue = queue_name(compute)
-        with _wording(f"the queue of compute {compute} cannot be reached"):
-            self._ask("LPUSH", KEY_PREFIX + queue, envelope(task, message, queue))
+        with _wording(f"the queue of compute {compute} cannot be reached"), sending(message, queue) as sent:
+            self._ask("LPUSH", KEY_PREFIX + queue, envelope(task, sent, queue))
 
     def waiting(self, compute: str, job: str) -> list[tuple[str, Message]]:
         """Return the messages of a job that nobody has taken, each with its task; of a long queue, those taken next."""

@@ -31,6 +31,7 @@ from gristmill.errors import LedgerFailed
 from gristmill_storage import transport
 from gristmill_storage.bell import BELL
 from gristmill_storage.intake import Intake
+from gristmill_storage.message_spans import sending
 from gristmill_storage.messages import (
     AGGREGATE,
     KEY_PREFIX,
@@ -121,8 +122,12 @@ class Queue:
         self._send(AGGREGATE, compute, message)
 
     def _send(self, task: str, compute: str, message: Message) -> None:
-        with self._wording(f"the queue of compute {compute} cannot be reached"):
-            self._application.send_task(task, kwargs=message.to_json(), queue=queue_name(compute), ignore_result=True)
+        queue = queue_name(compute)
+        with (
+            self._wording(f"the queue of compute {compute} cannot be reached"),
+            sending(message, queue) as sent,
+        ):
+            self._application.send_task(task, kwargs=sent.to_json(), queue=queue, ignore_result=True)
 
     def length(self, compute: str) -> int:
         """Return how many messages of a compute nobody has taken."""

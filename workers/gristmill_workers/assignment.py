@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Job
+from gristmill.tracing import NO_SPAN, Span
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
 
@@ -26,3 +27,5 @@ class Assignment:
     drain: threading.Event
     #: Instances that use this machine's cores.
     share: int
+    #: What tells of this instance in its job's trace.
+    span: Span = NO_SPAN

@@ -209,9 +209,19 @@ def _entries(blocks: Iterable[_Kept], *, apart: bool) -> Iterator[Entry]:
 class Committer:
     """Seals parts and commits them in a thread of its own, one after the other, while scoring goes on."""
 
-    def __init__(self, commit: Callable[[str, list[Entry]], Commit], *, tallies: Tallies | None = None) -> None:
-        """Take what tells the ledger of a durable part, and where it is counted how long parts took to be that."""
+    def __init__(
+        self,
+        commit: Callable[[str, list[Entry]], Commit],
+        *,
+        tallies: Tallies | None = None,
+        around: Callable[[str, list[Entry]], contextlib.AbstractContextManager[None]] | None = None,
+    ) -> None:
+        """Take what tells the ledger of a durable part.
+
+        How long parts took to be durable is counted in `tallies`; each is sealed and committed within `around` it.
+        """
         self._commit = commit
+        self._around = around
         self._tallies = tallies or Tallies()
         self._drafts: queue.Queue[Draft | None] = queue.Queue(SEALING_LIMIT)
         self._handed = self._ended = 0
@@ -261,7 +271,8 @@ class Committer:
 
     def _try(self, draft: Draft) -> None:
         try:
-            self._seal(draft)
+            with self._around(draft.name, draft.entries) if self._around is not None else contextlib.nullcontext():
+                self._seal(draft)
         except GristmillError as error:
             self._error = error
         except Exception as error:

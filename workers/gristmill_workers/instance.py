@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from gristmill import tracing
 from gristmill.errors import Fenced, GristmillError, LedgerLost, OtherVersion, unexpected
 from gristmill.log_context import about
 from gristmill.spec import own_compute
@@ -58,6 +59,7 @@ class Instance:
         info = {"role": "instance", "slot": self._assignment.slot, "node": self._assignment.settings.node_name}
         registration = self._ledger.register(self._job.name, instance=self._name, info=info)
         self._registered = time.monotonic()
+        self._assignment.span.put({"gristmill.instance": self._name})
         with about(instance=self._name):
             self._take_part(registration, info)
 
@@ -97,6 +99,7 @@ class Instance:
 
     def _stop_job(self, epoch: str, error: GristmillError) -> None:
         log.error("instance %s ends the job: %s\n%s", self._name, error, error.detail)
+        self._assignment.span.fail(f"{type(error).__name__}: {error}")
         self._ledger.stop(self._job.name, state="stopped", error=error.to_json(), epoch=epoch)
 
     def _is_double(self) -> bool:
@@ -139,13 +142,14 @@ class Instance:
 
     def _score(self, registration: Registration, heartbeat: Heartbeat, scratch: Path, logs: JobLogs) -> None:
         """Make ready what scorers need, and score."""
-        prepared = prepare(
-            self._job,
-            scratch=scratch,
-            settings=self._assignment.settings,
-            log=logs.system.info,
-            wanted=lambda: heartbeat.needed and not self._assignment.drain.is_set(),
-        )
+        with tracing.span("gristmill.prepare", attributes={"gristmill.job": self._job.name}):
+            prepared = prepare(
+                self._job,
+                scratch=scratch,
+                settings=self._assignment.settings,
+                log=logs.system.info,
+                wanted=lambda: heartbeat.needed and not self._assignment.drain.is_set(),
+            )
         heartbeat.say(doing="running init()", python=prepared.python.python)
         tallies = Tallies()
         inputs = open_inputs(self._job, scratch, patience_of(self._assignment.folder), tallies=tallies)

@@ -51,6 +51,12 @@ class _LogFile(logging.FileHandler):
             super().close()
 
 
+def _as_node(record: logging.LogRecord) -> bool:
+    """Give a line the name that the process's other lines have: the logger's own is of one job, and means nothing."""
+    record.name = log.name
+    return True
+
+
 class JobLogs:
     """The folder `logs/` of a job, with what this instance puts into it."""
 
@@ -73,6 +79,7 @@ class JobLogs:
         logger = logging.getLogger(f"gristmill.node.{self.node}.{uuid.uuid4().hex[:8]}")
         logger.setLevel(logging.INFO)
         logger.addHandler(self._handler)
+        logger.addFilter(_as_node)
         return logger
 
     def _path(self, name: str) -> Path:

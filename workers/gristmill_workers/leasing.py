@@ -15,6 +15,7 @@ from gristmill.errors import Fenced
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Entry, Lease, Ledger, Wait
 from gristmill_storage.manifest import ManifestReader
+from gristmill_workers.lease_spans import LeaseSpans
 from gristmill_workers.verdict import Retry
 from gristmill_workers.work import Work
 
@@ -58,11 +59,14 @@ class Leasing:
         scorers: int,
         ahead: int | None,
         speculate: bool,
+        spans: LeaseSpans | None = None,
     ) -> None:
         """Take whose leases these are, in which ledger.
 
         `ahead` mini-batches are to be fetched, where any are; `speculate`: free scorers may make second attempts.
+        `spans` are those of the leases, where traces are made.
         """
+        self._spans = spans
         self._ledger = ledger
         self._job = job
         self._instance = instance
@@ -104,6 +108,7 @@ class Leasing:
         copying = idle and self._speculate and now >= self._no_copy_before
         if held > target // 2 and held >= self._scorers and not copying:
             return None
+        began = time.time_ns()
         answer = self._ledger.lease(
             self._job,
             instance=self._instance,
@@ -114,7 +119,10 @@ class Leasing:
         if isinstance(answer, Lease):
             self._take_in_hand(answer)
             self._allowed = min(LEASE_LIMIT, max(self._scorers, GROWTH * target))
-            return Leased(works=self._works(answer), losses=answer.losses)
+            works = self._works(answer)
+            if self._spans is not None:
+                self._spans.leased(works, began=began)
+            return Leased(works=works, losses=answer.losses)
         if isinstance(answer, Wait):
             self._ask_again = now + answer.seconds
         else:
@@ -168,6 +176,8 @@ class Leasing:
 
     def fail(self, work: Work, verdict: Retry) -> bool:
         """Say that an attempt has failed and another is due; False: the mini-batch was not held any more."""
+        if self._spans is not None:
+            self._spans.returned([work])
         held = self._ledger.fail(
             self._job,
             instance=self._instance,
@@ -186,7 +196,10 @@ class Leasing:
     def give_back(self, works: Iterable[Work]) -> None:
         """Return mini-batches as they were leased."""
         by_token: dict[str, list[tuple[int, int]]] = {}
-        for work in sorted(works, key=lambda work: work.number):
+        works = sorted(works, key=lambda work: work.number)
+        if self._spans is not None:
+            self._spans.returned(works)
+        for work in works:
             if work.copy is None:
                 self._in_hand.discard(work.number)
             ranges = by_token.setdefault(work.token, [])

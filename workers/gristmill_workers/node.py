@@ -11,9 +11,10 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
-from gristmill import log_lines
+from gristmill import log_lines, tracing
 from gristmill.errors import GristmillError, JobNotFound, Mistake
 from gristmill.local.owner import allow
 from gristmill.log_context import about
@@ -22,7 +23,8 @@ from gristmill.spec import Job
 from gristmill_storage.documents import read_job
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
-from gristmill_storage.messages import Message, NodeTasks
+from gristmill_storage.message_spans import processing
+from gristmill_storage.messages import Message, NodeTasks, queue_name
 from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patience_of, patient
 from gristmill_storage.queues import serve
@@ -56,6 +58,7 @@ class Node:
         `leave_when_idle`: seconds without work after which the node leaves by itself; None: never.
         """
         self._settings = settings
+        self._queue = queue_name(compute)
         self._slots = slots
         self._ledger = Ledger(settings.redis_url)
         self._drain = threading.Event()
@@ -106,6 +109,7 @@ class Node:
             with self._idle:
                 self._idle.wait_for(lambda: not self._running, ORPHAN_SECONDS)
             self.leave()
+            tracing.end()
             os._exit(0)
 
         threading.Thread(target=watch, name="owner", daemon=True).start()
@@ -215,7 +219,8 @@ class Node:
             drain=self._drain,
             share=min(self._slots, job.deployment.instance_count),
         )
-        Instance(assignment).run()
+        with processing("gristmill.instance", message, self._queue) as span:
+            Instance(replace(assignment, span=span)).run()
 
     def _aggregate(self, message: Message) -> None:
         found = self._find(message)
@@ -240,7 +245,9 @@ class Node:
             heartbeat.passing = lambda: {"merged": tally.mini_batches}
 
         try:
-            aggregate(job, folder, self._ledger, publish=message.publish, partial=message.partial, merging=merging)
+            with processing("gristmill.aggregate", message, self._queue) as span:
+                span.put({"gristmill.publish": message.publish, "gristmill.partial": message.partial})
+                aggregate(job, folder, self._ledger, publish=message.publish, partial=message.partial, merging=merging)
         finally:
             heartbeat.stop()
             self._ledger.leave(job.name, instance=name)
@@ -257,6 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = ProcessSettings.read()
         log_lines.begin("node", settings)
+        tracing.begin("node", settings)
         if not settings.redis_url:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
         if options.slots < 1:
@@ -275,6 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         finally:
             node.leave()
+            tracing.end()
     except GristmillError as error:
         log_lines.say(error)
         return error.exit_code

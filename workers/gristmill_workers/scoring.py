@@ -26,6 +26,7 @@ from gristmill_workers.departure import Departure
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import Inputs, LocalInputs
 from gristmill_workers.job_logs import JobLogs
+from gristmill_workers.lease_spans import lease_spans
 from gristmill_workers.leasing import Leased, Leasing
 from gristmill_workers.pool import Pool
 from gristmill_workers.preparation import Launcher
@@ -98,6 +99,7 @@ class Scoring:
             tallies=self._tallies,
         )
         heartbeat.passing = lambda: {"busy": self._pool.busy}
+        self._spans = lease_spans(self._job, instance)
         self._leasing = Leasing(
             assignment.ledger,
             job=self._job,
@@ -106,9 +108,12 @@ class Scoring:
             scorers=settings.max_concurrency_per_instance,
             ahead=None if isinstance(inputs, LocalInputs) else FETCH_AHEAD // settings.mini_batch_size,
             speculate=settings.speculate,
+            spans=self._spans,
         )
         self._collector = Collector(assignment.folder, epoch=epoch, instance=instance, apart=settings.speculate)
-        self._committer = Committer(self._commit, tallies=self._tallies)
+        self._committer = Committer(
+            self._commit, tallies=self._tallies, around=self._spans.committing if self._spans is not None else None
+        )
         self._waiting: deque[Work] = deque()
         #: Mini-batches of which this instance has, or had, a second attempt; those of which it has kept an outcome.
         self._twofold: set[int] = set()
@@ -286,6 +291,8 @@ class Scoring:
         self._logs.script_error(work.number, work.attempt, category, message, traceback)
         which = ids(mini_batch=work.number, attempt=work.attempt)
         self._log.warning("mini-batch %d, attempt %d: %s: %s", *which.values(), category, message, extra=which)
+        if self._spans is not None:
+            self._spans.went_wrong(work, category, message)
 
     def _retry(self, work: Work, verdict: Retry) -> None:
         if not self._leasing.fail(work, verdict):
@@ -303,6 +310,8 @@ class Scoring:
 
     def _add(self, work: Work, block: Block, data: bytes, spool: Path | None, files: Path | None) -> None:
         """Put a mini-batch into the part, unless this instance's other attempt at it came first."""
+        if self._spans is not None:
+            self._spans.scored(work, block)
         twofold = work.number in self._twofold
         if work.number in self._settled or (twofold and self._collector.holds(work.number)):
             for left in (spool, files):
@@ -372,6 +381,8 @@ class Scoring:
             self._pool.kill()
         self._attempts_log.write()
         self._inputs.close()
+        if self._spans is not None:
+            self._spans.close()
         self._committer.close()
 
     def _flush_quietly(self) -> None:

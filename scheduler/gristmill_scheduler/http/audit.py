@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gristmill.log_context import ids
 from gristmill_scheduler.http.gate import client_address
 from gristmill_scheduler.http.principal import Principal
 
@@ -33,6 +35,8 @@ _MOST_CHARACTERS: Final = 500
 
 #: A status from here on is a refusal.
 _REFUSED: Final = 400
+
+_JOB: Final = re.compile(r"/jobs/([^/?]+)")
 
 log = logging.getLogger("gristmill.audit")
 
@@ -49,7 +53,8 @@ class AuditLog:
         """Write one line; a disk that refuses it is told of in the log, and refuses nobody's request."""
         now = self._now()
         line = json.dumps({"time": now.isoformat(timespec="milliseconds"), **entry})
-        log.info("%s", line)
+        found = _JOB.search(entry.get("made") or entry.get("resource") or "")
+        log.info("%s", line, extra=ids(job=found[1] if found else None))
         if self._folder is None:
             return
         try:

@@ -58,7 +58,9 @@ class Intake:
         self._addresses = addresses
         self._catalog = catalog
 
-    def take(self, endpoint: str, body: Any, *, deployment: str, request_id: str, by: str) -> tuple[JobRecord, bool]:
+    def take(
+        self, endpoint: str, body: Any, *, deployment: str, request_id: str, by: str, traceparent: str = ""
+    ) -> tuple[JobRecord, bool]:
         """Return the job of an invocation, and whether it is new: a request that was made before has its job.
 
         Raises:
@@ -75,14 +77,16 @@ class Intake:
         if known is not None:
             return _same(known, endpoint, request_id), False
         asked = replace(asked, deployment=(deployment or asked.deployment).lower())
-        record = self._record(name, endpoint, asked, request_id=request_id, by=by)
+        record = self._record(name, endpoint, asked, request_id=request_id, by=by, traceparent=traceparent)
         try:
             return self._records.create(record), True
         except Conflict:
             # The same request, side by side with this one, may have been first.
             return _same(self._records.get(name), endpoint, request_id), False
 
-    def _record(self, name: str, endpoint: str, asked: Asked, *, request_id: str, by: str) -> JobRecord:
+    def _record(
+        self, name: str, endpoint: str, asked: Asked, *, request_id: str, by: str, traceparent: str
+    ) -> JobRecord:
         deployment = self._catalog.deployments.route(endpoint, asked.deployment or None)
         folder, file_name = self._output(name, asked.output)
         overrides = _with_file_name(asked.overrides, file_name)
@@ -95,6 +99,7 @@ class Intake:
                 input=given,
                 output=spec.Output(folder=folder),
                 submitted=time.time(),
+                traceparent=traceparent,
                 allow_hosts=self._allow_hosts,
             )
         )

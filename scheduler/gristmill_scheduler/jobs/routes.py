@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from gristmill import tracing
 from gristmill.errors import JobNotFound, Mistake
 from gristmill_scheduler.http.auth import INVOKER, READER, Caller
 from gristmill_scheduler.http.bodies import JsonBody, body_schema
@@ -86,7 +87,14 @@ def _add_invocation(router: APIRouter, jobs: Jobs) -> None:
         request_id: RequestId = "",
     ) -> Response:
         """Score something: the scoring URI of an endpoint."""
-        made = jobs.invoke(endpoint, body, deployment=deployment, request_id=request_id, by=caller.name)
+        made = jobs.invoke(
+            endpoint,
+            body,
+            deployment=deployment,
+            request_id=request_id,
+            by=caller.name,
+            traceparent=tracing.checked(request.headers.get("traceparent", "")),
+        )
         return _show(request, made, HTTPStatus.CREATED, {"Location": f"{request.app.state.address()}{made['id']}"})
 
 

@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, BinaryIO, Final, Literal, TypeAlias
 
-from gristmill import asking
+from gristmill import asking, tracing
 from gristmill.errors import Conflict, Mistake
 from gristmill.settings import ProcessSettings
 from gristmill.states import JobStatus
+from gristmill.tracing import Kind
 from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.beginning import Beginning
 from gristmill_scheduler.jobs.board import Board
@@ -129,9 +130,18 @@ class Jobs:
             self._tracking.stop()
 
     def invoke(
-        self, endpoint: str, body: Any, *, deployment: str = "", request_id: str = "", by: str = ""
+        self,
+        endpoint: str,
+        body: Any,
+        *,
+        deployment: str = "",
+        request_id: str = "",
+        by: str = "",
+        traceparent: str = "",
     ) -> dict[str, Any]:
         """Return the document of the job that an invocation makes, or made before under the same request id.
+
+        `traceparent` is the caller's span, in whose trace the job is then; "": none.
 
         Raises:
             ResourceNotFound: there is no such endpoint.
@@ -139,7 +149,12 @@ class Jobs:
             Mistake: something of it cannot be done.
 
         """
-        record, _ = self._intake.take(endpoint, body, deployment=deployment, request_id=request_id, by=by)
+        about = {"gristmill.endpoint": endpoint.lower()}
+        with tracing.span("gristmill.submit", kind=Kind.SERVER, parent=traceparent, attributes=about) as span:
+            record, _ = self._intake.take(
+                endpoint, body, deployment=deployment, request_id=request_id, by=by, traceparent=span.traceparent
+            )
+            span.put({"gristmill.job": record.name, "gristmill.deployment": record.deployment})
         self._dispatcher.notice()
         return self._looking.document(record)
 
