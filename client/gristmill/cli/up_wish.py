@@ -11,6 +11,7 @@ from gristmill.certificates import check_pair, first_of
 from gristmill.errors import Mistake
 from gristmill.local.service_wish import Wish
 from gristmill.service.connection import check_url
+from gristmill.settings import SLICE_BOUNDS
 
 #: The greatest port.
 _PORTS: Final = 65535
@@ -35,6 +36,12 @@ def add_wish(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="HOST",
         help="let jobs read web addresses at this host, .domain, address or network of yours; may be given again",
+    )
+    add(
+        "--slice-seconds",
+        type=_slice,
+        metavar="SECONDS",
+        help="that a job has a place before one that waits may have it (default: GRISTMILL_SLICE_SECONDS, or 30)",
     )
     _add_web(parser)
 
@@ -73,6 +80,7 @@ def read_wish(options: argparse.Namespace, workspace: Path) -> Wish:
         slots=options.slots or _cores(),
         allow_roots=tuple(map(_root, options.allow_root)),
         allow_hosts=tuple(options.allow_host),
+        slice_seconds=options.slice_seconds,
         tls_cert=certificate,
         tls_key=key,
         public_url=check_url(options.public_url) if options.public_url else "",
@@ -116,3 +124,14 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > _PORTS:
         raise argparse.ArgumentTypeError(f"{text!r}: give a number up to {_PORTS}, 0 for any")
     return int(text)
+
+
+def _slice(text: str) -> float:
+    least, most = SLICE_BOUNDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = float("nan")
+    if not least <= seconds <= most:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number of seconds from {least} to {most}")
+    return seconds

@@ -44,6 +44,8 @@ class Wish:
     allow_roots: tuple[str, ...] = ()
     #: Hosts of this network that web addresses of requests may lead to.
     allow_hosts: tuple[str, ...] = ()
+    #: Seconds that a job has a place before one that waits may have it; None: as the environment says.
+    slice_seconds: float | None = None
     #: Files of the certificate and its key, PEM; "": without TLS.
     tls_cert: str = ""
     tls_key: str = ""
@@ -70,6 +72,7 @@ class Wish:
     def scheduler_arguments(self, *, port: int, token_file: Path) -> list[str]:
         """Return the arguments of the scheduler that serves it."""
         given = {
+            "--slice-seconds": "" if self.slice_seconds is None else f"{self.slice_seconds:g}",
             "--tls-cert": self.tls_cert,
             "--tls-key": self.tls_key,
             "--public-url": self.public_url,

@@ -104,7 +104,8 @@ def test_what_is_wanted_for_clients_elsewhere_is_told_to_every_scheduler(
     fakes: Any, run: RunFolder, tmp_path: Path
 ) -> None:
     wanted = {"oidc_issuer": "https://id.example", "oidc_audience": "gristmill", "oidc_roles_claim": "groups"}
-    document = up(run, public_url="https://mine.example", trusted_proxies=("10.0.0.1", "::1"), **wanted).document
+    more = {**wanted, "slice_seconds": 7.5}
+    document = up(run, public_url="https://mine.example", trusted_proxies=("10.0.0.1", "::1"), **more).document
     assert (document["url"], document["near"].rpartition(":")[0]) == ("https://mine.example", "http://127.0.0.1")
     first = fakes.note("service.argv").splitlines()
     given = list(itertools.pairwise(first))
@@ -112,6 +113,7 @@ def test_what_is_wanted_for_clients_elsewhere_is_told_to_every_scheduler(
         ("--public-url", "https://mine.example"),
         ("--trusted-proxy", "10.0.0.1"),
         ("--trusted-proxy", "::1"),
+        ("--slice-seconds", "7.5"),
         ("--oidc-issuer", "https://id.example"),
         ("--oidc-audience", "gristmill"),
         ("--oidc-roles-claim", "groups"),
