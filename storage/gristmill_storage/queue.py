@@ -131,9 +131,10 @@ class Queue:
 
     def length(self, compute: str) -> int:
         """Return how many messages of a compute nobody has taken."""
+        # Metrics ask for it at each scrape: to connect anew would take most of what a scrape takes.
         with (
             self._wording(f"the queue of compute {compute} cannot be reached"),
-            self._application.connection_for_write() as connection,
+            self._application.pool.acquire(block=True) as connection,
         ):
             return int(connection.default_channel.client.llen(queue_name(compute)))
 
