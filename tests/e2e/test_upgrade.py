@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import redis
 from clusters import wait_until
 from fleets import Fleet
 from other_version import python
@@ -78,6 +79,31 @@ def test_a_node_of_another_version_refuses_work_in_words_and_the_job_waits_for_o
     assert "refused: a message of job patient is of protocol 5, and this node (Gristmill 7.0.0)" in refusal
     assert refusal.endswith("speaks protocol 7: upgrade the scheduler that sent it")
     assert ahead.poll() is None
+
+
+@LONG
+@pytest.mark.timeout(300)
+def test_a_job_that_a_far_newer_server_took_over_is_let_alone_by_the_others_and_not_ended(
+    fleet: Fleet, redis_server: str
+) -> None:
+    fleet.node("overtaken", python=python(5))
+    fleet.hold.touch()
+    fleet.invoke("taken", 3000)
+    wait_until(lambda: any(fleet.scored("taken").values()))
+
+    with redis.Redis.from_url(redis_server.replace("db=0", "db=6"), protocol=2) as client:
+        client.hset("gristmill:{taken}:job", "protocol", 7)
+        words = "job taken in the ledger is of protocol 7, and this process (Gristmill 5.0.0) speaks protocol 5"
+        seen = fleet.serving.until("/jobs/taken", lambda it: "is of protocol 7" in it["detail"])
+        wait_until(lambda: f"refused: {words}: upgrade this process" in fleet.log("overtaken"))
+        client.hset("gristmill:{taken}:job", "protocol", 5)
+    fleet.hold.unlink()
+
+    assert (seen["status"], seen["detail"]) == ("Running", f"{words}: upgrade this process")
+    assert f"job taken: left to a scheduler that can lead it: {words}" in fleet.serving.log
+    ended = fleet.serving.until("/jobs/taken", lambda it: it["ended"], 120)
+    assert (ended["status"], ended["items"]["succeeded"]) == ("Completed", 3000)
+    assert fleet.ask("POST", "/jobs/taken/verify")["ok"]
 
 
 # Restarts
