@@ -38,6 +38,7 @@ _SETTINGS: Final = (
     "logging_level",
     "isolate_failures",
     "speculate",
+    "priority",
 )
 
 

@@ -69,6 +69,7 @@ def test_a_run_has_the_settings_that_matter_and_who_and_what_it_was(record: JobR
     assert (document["experiment"], document["name"], document["began"]) == ("nightly", "mine", 1_000_000)
     params = document["params"]
     assert (params["mini_batch_size"], params["instance_count"], params["error_threshold"]) == ("5", "2", "7")
+    assert params["priority"] == "medium"
     assert (params["output_action"], params["retry_settings.max_retries"]) == ("append_row", "3")
     assert params["override.settings.mini_batch_size"] == "5"
     tags = document["tags"]
