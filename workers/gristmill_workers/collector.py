@@ -9,7 +9,7 @@ import queue
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -190,20 +190,39 @@ def _sync(path: Path) -> None:
 
 def _entries(blocks: Iterable[_Kept], *, apart: bool) -> Iterator[Entry]:
     """Yield one entry for each run of neighbours under one lease, or for each mini-batch."""
-    current: Entry | None = None
-    amounts: Counter[str] = Counter()
+    run: list[_Kept] = []
     for kept in sorted(blocks, key=lambda each: each.block.mini_batch):
-        entry = Entry.of(kept.block, kept.token)
-        if not apart and current is not None and current.token == entry.token and current.last + 1 == entry.first:
-            current = current.followed_by(entry)
-        else:
-            if current is not None:
-                yield replace(current, tallies=encode(amounts))
-            current = entry
-            amounts.clear()
+        if run and (apart or kept.token != run[-1].token or kept.block.mini_batch != run[-1].block.mini_batch + 1):
+            yield _entry(run)
+            run = []
+        run.append(kept)
+    if run:
+        yield _entry(run)
+
+
+def _entry(run: Sequence[_Kept]) -> Entry:
+    """Return one entry for neighbours under one lease."""
+    amounts: Counter[str] = Counter()
+    items = succeeded = failed = rows = size = 0
+    for kept in run:
+        block = kept.block
+        items += block.items
+        succeeded += block.succeeded
+        failed += block.failed
+        rows += block.rows
+        size += block.size
         kept.count(amounts)
-    if current is not None:
-        yield replace(current, tallies=encode(amounts))
+    return Entry(
+        token=run[0].token,
+        first=run[0].block.mini_batch,
+        last=run[-1].block.mini_batch,
+        items=items,
+        succeeded=succeeded,
+        failed=failed,
+        rows=rows,
+        size=size,
+        tallies=encode(amounts),
+    )
 
 
 class Committer:

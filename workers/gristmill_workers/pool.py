@@ -37,6 +37,9 @@ WATCH_SECONDS: Final = 0.1
 #: How much the latest measurement weighs in the pace.
 PACE_WEIGHT: Final = 0.2
 
+#: A mini-batch counts for so many seconds at least.
+LEAST_SECONDS: Final = 1e-5
+
 #: Seconds that a process whose pipe has closed may take to be gone.
 DYING_SECONDS: Final = 0.5
 
@@ -219,6 +222,7 @@ class Pool:
 
     def _answers(self, place: _Place, results: list[dict[str, Any]], payload: bytes) -> Sequence[Event]:
         events: list[Scored] = []
+        seconds: list[float] = []
         start = 0
         for result in results:
             work = place.held.popleft()
@@ -228,16 +232,21 @@ class Pool:
             events.append(Scored(work=work, result=result, data=payload[start : start + length]))
             start += length
             if work.piece is None and result["outcome"] == "done":
-                self._measure(result["seconds"])
-            self.idle_deaths = 0
+                seconds.append(result["seconds"])
+        self._measure(seconds)
+        self.idle_deaths = 0
         if place.attempts is not None:
             place.attempts.answered([event.work for event in events], results)
         return events
 
-    def _measure(self, seconds: float) -> None:
-        seconds = max(seconds, 1e-5)
-        self._slowness = 0.0
-        self._pace = seconds if self._pace is None else self._pace + PACE_WEIGHT * (seconds - self._pace)
+    def _measure(self, measured: Sequence[float]) -> None:
+        """Let the pace follow what mini-batches took that were scored just now."""
+        if not measured:
+            return
+        pace = max(measured[0], LEAST_SECONDS) if self._pace is None else self._pace
+        for seconds in measured:
+            pace += PACE_WEIGHT * (max(seconds, LEAST_SECONDS) - pace)
+        self._pace, self._slowness = pace, 0.0
 
     def _least_time(self) -> float:
         """Return the seconds that every scorer has been in its present mini-batch for at least; 0 where one is not."""

@@ -163,8 +163,11 @@ class Scoring:
             self._attempts_log.failed(failed)
             self._judge(failed)
         self._pool.dispatch(self._waiting)
-        for event in self._pool.poll(self._patience()):
+        events = self._pool.poll(self._patience())
+        for event in events:
             self._react(event)
+        if events:
+            self._heartbeat.say(scorers=self._pool.ready)
         self._take_back()
         if self._departure.begun:
             self._give_back()
@@ -232,7 +235,6 @@ class Scoring:
             self._react_to_init(event)
         else:
             self._judge(event)
-        self._heartbeat.say(scorers=self._pool.ready)
 
     def _react_to_init(self, failure: InitFailure) -> None:
         """End the job where init() never worked here; try again, not for ever, where it did."""

@@ -51,20 +51,6 @@ class Entry:
             tallies=tallies,
         )
 
-    def followed_by(self, other: Entry) -> Entry:
-        """Return one entry for this and the one behind it, under the same lease."""
-        return Entry(
-            token=self.token,
-            first=self.first,
-            last=other.last,
-            items=self.items + other.items,
-            succeeded=self.succeeded + other.succeeded,
-            failed=self.failed + other.failed,
-            rows=self.rows + other.rows,
-            size=self.size + other.size,
-            tallies=f"{self.tallies} {other.tallies}".strip(),
-        )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Registration:
