@@ -12,8 +12,11 @@ import pytest
 
 from serving import Serving
 
-#: Seconds that requests are made.
-SECONDS = 8
+#: Seconds that requests are made; on a busy machine longer.
+SECONDS = (8, 20, 60)
+
+#: Routes that are asked at least, of more than 70; which they are differs from run to run.
+ENOUGH = 5
 
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 
@@ -24,26 +27,34 @@ def serving(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield serving
 
 
-def test_the_server_answers_as_it_says_and_never_fails(serving: Serving, tmp_path: Path) -> None:
-    serving.request("PUT", "/batchEndpoints/endpoint", json={"name": "endpoint"}).raise_for_status()
-    # The registry's first answer takes seconds: MLflow is imported, and makes its tables.
-    serving.request("GET", "/models").raise_for_status()
+def asked(serving: Serving, folder: Path, seconds: int) -> int:
+    """Have requests made for so long; return how many routes were asked to the end of their examples."""
     command = [
         *[str(Path(sys.executable).with_name("schemathesis")), "run", f"{serving.url}/openapi.json", "--no-color"],
-        *["--max-time", str(SECONDS), "--max-examples", "5", "--checks", ",".join(CHECKS), "--no-shrink"],
+        *["--max-time", str(seconds), "--max-examples", "5", "--checks", ",".join(CHECKS), "--no-shrink"],
         *["--phases", "fuzzing", "--generation-database", "none", "--request-timeout", "30"],
         *["--continue-on-failure", "--warnings", "off"],
         # One ends when the job does, the other takes archives, which have tests of their own.
         *["--exclude-operation-id", "job_stream", "--exclude-operation-id", "upload_create"],
         *["-H", f"Authorization: Bearer {serving.token}"],
     ]
-
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds + 90, check=False)
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
-    tested = re.search(r"Tested: (\d+)", ran.stdout)
-    assert tested is not None
-    # How many of the 72 come to be asked depends on what else runs here; which they are differs from run to run.
-    assert int(tested[1]) > 5, ran.stdout
+    found = re.search(r"Tested: (\d+)", ran.stdout)
+    return int(found[1]) if found else 0
+
+
+def test_the_server_answers_as_it_says_and_never_fails(serving: Serving, tmp_path: Path) -> None:
+    serving.request("PUT", "/batchEndpoints/endpoint", json={"name": "endpoint"}).raise_for_status()
+    # The registry's first answer takes seconds: MLflow is imported, and makes its tables.
+    serving.request("GET", "/models").raise_for_status()
+    tested = 0
+    # How many of the routes come to be asked in some seconds depends on what else runs here.
+    for seconds in SECONDS:
+        tested = asked(serving, tmp_path, seconds)
+        if tested > ENOUGH:
+            break
+
+    assert tested > ENOUGH
     assert "failure " not in serving.log
     assert serving.request("GET", "/health").status_code == 200
