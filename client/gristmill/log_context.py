@@ -52,6 +52,11 @@ def of(record: logging.LogRecord) -> dict[str, str | int]:
     }
 
 
+def current() -> Mapping[str, str | int]:
+    """Return what the lines of this thread are about."""
+    return _ABOUT.get()
+
+
 def carried(call: Callable[P, T]) -> Callable[P, T]:
     """Return a function that does the same in another thread, once, with lines about what they are about here."""
     context = copy_context()

@@ -38,6 +38,7 @@ from gristmill_scheduler.timeline import SCORED, Timeline
 from gristmill_scheduler.wishes import Wish, Wishes
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
+from gristmill_storage.job_lines import kept
 from gristmill_storage.ledger import Ledger, Snapshot
 from gristmill_storage.messages import Sender
 from gristmill_storage.patience import Patience
@@ -48,6 +49,9 @@ WATCH_SECONDS: Final = 0.2
 
 #: Seconds that instances are given to leave a job that was ended before its time.
 LEAVE_SECONDS: Final = 5.0
+
+#: Logs of the job that hold what is logged here of it, and from which level on.
+_LOGS: Final = {job_folder.MASTER_ROLE: logging.INFO, f"{job_folder.SYSTEM_ERRORS}/scheduler.txt": logging.WARNING}
 
 log = logging.getLogger("gristmill.scheduler")
 
@@ -137,7 +141,8 @@ class Coordinator:
 
     def run(self, begin: Begin) -> None:
         """Live the job's life; tells how it ended, or that another leads it now."""
-        with about(job=self.job.name):
+        with about(job=self.job.name), kept(self.folder, _LOGS):
+            log.info("job %s: led by %s (%s)", self.job.name, self.leader, begin.name.lower())
             self._run(begin)
 
     def _run(self, begin: Begin) -> None:

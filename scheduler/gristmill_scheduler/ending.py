@@ -90,6 +90,7 @@ class Ending:
         """Tell the owner how the job ended."""
         self._leave_queue()
         self._texts.end(result)
+        log.info("job %s: %s", self._job.name, result["status"])
         places = {name: result.get(name) for name in ("output", "summary", "errors")}
         self._tell("status", {"job": self._job.name, "status": JobStatus(result["status"]), "detail": ""})
         self._tell(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from gristmill.states import JobStatus
@@ -12,6 +13,8 @@ from gristmill_storage.ledger import Snapshot
 
 #: What a job waits for that has begun and whose places others have now.
 ITS_TURN: Final = "waiting for its turn"
+
+log = logging.getLogger("gristmill.scheduler")
 
 
 class News:
@@ -30,6 +33,7 @@ class News:
         """Tell a status, and what the job waits for, unless that was told last."""
         if (status, detail) != self._told:
             self._told = (status, detail)
+            log.info("job %s: %s", self._job, f"{status}, {detail}" if detail else status)
             self._tell("status", {"job": self._job, "status": status, "detail": detail})
 
     def see(self, snapshot: Snapshot) -> None:

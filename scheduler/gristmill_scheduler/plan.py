@@ -113,6 +113,7 @@ class Planner:
 
     def _close(self, planned: int) -> None:
         self._span.put({"gristmill.mini_batch.count": planned})
+        log.info("job %s: its input is listed: %d mini-batches", self._job.name, planned)
         self._ledger.extend(self._job.name, first=planned, count=0, items=0, size=0, closed=True)
 
     def _items(self, after: str | None) -> Iterator[Item]:

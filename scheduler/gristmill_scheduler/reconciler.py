@@ -90,6 +90,7 @@ class Reconciler:
         wanted = [slot for slot in due if slot not in lying]
         for slot in wanted[: max(0, count - len(lying.intersection(due)))]:
             self._sent[slot] = now
+            log.info("job %s: instance %d is asked for on %s", self._job, slot, self._compute)
             self._queue.send_instance(self._compute, self._message(slot=slot))
 
     def _want_aggregate(self, snapshot: Snapshot, *, publish: bool, partial: bool) -> None:
@@ -99,6 +100,7 @@ class Reconciler:
         lies = AGGREGATOR in self._sent and any(task == AGGREGATE for task, _ in self._lying())
         self._sent[AGGREGATOR] = time.monotonic()
         if not lies:
+            log.info("job %s: an aggregator is asked for on %s", self._job, self._compute)
             self._queue.send_aggregate(self._compute, self._message(publish=publish, partial=partial))
 
     def _message(self, *, slot: int = 0, publish: bool = True, partial: bool = False) -> Message:

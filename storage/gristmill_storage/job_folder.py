@@ -64,6 +64,11 @@ LOGS: Final = "logs"
 USER_ERRORS: Final = "logs/user/error"
 #: What Gristmill has to say, a folder a node.
 NODE_LOGS: Final = "logs/sys/node"
+#: What the scheduler does for a job, and what it and the instances warn of; a file each.
+MASTER_ROLE: Final = "logs/sys/master_role.txt"
+SYSTEM_ERRORS: Final = "logs/sys/error"
+#: What machines and processes use, a folder a node.
+PERFORMANCE: Final = "logs/sys/perf"
 #: Which log is what, for people.
 README: Final = "logs/readme.txt"
 #: What went wrong in scripts, in short.

@@ -63,6 +63,14 @@ def test_the_report_has_a_row_for_every_attempt_and_agrees_with_the_summary(proj
     assert "10 mini-batches created, 10 processed" in next(logs.glob("job_progress_overview.*.txt")).read_text()
     assert "ValueError: no, such digit" in (logs / "user/error.txt").read_text()
     assert (logs / "readme.txt").is_file()
+    steps = (logs / "sys/master_role.txt").read_text()
+    assert all(
+        step in steps for step in ("(new)", "10 mini-batches", "instance 0 is asked for", "aggregator", "Completed")
+    )
+    (used,) = (logs / "sys/perf").glob("*/processes_resource_usage.csv")
+    assert {row["Process"] for row in processes} & {row["Process"] for row in table(used)}
+    assert {row["Folder"] for row in table(used.with_name("node_disk_usage.csv"))} == {"scratch", "cache", "job"}
+    assert table(used.with_name("node_resource_usage.csv"))
     assert not list(logs.glob("job_error.*"))
 
 

@@ -24,6 +24,7 @@ from gristmill_workers.assignment import Assignment
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import open_inputs
 from gristmill_workers.job_logs import JobLogs
+from gristmill_workers.performance import Performance
 from gristmill_workers.preparation import Launcher, prepare
 from gristmill_workers.scoring import Scoring
 from gristmill_workers.scratch import scratch_folder
@@ -175,7 +176,15 @@ class Instance:
             logs=logs,
             tallies=tallies,
         )
-        scoring.run()
+        performance = Performance(logs.performance, disks=self._disks(scratch), processes=scoring.processes)
+        with performance.measured():
+            scoring.run()
+
+    def _disks(self, scratch: Path) -> dict[str, Path]:
+        """Return the disks that a job can fill here, by what it has there."""
+        local = self._assignment.folder.local_path(job_folder.LOGS)
+        disks = {"scratch": scratch, "cache": self._assignment.settings.cache}
+        return disks if local is None else {**disks, "job": local}
 
     def _staging(self, scratch: Path) -> Path:
         """Return where a script's files lie until their part is written: on its file system, where it can be."""

@@ -6,15 +6,15 @@ import contextlib
 import logging
 import sys
 import uuid
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 from gristmill.errors import StorageFailed
 from gristmill_storage import job_folder, log_files
 from gristmill_storage.files import Store
+from gristmill_storage.job_lines import form, heard
 from gristmill_workers.attempts import Attempts
-
-_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
 
 log = logging.getLogger("gristmill.node")
 
@@ -67,6 +67,9 @@ class JobLogs:
         self.root = self._local if self._local is not None else scratch / job_folder.LOGS
         self.node = f"{node}-{slot}" if slot else node
         self.system = self._logger()
+        path = self._path(job_folder.SYSTEM_ERRORS) / f"{self.node}.txt"
+        self._warnings = ExitStack()
+        self._warnings.enter_context(heard(partial(log_files.append_local, path), level=logging.WARNING))
 
     def attempts(self, instance: str) -> Attempts:
         """Return where an instance notes the attempts that end."""
@@ -75,7 +78,7 @@ class JobLogs:
     def _logger(self) -> logging.Logger:
         path = self._path(job_folder.NODE_LOGS) / self.node / "_main.txt"
         self._handler = _LogFile(path)
-        self._handler.setFormatter(logging.Formatter(_FORMAT))
+        self._handler.setFormatter(form())
         logger = logging.getLogger(f"gristmill.node.{self.node}.{uuid.uuid4().hex[:8]}")
         logger.setLevel(logging.INFO)
         logger.addHandler(self._handler)
@@ -90,6 +93,11 @@ class JobLogs:
     def folder(self) -> Path:
         """The folder of this machine that has `logs/`."""
         return self.root.parent
+
+    @property
+    def performance(self) -> Path:
+        """The folder of what machine and processes use."""
+        return self._path(job_folder.PERFORMANCE) / self.node
 
     @property
     def user(self) -> Path:
@@ -111,6 +119,7 @@ class JobLogs:
 
     def close(self) -> None:
         """Close the files; copy them to the job's folder where that is elsewhere."""
+        self._warnings.close()
         self.system.removeHandler(self._handler)
         self._handler.close()
         logging.root.manager.loggerDict.pop(self.system.name, None)  # a node lives through many jobs

@@ -7,8 +7,8 @@ has a few thousand spans. What failed in a range stands in its span as events.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +41,11 @@ def lease_spans(job: str, instance: str) -> LeaseSpans | None:
     """Return the spans of an instance's leases, which is in its own span now; None where no traces are made."""
     tracer = tracing.tracer()
     return None if tracer is None else LeaseSpans(tracer, job=job, instance=instance)
+
+
+def committing(spans: LeaseSpans | None) -> Callable[[str, list[Entry]], AbstractContextManager[None]] | None:
+    """Return what a commit is to be in; None where no traces are made."""
+    return None if spans is None else spans.committing
 
 
 class LeaseSpans:

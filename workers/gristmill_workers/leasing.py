@@ -174,6 +174,11 @@ class Leasing:
             for mini_batch in self._manifest.chunk(lease.chunk).mini_batches(lease.first, lease.last)
         ]
 
+    def close(self) -> None:
+        """Lease nothing any more; what is held is not scored here any more."""
+        if self._spans is not None:
+            self._spans.close()
+
     def fail(self, work: Work, verdict: Retry) -> bool:
         """Say that an attempt has failed and another is due; False: the mini-batch was not held any more."""
         if self._spans is not None:

@@ -132,6 +132,11 @@ class Pool:
         """How many scorers have something to do; any thread may ask."""
         return sum(bool(place.held) for place in tuple(self._places))
 
+    def processes(self) -> dict[str, int]:
+        """Return the process ids of the scorers that there are, by the name of their process; any thread may ask."""
+        places = tuple(self._places)
+        return {place.attempts.sums.process: place.process.pid for place in places if place.attempts is not None}
+
     @property
     def pace(self) -> float | None:
         """Seconds that a mini-batch takes, lately: one that was scored, since many fail at once. None before the first.

@@ -7,7 +7,6 @@ heartbeat's.
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections import deque
@@ -26,7 +25,7 @@ from gristmill_workers.departure import Departure
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import Inputs, LocalInputs
 from gristmill_workers.job_logs import JobLogs
-from gristmill_workers.lease_spans import lease_spans
+from gristmill_workers.lease_spans import committing, lease_spans
 from gristmill_workers.leasing import Leased, Leasing
 from gristmill_workers.pool import Pool
 from gristmill_workers.preparation import Launcher
@@ -82,8 +81,7 @@ class Scoring:
         self._inputs = inputs
         self._heartbeat = heartbeat
         self._watchdog = watchdog
-        self._logs = logs
-        self._log: logging.Logger = logs.system
+        self._logs, self._log = logs, logs.system
         self._tallies = tallies or Tallies()
         self._attempts = settings.retry_settings.attempts
         self._isolate = settings.isolate_failures
@@ -99,6 +97,7 @@ class Scoring:
             tallies=self._tallies,
         )
         heartbeat.passing = lambda: {"busy": self._pool.busy}
+        self.processes = self._pool.processes
         self._spans = lease_spans(self._job, instance)
         self._leasing = Leasing(
             assignment.ledger,
@@ -111,9 +110,7 @@ class Scoring:
             spans=self._spans,
         )
         self._collector = Collector(assignment.folder, epoch=epoch, instance=instance, apart=settings.speculate)
-        self._committer = Committer(
-            self._commit, tallies=self._tallies, around=self._spans.committing if self._spans is not None else None
-        )
+        self._committer = Committer(self._commit, tallies=self._tallies, around=committing(self._spans))
         self._waiting: deque[Work] = deque()
         #: Mini-batches of which this instance has, or had, a second attempt; those of which it has kept an outcome.
         self._twofold: set[int] = set()
@@ -383,8 +380,7 @@ class Scoring:
             self._pool.kill()
         self._attempts_log.write()
         self._inputs.close()
-        if self._spans is not None:
-            self._spans.close()
+        self._leasing.close()
         self._committer.close()
 
     def _flush_quietly(self) -> None:

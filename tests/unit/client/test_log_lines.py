@@ -173,6 +173,7 @@ OF_ONE_JOB = {
     "ending",
     "instance",
     "leadership",
+    "news",
     "plan",
     "rebuild",
     "reconciler",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import logging
 import uuid
 from pathlib import Path
 
+from gristmill.log_context import about, ids
 from gristmill_storage.files import open_store
 from gristmill_workers.job_logs import JobLogs
 
@@ -45,4 +47,20 @@ def test_a_log_that_cannot_be_written_is_dropped_with_one_warning(tmp_path: Path
         logs.script_error(3, 2, "exception", "no", "Traceback\n")
     logs.close()
 
-    assert [record.levelname for record in caplog.records if "dropped" in record.message] == ["WARNING"]
+    of_main = [record for record in caplog.records if "_main.txt: lines of this log are dropped" in record.message]
+    assert [record.levelname for record in of_main] == ["WARNING"]
+
+
+def test_what_gristmill_warns_of_is_beside_what_it_says(tmp_path: Path) -> None:
+    with about(job="left", instance="n-0-1"):
+        logs = JobLogs(open_store(str(tmp_path)), node="n", slot=0, scratch=tmp_path)
+    for instance in ("n-0-1", "n-1-2"):
+        with about(job="left", instance=instance):
+            logging.getLogger("gristmill.node").warning("%s is troubled", instance)
+            logs.system.warning("a script's fault", extra=ids(mini_batch=3))
+    logs.close()
+    with about(job="left", instance="n-0-1"):
+        logging.getLogger("gristmill.node").warning("later")
+
+    (line,) = (tmp_path / "logs/sys/error/n.txt").read_text().splitlines()
+    assert line.endswith("WARNING n-0-1 is troubled")
