@@ -177,3 +177,48 @@ def test_a_token_for_other_endpoints_sees_no_job_and_a_reader_ends_none(project:
     assert project.serving.request("POST", f"/jobs/{name}/cancel", token=other).status_code == 404
     for action in ("cancel", "pause", "resume", "archive", "verify", "retry-failed"):
         assert project.serving.request("POST", f"/jobs/{name}/{action}", token=reader).status_code == 403
+
+
+#: Says which of its lives it is, and waits in its first mini-batch for a file.
+STEADY = """
+    import os, time
+
+    def init():
+        pass
+
+    def run(mini_batch):
+        while not os.path.exists(os.environ["GO"]):
+            time.sleep(0.05)
+        return ["VERSION" for path in mini_batch]
+"""
+
+
+def test_a_running_job_keeps_the_deployment_that_it_began_with(project: Project) -> None:
+    go, folder = project.folder / "go", project.folder / "steady"
+
+    def deploy(version: str) -> Any:
+        code = folder / version
+        code.mkdir(parents=True)
+        (code / "score.py").write_text(textwrap.dedent(STEADY.replace("VERSION", version)))
+        document = {
+            **project._deployment(),
+            "name": "steady",
+            "code_configuration": {"code": str(code), "scoring_script": "score.py"},
+            "environment_variables": {"GO": str(go)},
+        }
+        return project.ask("PUT", "/batchEndpoints/names/deployments/steady?set_default=true", json=document)
+
+    first = deploy("one")
+    began = project.invoke()
+    project.serving.until(f"/jobs/{began['name']}", lambda job: job["status"] == "Running")
+    second = deploy("two")
+    project.ask("PUT", "/batchEndpoints/names", json={"name": "names", "defaults": {"deployment_name": "blue"}})
+    after = project.invoke()
+    go.touch()
+
+    done = project.ends(began["name"])
+    assert (done["status"], set(project.rows(done["name"]))) == ("Completed", {"one"})
+    assert (done["deployment_name"], done["deployment_version"]) == ("steady", first["version"])
+    assert second["version"] > first["version"]
+    assert project.ends(after["name"])["deployment_name"] == "blue"
+    assert project.rows(after["name"]) == NAMES
