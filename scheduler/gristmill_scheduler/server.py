@@ -17,7 +17,7 @@ from gristmill_scheduler.http.routes_metrics import metrics_router
 from gristmill_scheduler.http.services import About, Services
 from gristmill_scheduler.jobs.catalog import Catalog
 from gristmill_scheduler.jobs.routes import jobs_router
-from gristmill_scheduler.jobs.service import Jobs
+from gristmill_scheduler.jobs.service import PATIENCE_SECONDS, Jobs
 from gristmill_scheduler.metrics.exporter import Bounds, Exporter, Sources
 from gristmill_scheduler.resources.assembly import Resources, make_resources
 from gristmill_scheduler.resources.models import Models
@@ -29,9 +29,6 @@ from gristmill_storage.workspace import Workspace
 
 #: Where the lines of the audit are, in a workspace on this machine.
 AUDIT = "audit"
-
-#: Seconds that a request waits for a Redis server that is away.
-_PATIENCE_SECONDS = 2.0
 
 
 class Server:
@@ -60,7 +57,7 @@ class Server:
             bounds: of which jobs metrics are told, and for how long.
 
         """
-        self._ledger = Ledger(settings.redis_url, patience=_PATIENCE_SECONDS)
+        self._ledger = Ledger(settings.redis_url, patience=PATIENCE_SECONDS)
         self._queue = Queue(settings.redis_url)
         self._measures = Measures(settings.redis_url)
         uri = settings.environment.get("MLFLOW_TRACKING_URI", "")

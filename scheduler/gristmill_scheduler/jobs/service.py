@@ -36,7 +36,7 @@ from gristmill_storage.queue import Queue
 from gristmill_storage.workspace import Workspace
 
 #: Seconds that a request waits for a Redis server that is away.
-_PATIENCE_SECONDS: Final = 2.0
+PATIENCE_SECONDS: Final = 2.0
 
 #: Which jobs a list shows.
 Archived = Literal["exclude", "only", "include"]
@@ -73,7 +73,7 @@ class Jobs:
         """
         url = settings.redis_url
         ledger = ledger or Ledger(url)
-        asked = asked or Ledger(url, patience=_PATIENCE_SECONDS)
+        asked = asked or Ledger(url, patience=PATIENCE_SECONDS)
         self._records = Records(workspace.documents("jobs"))
         self._board = Board(self._records, changed=lambda: self._dispatcher.notice())  # noqa: PLW0108 - made below
         self._tracking = make_tracking(self._records, settings, writer=runs, sweeps=lambda: self._dispatcher.dispatches)
