@@ -28,7 +28,8 @@ MOST: Final = 20
 #: What Azure's service answers.
 _NO_ROUTE: Final = (
     "No valid deployments to route to. Please check that the endpoint has at least one deployment with positive weight "
-    "values or use a deployment specific header to route."
+    "values or use a deployment specific header to route. "
+    "Set a default deployment or provide a deployment name through cli command."
 )
 
 
