@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
+from operator import methodcaller
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -36,6 +38,9 @@ __all__ = [
     "list_input",
     "local_name",
 ]
+
+#: What `os.fsdecode` does, without its overhead a call.
+_DECODED: Final = methodcaller("decode", sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 #: A URL's scheme and host, its path, and what stands behind `?` or `#` of a web address.
 _WEB: Final = re.compile(r"(https?://[^/?#]*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -124,7 +129,7 @@ def check_input(given: Input, *, recursive: bool, output_folder: str | None = No
 def _local_folder(root: bytes, *, recursive: bool, sizes: bool, after: bytes) -> Iterator[Item]:
     paths = search(root, recursive=recursive, after=after)
     if not sizes:
-        return map(Item, map(os.fsdecode, paths))
+        return map(Item, map(_DECODED, paths))
     return (Item(os.fsdecode(path), _size(root, path)) for path in paths)
 
 

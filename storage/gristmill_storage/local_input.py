@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from gristmill.errors import StorageFailed
 from gristmill_storage.selection import is_item, is_searched
 from gristmill_storage.sorting import in_order
 from gristmill_storage.store import shown
+
+_SLASH: Final = ord("/")
 
 #: What a file system calls one folder: device and inode.
 Identity = tuple[int, int]
@@ -36,19 +39,20 @@ def search(root: bytes, *, recursive: bool, after: bytes = b"") -> Iterator[byte
     stack: list[tuple[bytes, Iterator[bytes]]] = [(b"", iter(_keys(root, recursive=recursive)))]
     while stack:
         folder, keys = stack[-1]
-        key = next(keys, None)
-        if key is None:
+        for key in keys:
+            path = folder + key
+            inside = key[-1] == _SLASH
+            if path <= after and not (inside and after.startswith(path)):
+                continue
+            if not inside:
+                yield path
+            elif (identity := _identity(full := os.path.join(root, path))) not in above:  # noqa: PTH118 - bytes
+                above.append(identity)
+                stack.append((path, iter(_keys(full, recursive=True))))
+                break
+        else:
             stack.pop()
             above.pop()
-            continue
-        path = folder + key
-        if path <= after and not (after.startswith(path) and key.endswith(b"/")):
-            continue
-        if not key.endswith(b"/"):
-            yield path
-        elif (identity := _identity(full := os.path.join(root, path))) not in above:  # noqa: PTH118 - bytes
-            above.append(identity)
-            stack.append((path, iter(_keys(full, recursive=True))))
 
 
 def has_item(root: bytes, *, recursive: bool) -> bool:

@@ -1,0 +1,94 @@
+"""Planning a million files: listed, cut into mini-batches, written; and how soon the first could be leased.
+
+python benchmarks/big_plan.py --files 1000000 --folders 1 --folder /tmp/plan
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from gristmill.spec import Deployment, Input, Job, Output, Settings
+from gristmill_scheduler.plan import Planner
+from gristmill_storage import job_folder
+from gristmill_storage.files import open_store
+from gristmill_storage.ledger.memory import MemoryLedger
+
+
+class Timed(MemoryLedger):
+    """A ledger that notes when it first heard of mini-batches."""
+
+    first: float | None = None
+
+    def extend(self, job: str, **facts: Any) -> None:
+        """Note the time."""
+        if facts["count"] and self.first is None:
+            self.first = time.monotonic()
+        super().extend(job, **facts)
+
+
+def fill(folder: Path, files: int, folders: int) -> None:
+    """Make empty files, as many in each folder, their names in no order."""
+    for number in range(folders):
+        place = folder if folders == 1 else folder / f"{number * 7919 % folders:05d}"
+        place.mkdir(parents=True, exist_ok=True)
+        for one in range(files // folders):
+            os.close(os.open(f"{place}/image-{one * 7919 % files:07d}.png", os.O_CREAT | os.O_WRONLY))
+
+
+def floor(folder: Path, folders: int) -> dict[str, float]:
+    """Return the seconds that the system alone takes to name all files, and that Python takes to sort them."""
+    began = time.process_time()
+    names = []
+    for place in [folder] if folders == 1 else sorted(folder.iterdir()):
+        with os.scandir(os.fsencode(place)) as entries:
+            names += [entry.name for entry in entries if entry.is_file()]
+    listed = time.process_time()
+    names.sort()
+    return {"scandir": round(listed - began, 2), "sort": round(time.process_time() - listed, 2)}
+
+
+def main() -> None:
+    """Measure and print JSON."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--files", type=int, default=1_000_000)
+    arguments.add_argument("--folders", type=int, default=1)
+    arguments.add_argument("--size", type=int, default=10)
+    arguments.add_argument("--folder", type=Path, required=True)
+    given = arguments.parse_args()
+    source = given.folder / f"in-{given.files}-{given.folders}"
+    if not source.exists():
+        fill(source, given.files, given.folders)
+    shutil.rmtree(given.folder / "out", ignore_errors=True)
+    job = Job(
+        name="j",
+        deployment=Deployment(name="d", settings=Settings(mini_batch_size=given.size)),
+        input=Input(uri=str(source)),
+        output=Output(folder=str(given.folder / "out")),
+    )
+    found: dict[str, object] = {"files": given.files, "folders": given.folders, "floor": floor(source, given.folders)}
+    ledger = Timed()
+    ledger.open(job.name, epoch="1", lease_seconds=30, error_threshold=-1)
+    planner = Planner(job, open_store(job_folder.url(job.output.folder, job.name)), ledger)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, used = time.monotonic(), time.process_time()
+    planner.start()
+    while not ledger.snapshot(job.name).plan_closed:
+        planner.check()
+        ledger.wait(job.name, 0.05)
+    found["wall"] = round(time.monotonic() - began, 2)
+    found["processor"] = round(time.process_time() - used, 2)
+    found["first"] = round((ledger.first or 0) - began, 2)
+    found["grown_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+    found["planned"] = ledger.snapshot(job.name).items_planned
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
