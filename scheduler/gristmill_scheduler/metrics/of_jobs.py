@@ -26,6 +26,11 @@ _TROUBLES: Final = (
 #: What a node is called that did not say its name.
 _UNNAMED: Final = "unknown"
 
+#: Nodes that a job's series name, and what all others are summed up as: nodes that come and go with the work have new
+#: names each time.
+MOST_NODES: Final = 200
+OTHERS: Final = "others"
+
 
 def tell_job(samples: Samples, job: JobSeen, measured: JobMeasures | None) -> None:
     """Add what is told of a job; None: the ledger is away, or does not know it (any more)."""
@@ -101,11 +106,20 @@ def _tell_instances(samples: Samples, measured: JobMeasures, own: dict[str, str]
 def _tell_tallies(samples: Samples, measured: JobMeasures, own: dict[str, str]) -> None:
     for phase in PHASES:
         samples.histogram(f"job_{phase}_seconds", phase, measured.tallies, **own)
-    for sum_name, metric in _BY_NODE:
-        prefix = f"node:{sum_name}:"
-        for name, amount in measured.tallies.items():
-            if name.startswith(prefix):
-                samples.add(f"job_node_{metric}", amount, node=name[len(prefix) :] or _UNNAMED, **own)
+    by_node = {metric: _by_node(measured, sum_name) for sum_name, metric in _BY_NODE}
+    named = {node for node, _ in Counter(by_node["mini_batches"]).most_common(MOST_NODES)}
+    for metric, amounts in by_node.items():
+        told = Counter[str]()
+        for node, amount in amounts.items():
+            told[node if node in named else OTHERS] += amount
+        for node, amount in told.items():
+            samples.add(f"job_node_{metric}", amount, node=node, **own)
+
+
+def _by_node(measured: JobMeasures, sum_name: str) -> dict[str, int]:
+    prefix = f"node:{sum_name}:"
+    tallies = measured.tallies.items()
+    return {name[len(prefix) :] or _UNNAMED: amount for name, amount in tallies if name.startswith(prefix)}
 
 
 def _sum(instances: Iterable[InstanceInfo], key: str) -> int:

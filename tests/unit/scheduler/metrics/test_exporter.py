@@ -14,6 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 
 from gristmill_scheduler.metrics.families import METRICS, SERIES
+from gristmill_scheduler.metrics.of_jobs import MOST_NODES
 
 OPEN = "application/openmetrics-text;version=1.0.0"
 
@@ -91,6 +92,15 @@ def test_what_a_node_holds_is_summed_and_the_oldest_counts(world: Any) -> None:
     assert found["gristmill_job_oldest_lease_seconds", "unknown"] == 0
     assert found["gristmill_job_node_items_total", "n 1"] == 10
     assert found["gristmill_job_node_mini_batches_total", "unknown"] == 1
+
+
+def test_of_many_nodes_those_that_did_the_most_are_named_and_all_count(world: Any) -> None:
+    tallies = {f"node:{what}:pod-{n}": n for n in range(1, MOST_NODES + 6) for what in ("done", "items_done", "rows")}
+    world.found["j"] = replace(world.found["j"], tallies=tallies)
+    found = {key[1]: value for key, value in told(world).items() if key[0] == "gristmill_job_node_items_total"}
+    assert len(found) == MOST_NODES + 1
+    assert found["others"] == 1 + 2 + 3 + 4 + 5
+    assert sum(found.values()) == sum(range(1, MOST_NODES + 6))
 
 
 def test_scorers_and_waiters(world: Any) -> None:
