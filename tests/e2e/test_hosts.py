@@ -122,14 +122,14 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 
 def test_a_job_is_shared_by_three_hosts_and_the_status_shows_each_with_its_address(hosts: Hosts) -> None:
     hosts.hold.touch()
-    hosts.invoke("shared", 300, instances=3)
+    hosts.invoke("shared", 3000, instances=3)
     wait_until(lambda: min(hosts.scored("shared").get(name, 0) for name in NODES) > 0)
     table, document = hosts.type("status"), json.loads(hosts.type("status", "-o", "json"))
     hosts.hold.unlink()
 
-    hosts.check("shared", 300)
+    hosts.check("shared", 3000)
 
-    assert sum(hosts.scored("shared").values()) == 300
+    assert sum(hosts.scored("shared").values()) == 3000
     told = {each["host"]: (each["address"], each["running"]) for each in document["nodes"]}
     assert told == {name: (hosts.lan.address(name), ["shared"]) for name in NODES}
     for name in NODES:

@@ -42,12 +42,12 @@ def fleet(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def test_nodes_of_both_neighbouring_versions_share_a_job_and_the_status_says_who_is_which(fleet: Fleet) -> None:
     nodes = {name: fleet.node(name, python=python(number)) for name, number in (("older", 4), ("newer", 6))}
     fleet.hold.touch()
-    fleet.invoke("mixed", 400, instances=2)
+    fleet.invoke("mixed", 3000, instances=2)
     wait_until(lambda: min(fleet.scored("mixed").get(name, 0) for name in nodes) > 0)
     status = fleet.ask("GET", "/status")
     fleet.hold.unlink()
 
-    fleet.check("mixed", 400)
+    fleet.check("mixed", 3000)
 
     assert (status["version"], status["protocol"]) == ("5.0.0", 5)
     told = {each["host"]: (each["version"], each["protocol"], each.get("problem")) for each in status["nodes"]}
