@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from gristmill.errors import Corrupt, Mistake, ModelNotFound, NotFound, OutputExists
 from gristmill.spec import Job, OutputAction, to_json
+from gristmill_scheduler.exclusion import Exclusion
 from gristmill_storage import documents, job_folder
 from gristmill_storage.documents import document_or_none, read_document
 from gristmill_storage.files import Store, open_store
@@ -18,8 +19,13 @@ from gristmill_storage.reach import Reach
 log = logging.getLogger("gristmill.scheduler")
 
 
-def admit(job: Job, *, environment: Mapping[str, str]) -> Store:
+def admit(job: Job, *, environment: Mapping[str, str], exclusion: Exclusion | None = None) -> Store:
     """Check a new job whole and make its folder; return the folder's store.
+
+    Args:
+        job: The job.
+        environment: This process's.
+        exclusion: Knows whether several schedulers may write to the output's store; None: there is only one.
 
     Raises:
         Mistake: the job cannot be run as it was asked for.
@@ -32,6 +38,8 @@ def admit(job: Job, *, environment: Mapping[str, str]) -> Store:
         reach=Reach.of(job.allow_hosts),
     )
     check_output(job)
+    if exclusion is not None:
+        exclusion.check(job.output.folder)
     _check_model(job, environment)
     folder = open_store(job_folder.url(job.output.folder, job.name))
     document = json.dumps(to_json(job), indent=1).encode()

@@ -24,6 +24,7 @@ from gristmill.spec import Job, from_json
 from gristmill_scheduler.admission import admit, on_compute, read_job, read_led, readmit
 from gristmill_scheduler.commands import read_commands
 from gristmill_scheduler.coordinator import Begin, Coordinator
+from gristmill_scheduler.exclusion import Exclusion
 from gristmill_scheduler.leading import Leading
 from gristmill_scheduler.retry import begin_retry
 from gristmill_scheduler.takeover import TakeOver
@@ -50,6 +51,7 @@ class Door:
         self._writing = threading.Lock()
         self._ledger = Ledger(settings.redis_url)
         self._take_over = take_over
+        self._exclusion = Exclusion() if take_over else None
         queue = open_queue(settings.redis_url)
         #: The jobs that are led here.
         self.leading = Leading(settings, ledger=self._ledger, queue=queue, tell=self.tell)
@@ -118,7 +120,7 @@ class Door:
         about = {"gristmill.job": job.name, "gristmill.compute": job.deployment.compute}
         with tracing.span("gristmill.submit", parent=job.traceparent, attributes=about) as span:
             job = replace(job, traceparent=span.traceparent)
-            return job, admit(job, environment=self._settings.environment)
+            return job, admit(job, environment=self._settings.environment, exclusion=self._exclusion)
 
     @staticmethod
     def _pass_on(kind: str, command: dict[str, Any], coordinator: Coordinator) -> None:

@@ -256,7 +256,7 @@ def open_workspace(url: str) -> Workspace:
     if not excludes(store, f"run/exclusion-{uuid.uuid4().hex}"):
         raise Mistake(
             f"--workspace {store.url}: its store ignores create-if-absent, so changes could get lost; "
-            "use a folder, or a store with conditional writes"
+            "use a folder, or a store with conditional writes (If-None-Match)"
         )
     workspace = Workspace(store)
     protocol.keep(workspace)

@@ -14,10 +14,12 @@ from gristmill_storage.reach import Reach
 ONE_STREAM: Final[dict[str, dict[str, Any]]] = {"gs": {"concurrency": 1}, "gcs": {"concurrency": 1}}
 
 #: How Azure's client asks again by itself: soon and twice. As it comes, its first pause is of 15 seconds and more.
-_AGAIN: Final = {"initial_backoff": 0.2, "increment_base": 2, "random_jitter_range": 0.2, "total_retries": 2}
+_AGAIN: Final = {"initial_backoff": 0.2, "increment_base": 0, "random_jitter_range": 0.1, "total_retries": 2}
 
 # Azure's client tells of every request and answer, with all their headers.
 logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
+# Google's driver shows the traceback of whatever it raises; that another writer was faster is no trouble.
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
 
 
 def open_driver(scheme: str, url: str, *, secret: dict[str, Any], reach: Reach | None) -> Any:

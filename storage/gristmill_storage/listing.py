@@ -92,6 +92,7 @@ def list_input(
     if root is None:
         one = given.type is InputType.URI_FILE
         items = _remote_file(given, reach) if one else _remote_folder(given, reach, recursive=recursive)
+        items = _of_the_field(items)
         return (item for item in items if after is None or os.fsencode(item.name) > os.fsencode(after))
     _check_local(given)
     if given.type is InputType.URI_FILE:
@@ -161,6 +162,16 @@ def _check_local(given: Input) -> None:
         raise Mistake(f"{named} is a folder: give one file, or type uri_folder")
     if not is_folder and given.type is InputType.URI_FOLDER:
         raise Mistake(f"{named} is a file: give its folder, or type uri_file")
+
+
+def _of_the_field(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield items; what a store says of an address is said of the job's input."""
+    try:
+        yield from items
+    except Mistake as error:
+        if type(error) is not Mistake or error.message.startswith("input: "):
+            raise
+        raise Mistake(f"input: {error.message}") from error
 
 
 def _remote_file(given: Input, reach: Reach | None) -> Iterator[Item]:

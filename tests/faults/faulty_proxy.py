@@ -43,6 +43,8 @@ class FaultyProxy:
 
     target: str
     faults: list[Fault] = field(default_factory=list)
+    #: Headers, in lower case, that the server never gets to see: it passes conditions over.
+    hidden: frozenset[str] = frozenset()
     #: What was asked for: "METHOD /path?query".
     log: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -122,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         target = urlsplit(self.owner.target)
         connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=30)
         try:
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "transfer-encoding"}
+            hidden = {"transfer-encoding", *self.owner.hidden}
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in hidden}
             headers["Content-Length"] = str(len(body))
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()

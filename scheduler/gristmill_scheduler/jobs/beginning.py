@@ -13,6 +13,7 @@ from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_scheduler.admission import admit, read_led, readmit
 from gristmill_scheduler.coordinator import Begin
+from gristmill_scheduler.exclusion import Exclusion
 from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.record import JobRecord, State, Way, ended
 from gristmill_scheduler.jobs.records import Records
@@ -37,6 +38,7 @@ class Beginning:
         ledger: Ledger,
         *,
         environment: Mapping[str, str],
+        exclusion: Exclusion | None = None,
     ) -> None:
         """Take what this needs.
 
@@ -46,6 +48,7 @@ class Beginning:
             leading: leads jobs here
             ledger: the ledger
             environment: what admission looks at
+            exclusion: knows which stores several servers may write to
 
         """
         self._records = records
@@ -53,6 +56,7 @@ class Beginning:
         self._leading = leading
         self._ledger = ledger
         self._environment = environment
+        self._exclusion = exclusion or Exclusion()
 
     def begin(self, name: str) -> bool:
         """Begin a job that waits; one that cannot be begun ends Failed. False: somebody leads it at the moment.
@@ -126,7 +130,7 @@ class Beginning:
 
     def _new(self, record: JobRecord) -> tuple[Job, Store]:
         job = self._addresses.whole(record)
-        return job, admit(job, environment=self._environment)
+        return job, admit(job, environment=self._environment, exclusion=self._exclusion)
 
     def _mend(self, record: JobRecord, lead: Leadership) -> bool:
         folder = open_store(record.folder)

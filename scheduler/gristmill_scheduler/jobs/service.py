@@ -12,6 +12,7 @@ from gristmill.errors import Conflict, Mistake
 from gristmill.settings import ProcessSettings
 from gristmill.states import JobStatus
 from gristmill.tracing import Kind
+from gristmill_scheduler.exclusion import Exclusion
 from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.beginning import Beginning
 from gristmill_scheduler.jobs.board import Board
@@ -80,7 +81,10 @@ class Jobs:
         leading = Leading(settings, ledger=ledger, queue=queue or Queue(url), tell=self._tell)
         nodes = NodesSeen(asked)
         addresses = Addresses(workspace.documents("job-inputs"))
-        beginning = Beginning(self._records, addresses, leading, asked, environment=settings.environment)
+        exclusion = Exclusion(workspace.url)
+        beginning = Beginning(
+            self._records, addresses, leading, asked, environment=settings.environment, exclusion=exclusion
+        )
         self._dispatcher = Dispatcher(
             self._records,
             self._board,

@@ -15,8 +15,10 @@ import pytest
 
 from certified import self_signed
 from gristmill.errors import Mistake, NotFound, StorageFailed
+from gristmill.spec import Input, InputType
 from gristmill_storage import web
 from gristmill_storage.files import open_store
+from gristmill_storage.listing import check_input
 from gristmill_storage.patience import Patience
 from gristmill_storage.patient_store import patient
 from gristmill_storage.reach import Reach
@@ -101,7 +103,7 @@ def test_this_machine_is_not_reached_whatever_it_is_called(serve, host: str) -> 
     store = open_store(f"http://{host}:{site.port}/in", reach=Reach())
 
     for act in (lambda: store.read("a.txt"), lambda: list(store.list()), lambda: store.size("a.txt")):
-        with pytest.raises(Mistake, match="leads to a loopback address.*--allow-host"):
+        with pytest.raises(Mistake, match=r"leads to a loopback address.*--allow-host"):
             act()
     assert site.asked == []
 
@@ -122,7 +124,10 @@ def test_what_is_allowed_is_reached(serve, allowed: str) -> None:
 
 def test_nothing_is_sent_on_to_where_the_address_itself_may_not_lead(serve, tmp_path: Path) -> None:
     inside, outside = serve("127.0.0.1"), serve("127.0.0.2")
-    outside.away = {"/in/away.txt": f"http://127.0.0.1:{inside.port}/in/a.txt", "/away/": f"http://localhost:{inside.port}/in/"}
+    outside.away = {
+        "/in/away.txt": f"http://127.0.0.1:{inside.port}/in/a.txt",
+        "/away/": f"http://localhost:{inside.port}/in/",
+    }
     store = open_store(f"http://127.0.0.2:{outside.port}/in", reach=SECOND)
 
     assert store.read("a.txt") == b"content"
@@ -177,7 +182,9 @@ def test_a_certificate_of_nobody_known_is_refused_at_once_with_the_fix(serve, tm
     assert time.monotonic() - begun < 30
 
 
-@pytest.mark.parametrize(("folder", "words"), [("closed", "answers 403 Forbidden"), ("asks", "answers 401 Unauthorized")])
+@pytest.mark.parametrize(
+    ("folder", "words"), [("closed", "answers 403 Forbidden"), ("asks", "answers 401 Unauthorized")]
+)
 def test_a_web_server_that_refuses_is_named_with_the_fix_and_without_secrets(serve, folder: str, words: str) -> None:
     store = open_store(f"http://127.0.0.1:{serve().port}/{folder}?token=s3cret")
     PAGES[f"/{folder}/?token=s3cret"] = PAGES[f"/{folder}/x?token=s3cret"] = PAGES[f"/{folder}/"]
@@ -187,6 +194,24 @@ def test_a_web_server_that_refuses_is_named_with_the_fix_and_without_secrets(ser
             act()
         assert "s3cret" not in str(caught.value)
         assert "ClientResponseError" not in str(caught.value)
+
+
+def test_an_input_on_the_web_that_cannot_be_had_is_named_with_its_field_and_the_fix(serve) -> None:
+    url = f"http://127.0.0.1:{serve().port}"
+    PAGES["/page/"] = (200, {"Content-Type": "text/html"}, b"<p>This is no list of files.</p>")
+    PAGES["/closed/x?sig=s3cret"] = PAGES["/closed/"]
+    no_list = "does not exist, is empty, or its server lists no folders"
+    refused = "the web server answers 403 Forbidden; give a public or a signed address"
+    for given, words in (
+        (Input(uri=f"{url}/closed/?sig=s3cret"), f"input: {url}/closed: {refused}"),
+        (Input(uri=f"{url}/closed/x?sig=s3cret", type=InputType.URI_FILE), f"input: {url}/closed/x: {refused}"),
+        (Input(uri=f"{url}/asks/"), f"input: {url}/asks: the web server answers 401 Unauthorized"),
+        (Input(uri=f"{url}/page/"), f"input: {url}/page {no_list}"),
+        (Input(uri=f"{url}/nowhere/"), f"input: {url}/nowhere {no_list}"),
+    ):
+        with pytest.raises(Mistake) as caught:
+            check_input(given, recursive=True)
+        assert caught.value.message.startswith(words)
 
 
 def test_what_is_gone_is_not_found_and_what_is_broken_may_pass(serve) -> None:

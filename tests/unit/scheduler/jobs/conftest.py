@@ -175,7 +175,9 @@ class World:
         self._servers: list[Jobs] = []
 
     def server(self, *, start: bool = True, runs: Any = None, **environment: str) -> Jobs:
-        given = {"HOME": str(self.folder), "GRISTMILL_LEASE_SECONDS": "2", **environment}
+        # Web servers of tests are on this machine.
+        own = {"HOME": str(self.folder), "GRISTMILL_LEASE_SECONDS": "2", "GRISTMILL_ALLOW_HOSTS": "127.0.0.1"}
+        given = {**own, **environment}
         settings = ProcessSettings.read(given)
         jobs = Jobs(
             self.workspace,

@@ -157,7 +157,7 @@ def test_a_job_is_begun_again_when_the_store_answers(world, jobs, monkeypatch) -
     monkeypatch.setattr(dispatcher_module, "_AGAIN_SECONDS", 0.02)
     failures = ["x"] * 2
 
-    def away(job, *, environment):
+    def away(job, *, environment, **_):
         if failures:
             failures.pop()
             raise StorageFailed("the store is away")
@@ -171,7 +171,7 @@ def test_a_job_is_begun_again_when_the_store_answers(world, jobs, monkeypatch) -
 def refusing(monkeypatch, error: Exception, *, seconds: float) -> None:
     """Have the store of every job's input say no, and the dispatcher bear it for so long."""
 
-    def admit(job, *, environment):
+    def admit(job, *, environment, **_):
         raise StorageFailed("s3://box/in: AccessDenied") from error
 
     monkeypatch.setattr("gristmill_scheduler.jobs.beginning.admit", admit)

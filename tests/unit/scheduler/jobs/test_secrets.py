@@ -39,7 +39,8 @@ def website() -> Iterator[Website]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             found = self.path.startswith("/a.txt")
-            status = 200 if found and SIGNATURE in self.path else 403 if found else 404
+            refused = 503 if "busy" in self.path else 403
+            status = 200 if found and SIGNATURE in self.path else refused if found else 404
             self.send_response(status)
             self.send_header("Content-Length", "1")
             self.end_headers()
@@ -111,12 +112,22 @@ def test_a_job_whose_input_is_not_there_says_so_without_a_secret(world, jobs, we
 
 def test_storage_that_refuses_is_told_of_without_a_secret(world, jobs, website, caplog) -> None:
     caplog.set_level(logging.INFO)
-    made = jobs.invoke("e", {"input": website.address("a.txt", signature="wrong-signature")})
+    made = jobs.invoke("e", {"input": website.address("a.txt", signature="busy-signature")})
 
     world.until(lambda: "cannot be begun now" in caplog.text)
 
-    assert "wrong-signature" not in caplog.text + records(world) + str(jobs.get(made["name"]))
+    assert "busy-signature" not in caplog.text + records(world) + str(jobs.get(made["name"]))
     assert_hidden(made, caplog.text)
+
+
+def test_a_web_server_that_refuses_fails_the_job_at_once_without_a_secret(world, jobs, website, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    made = jobs.invoke("e", {"input": website.address("a.txt", signature="wrong-signature")})
+
+    failed = world.ends(jobs, made["name"])
+
+    assert f"input: {website.shown('a.txt')}: the web server answers 403 Forbidden" in failed["error"]["message"]
+    assert "wrong-signature" not in caplog.text + records(world) + str(failed)
 
 
 def test_a_retry_of_failed_items_hides_it_as_its_job_does(world, website, monkeypatch) -> None:
