@@ -296,7 +296,7 @@ class MemoryLedger(Ledger):
             if self._leaders.get(job, (0, 0, ""))[2] == leader:
                 del self._leaders[job]
 
-    def speak(self, job: str) -> None:  # noqa: ARG002
+    def speak(self, job: str) -> None:
         """See `Ledger.speak`: within one process all speak the same."""
 
     def announce(self, job: str, *, folder: str) -> None:
