@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from quick_s3 import one_certificate, share_models
 
 from gristmill_storage.files import Store, open_store
+from object_stores import ObjectStore, object_store
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +48,33 @@ def s3_url(s3_endpoint: str) -> str:
     return f"s3://{bucket}/some/folder"
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+#: What takes long, and says little more than the rest.
+LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: make test-long")
+
+
+@pytest.fixture(scope="session")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ObjectStore]]:
+    """Azure's and Google's stores, each run from when it is first asked for; the environment leads to them."""
+    running: dict[str, ObjectStore] = {}
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+
+        def run(kind: str) -> ObjectStore:
+            if kind not in running:
+                running[kind] = stack.enter_context(object_store(kind, tmp_path_factory.mktemp(kind)))
+                for name, value in running[kind].environment.items():
+                    patch.setenv(name, value)
+            return running[kind]
+
+        yield run
+
+
+@pytest.fixture(params=["local", "memory", "s3", pytest.param("abfs", marks=LONG), pytest.param("gs", marks=LONG)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store, of each kind in turn."""
     if request.param == "local":
         return open_store(str(tmp_path / "store"))
     if request.param == "memory":
         return open_store(f"memory://{uuid.uuid4().hex}/root")
+    if request.param != "s3":
+        return open_store(f"{request.getfixturevalue('others')(request.param).url}/{uuid.uuid4().hex}/folder")
     return open_store(request.getfixturevalue("s3_url"))

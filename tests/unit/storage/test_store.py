@@ -12,6 +12,9 @@ from gristmill.errors import AlreadyExists, Mistake, NotFound, StorageFailed
 from gristmill_storage.files import Store, excludes, open_store
 from gristmill_storage.store import Entry, has_secrets, shown, without_secrets
 
+#: A remark of aiohttp's on how large requests should be given to it, which drivers do not heed.
+pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
+
 
 def paths(store: Store, prefix: str = "", *, recursive: bool = True) -> list[str]:
     return [entry.path for entry in store.list(prefix, recursive=recursive)]
@@ -133,6 +136,8 @@ def test_a_writer_left_without_publishing_leaves_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize("size", [0, 5, 17_000_000, 40_000_000])
 def test_a_writer_of_any_size_refuses_or_overwrites(store: Store, size: int) -> None:
+    if store.url.startswith("gs://") and size > 16 << 20:
+        pytest.skip("this fake-gcs-server passes over the conditions of uploads in pieces (its issue 1967)")
     content = bytes(range(250)) * (size // 250) + b"x" * (size % 250)
     store.create("file", b"before")
     with store.writer("file") as writer:
