@@ -106,12 +106,14 @@ class Instance:
     def _is_double(self) -> bool:
         """Return whether another instance has this one's slot: a message was sent twice, and whoever was first stays.
 
-        Of two that came in the same moment both may leave: the slot is asked for again.
+        One that leaves has the slot no more. Of two that came in the same moment both may leave: it is asked for again.
         """
         alive = {
             instance.name: instance.alive_seconds
             for instance in self._ledger.snapshot(self._job.name).instances
-            if instance.info.get("slot") == self._assignment.slot and instance.info.get("role") == "instance"
+            if instance.info.get("slot") == self._assignment.slot
+            and instance.info.get("role") == "instance"
+            and not instance.info.get("leaving")
         }
         own = alive.pop(self._name, 0.0)
         return any(seconds >= own for seconds in alive.values())

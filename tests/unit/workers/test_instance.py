@@ -145,9 +145,9 @@ class Clock:
 
 
 @pytest.mark.parametrize("name", ["a", "zzz"])
-@pytest.mark.parametrize(("later", "stays"), [(0.5, "the first"), (0.0, "nobody")])
-def test_of_two_instances_in_one_slot_the_later_one_leaves_whatever_its_name(
-    instance, monkeypatch, name: str, later: float, stays: str
+@pytest.mark.parametrize(("later", "leaving"), [(0.5, False), (0.0, False), (0.5, True)])
+def test_of_two_instances_in_one_slot_the_later_one_leaves_unless_the_first_does(
+    instance, monkeypatch, name: str, later: float, leaving: bool
 ) -> None:
     clock = Clock()
     ledger = MemoryLedger(clock)
@@ -159,6 +159,7 @@ def test_of_two_instances_in_one_slot_the_later_one_leaves_whatever_its_name(
 
     def work_while_the_other_comes(*_: Any) -> None:
         worked.append("m")
+        ledger.renew("j", instance="m", info={"role": "instance", "slot": 0, "leaving": leaving})
         clock.now += later
         monkeypatch.setattr(second, "_work", lambda *_: worked.append(name))
         second.run()
@@ -166,4 +167,4 @@ def test_of_two_instances_in_one_slot_the_later_one_leaves_whatever_its_name(
     monkeypatch.setattr(first, "_work", work_while_the_other_comes)
     first.run()
 
-    assert worked == ["m"], stays
+    assert worked == (["m", name] if leaving else ["m"])
