@@ -164,7 +164,7 @@ def _counts(*, planned: int, done: int, succeeded: int, failed: int, rows: int, 
 
 
 def _summed(summary: dict[str, Any]) -> dict[str, Any]:
-    return {name: summary.get(name) for name in ("mini_batches", "items", "rows")}
+    return {name: summary.get(name) for name in ("mini_batches", "items", "rows", "timing")}
 
 
 def _document(folder: Store, path: str) -> dict[str, Any] | None:

@@ -29,6 +29,10 @@ BOUNDS: Final = (
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0),
 )
 
+#: What scorers do beside run(), in microseconds: `scorers:encode`, they write rows; `scorers:fetch` and
+#: `scorers:commit`, they have nothing to do because inputs are on their way, or the disk is waited for.
+BESIDE: Final = "scorers"
+
 #: The items that failed for good, by category; `UNKNOWN` where only their number is known.
 FAILED: Final = "item"
 UNKNOWN: Final = "unknown"
@@ -51,6 +55,11 @@ class Tallies:
         """Count something that took so long, or several that took that each."""
         with self._lock:
             _time(self._amounts, phase, seconds, times)
+
+    def beside(self, what: Literal["encode", "fetch", "commit"], seconds: float) -> None:
+        """Count seconds of scorers that they did not spend in run()."""
+        with self._lock:
+            self._amounts[f"{BESIDE}:{what}"] += round(seconds * 1e6)
 
     def take(self) -> str:
         """Return what was counted since the last time, as `encode` writes it."""

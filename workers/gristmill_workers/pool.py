@@ -178,10 +178,17 @@ class Pool:
         if place.process.blocked:
             self._selector.register(place.process.commands, selectors.EVENT_WRITE, place)
 
-    def poll(self, seconds: float) -> list[Event]:
-        """Wait up to `seconds` for something to happen; return what did."""
+    def poll(self, seconds: float, *, fetching: bool = False, committing: bool = False) -> list[Event]:
+        """Wait up to `seconds` for something to happen; return what did.
+
+        Scorers that have nothing to do meanwhile wait for what is `fetching`, or else `committing`.
+        """
         events: list[Event] = []
-        for key, mask in self._selector.select(min(seconds, WATCH_SECONDS)):
+        began, free = time.monotonic(), self.free
+        found = self._selector.select(min(seconds, WATCH_SECONDS))
+        if self._tallies is not None and free and (fetching or committing):
+            self._tallies.beside("fetch" if fetching else "commit", free * (time.monotonic() - began))
+        for key, mask in found:
             place: _Place = key.data
             if place not in self._places:
                 continue  # it was ended by an event before this one
@@ -239,6 +246,8 @@ class Pool:
             if work.piece is None and result["outcome"] == "done":
                 seconds.append(result["seconds"])
         self._measure(seconds)
+        if self._tallies is not None:
+            self._tallies.beside("encode", sum(float(result.get("writing") or 0) for result in results))
         self.idle_deaths = 0
         if place.attempts is not None:
             place.attempts.answered([event.work for event in events], results)

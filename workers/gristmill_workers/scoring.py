@@ -160,7 +160,8 @@ class Scoring:
             self._attempts_log.failed(failed)
             self._judge(failed)
         self._pool.dispatch(self._waiting)
-        events = self._pool.poll(self._patience())
+        coming, sealing = self._inputs.pending > 0, self._committer.busy
+        events = self._pool.poll(self._patience(), fetching=coming, committing=sealing)
         for event in events:
             self._react(event)
         if events:

@@ -14,6 +14,7 @@ from gristmill.unfinished import find_running
 
 _SHOW = """\
   gristmill job show scores/
+  gristmill job show scores/ --timing
   gristmill job show -n digits-1 --query status -o tsv
 """
 
@@ -27,6 +28,7 @@ def add(below: Any) -> None:
     """Add the commands."""
     show = job_command(below, "show", summary="show where a job stands", example=_SHOW)
     show.add_argument("-e", "--web", action="store_true", help="with --name: show it in a browser, too")
+    show.add_argument("--timing", action="store_true", help="show where the time of a job here went, too")
     add_place(show, here=_show, there=job_server.show_job)
     text = "check from storage that every item is in the output once, or in errors.jsonl"
     verify = job_command(below, "verify", summary=text, example=_VERIFY)

@@ -32,6 +32,8 @@ def print_standing(standing: Mapping[str, Any], options: argparse.Namespace) -> 
     """Print where a job stands."""
     if options.format is None and options.query is None:
         sys.stdout.write(describe(standing))
+        if getattr(options, "timing", False):
+            sys.stdout.write(_timing(standing.get("timing")))
     else:
         print_result(standing, options.format, options.query)
 
@@ -45,6 +47,16 @@ def describe(standing: Mapping[str, Any]) -> str:
     lines.append(f"  items    {_items(standing)}")
     lines += [f"  {name:<8} {standing[name]}" for name in ("output", "errors", "summary", "folder") if standing[name]]
     return "\n".join(lines) + "\n"
+
+
+def _timing(timing: Mapping[str, Any] | None) -> str:
+    """Return where the time went, a line each, and what held the job back."""
+    if timing is None:
+        return "  timing   not known: it is told of a job that has ended\n"
+    split: Mapping[str, float] = timing["seconds"]
+    total = sum(split.values()) or 1.0
+    lines = [f"  {name:<12} {each:>10,.2f} s {100 * each / total:>4.0f} %" for name, each in split.items()]
+    return "\n".join([f"  {timing['held_back']}", *lines]) + "\n"
 
 
 def _items(standing: Mapping[str, Any]) -> str:

@@ -261,6 +261,10 @@ class MemoryLedger(Ledger):
                 **{name: it.counts[name] for name in _SUMS},
             )
 
+    def tallies(self, job: str) -> dict[str, int]:  # noqa: ARG002
+        """See `Ledger.tallies`: they are not kept here."""
+        return {}
+
     def parts(self, job: str) -> Iterator[tuple[str, list[Range]]]:
         """See `Ledger.parts`."""
         with self._transition(job) as it:

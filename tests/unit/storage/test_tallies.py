@@ -59,3 +59,12 @@ def test_what_is_only_known_by_number_is_of_an_unknown_category() -> None:
 
 def test_it_is_written_as_the_ledger_takes_it() -> None:
     assert encode({"a:b": 1, "c": 22}) == "a:b=1 c=22"
+
+
+def test_what_scorers_do_beside_run_is_summed_up() -> None:
+    tallies = Tallies()
+    tallies.beside("fetch", 1.5)
+    tallies.beside("fetch", 0.25)
+    tallies.beside("encode", 0.0)
+
+    assert tallies.take() == "scorers:fetch=1750000 scorers:encode=0"

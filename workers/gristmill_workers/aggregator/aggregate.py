@@ -287,8 +287,17 @@ class Aggregation:
         except (NotFound, Corrupt) as error:
             log.warning("job %s: the times of its summary are not known: %s", self._job.name, error)
             timeline = {}
-        document = summary_document(self._job, result, tally, timeline, aggregate_began=self._began)
+        document = summary_document(
+            self._job, result, tally, timeline, aggregate_began=self._began, tallies=self._tallies()
+        )
         return (json.dumps({**document, **more}, indent=2) + "\n").encode()
+
+    def _tallies(self) -> dict[str, int]:
+        try:
+            return self._ledger.tallies(self._job.name)
+        except GristmillError as error:
+            log.warning("job %s: what took how long is not known: %s", self._job.name, error)
+            return {}
 
     def _address(self, name: str) -> str:
         return f"{self._output.url}/{name}"

@@ -13,6 +13,7 @@ import gristmill
 from gristmill.spec import Deployment, Job, to_json
 from gristmill_storage.parts import Block
 from gristmill_storage.store import without_secrets
+from gristmill_workers.aggregator.timing import timing
 
 
 @dataclass
@@ -58,6 +59,7 @@ def summary_document(
     timeline: Mapping[str, Any],
     *,
     aggregate_began: float,
+    tallies: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return the summary; `docs/reference/summary.md` says what each key means."""
     failures: Mapping[str, int] = timeline.get("attempts_failed", {})
@@ -83,6 +85,7 @@ def summary_document(
         "retries": [],
         "errors_by_category": dict(tally.errors),
         "seconds": seconds,
+        "timing": timing(seconds, tallies or {}, timeline.get("instances", {})),
         "throughput": _throughput(tally, seconds),
         "output": result["output"],
         "errors": result["errors"],

@@ -162,12 +162,13 @@ class Scorer:
             scored = self._scoring.score(number, items, sink, batch.get("slices"))
             files = self._files.take(label)
             payload, spool = sink.finish()
+            writing = max(0.0, perf_counter() - began - scored.seconds)
         except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt: the user's, all of them
             seconds = perf_counter() - began
             self._progress.wrap_up(number)
             self._clear(sink)
             return _failed(work, seconds, faults.as_error(error)), b""
-        return _done(work, scored, files, sink.size, spool), payload
+        return _done(work, scored, files, sink.size, spool, writing=writing), payload
 
     def _clear(self, sink: Sink) -> None:
         """Leave nothing of a failed attempt."""
@@ -191,7 +192,9 @@ class Scorer:
         self._outbox.send({"type": "stopped", "files": self._files.take_last()})
 
 
-def _done(work: _Attempt, scored: Scored, files: list[str], size: int, spool: str | None) -> dict[str, Any]:
+def _done(
+    work: _Attempt, scored: Scored, files: list[str], size: int, spool: str | None, *, writing: float
+) -> dict[str, Any]:
     written = scored.written
     result = {
         "n": work.number,
@@ -201,6 +204,7 @@ def _done(work: _Attempt, scored: Scored, files: list[str], size: int, spool: st
         "succeeded": scored.succeeded,
         "rows": written.rows,
         "seconds": round(scored.seconds, 6),
+        "writing": round(writing, 6),
         "bytes": size,
         "columns": written.columns,
         "encoding": written.encoding,

@@ -17,6 +17,7 @@ Scorer to node:
     stopped  the answer to `stop`; `files`: what init() and shutdown() wrote, under `staging_dir`/stop, of no mini-batch
 
 A result: {"n", "attempt", "outcome": "done" | "failed", "items", "succeeded", "rows", "seconds",
+           "writing": seconds that its rows took to be written (of one that is done),
            "bytes": length of its rows in the payload, "columns": [name, ...] or null,
            "encoding": "text" | "csv" | "jsonl" | "arrow" | "none", "errors": [error, ...],
            "files": [path relative to `staging_dir`/<label>, ...],
