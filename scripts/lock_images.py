@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).parent.parent
 LOCKS: Final = ROOT / "deploy" / "requirements"
 WHEELS: Final = ROOT / "deploy" / "wheels"
 
-RUNTIME: Final = ("scheduler", "worker", "http", "s3", "azure")
+RUNTIME: Final = ("scheduler", "worker", "http", "otel", "s3", "azure")
 
 #: The extras of each lock; a file of the same name ending with .in adds more.
 EXTRAS: Final = {"build": (), "lint": (), "runtime": RUNTIME, "full": (*RUNTIME, "gcs", "mlflow", "parquet")}

@@ -167,9 +167,14 @@ def test_the_processes_of_one_machine_send_their_last_spans_before_they_end(
     project.files(20)
     project.script()
     project.deployment(mini_batch_size=2)
+    asked = {"OTEL_SERVICE_NAME": "mine", "GRISTMILL_LOG_FORMAT": "json"}
     with Collector() as collector:
-        succeed(env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SERVICE_NAME": "mine"})
+        ran = succeed(env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **asked})
 
+    for name in ("scheduler", "node"):
+        lines = [json.loads(line) for line in (ran.job / f"logs/sys/{name}.log").read_text().splitlines()]
+        assert {line["job"] for line in lines if ran.job.name in line["message"]} <= {ran.job.name}
+        assert {line["service"] for line in lines} == {name}
     assert whole(collector.spans), sorted(span.name for span in collector.spans)
     assert len({span.trace for span in collector.spans}) == 1
     assert [span.name for span in collector.spans if not span.parent] == ["gristmill.submit"]

@@ -79,7 +79,10 @@ def test_a_name_that_is_taken_is_refused(make_job) -> None:
 
 
 def test_a_submission_that_is_repeated_is_the_same_job(make_job) -> None:
-    assert admit(make_job(), environment={}).url == admit(make_job(), environment={}).url
+    """Each time the scheduler that takes it makes another span of it."""
+    again = replace(make_job(), traceparent=f"00-{'1' * 32}-{'2' * 16}-01")
+
+    assert admit(make_job(), environment={}).url == admit(again, environment={}).url == admit(again, environment={}).url
 
 
 def test_a_part_of_the_output_that_the_job_published_itself_does_not_hinder_its_resume(make_job) -> None:

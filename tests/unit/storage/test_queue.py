@@ -89,7 +89,7 @@ def test_what_lies_in_a_queue_is_told_job_by_job(redis_url: str) -> None:
 
 
 def test_a_message_comes_out_as_it_went_in() -> None:
-    message = Message(job="j", folder="/f", slot=3, publish=False, partial=True)
+    message = Message(job="j", folder="/f", slot=3, publish=False, partial=True, traceparent="00-1-2-01")
 
     assert Message.from_json(message.to_json()) == message
 
