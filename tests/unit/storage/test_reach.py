@@ -60,10 +60,8 @@ def test_what_is_allowed_is_reached_and_its_neighbours_are_not() -> None:
     for address in ("10.2.0.1", "192.168.1.8", "fd13::9", "127.0.0.1"):
         with pytest.raises(Unreachable):
             reach.check(address)
-    assert [reach.names_host(host) for host in ("files.corp", "FILES.corp.", "a.lab", "lab", "xfiles.corp", "a.corp")] == [
-        *(True, True, True),
-        *(False, False, False),
-    ]
+    assert all(map(reach.names_host, ("files.corp", "FILES.corp.", "a.lab")))
+    assert not any(map(reach.names_host, ("lab", "xfiles.corp", "a.corp", "")))
 
 
 def test_a_name_that_is_allowed_may_lead_anywhere_but_to_metadata() -> None:
