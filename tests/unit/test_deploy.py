@@ -62,6 +62,15 @@ def test_keda_reads_the_length_of_the_queue_that_its_nodes_serve() -> None:
     assert any(word.startswith("--leave-when-idle=") for word in container["args"])
 
 
+def test_a_node_that_starts_counts_as_one_to_come_and_one_that_drains_does_not() -> None:
+    spec = of_kind("overlays/keda/scaled-job.yaml", "ScaledJob", "node")["spec"]
+    (container,) = spec["jobTargetRef"]["template"]["spec"]["containers"]
+
+    assert spec["scalingStrategy"] == {"strategy": "accurate", "pendingPodConditions": ["Ready"]}
+    assert container["startupProbe"]["exec"]["command"] == ["gristmill", "node", "--probe", "ready"]
+    assert "readinessProbe" not in container
+
+
 def test_what_is_stopped_has_longer_than_a_node_gives_to_what_runs() -> None:
     configuration = yaml.safe_load((KUBERNETES / "base/kustomization.yaml").read_text())["configMapGenerator"][0]
     (grace,) = [float(each.partition("=")[2]) for each in configuration["literals"] if "GRACE" in each]
