@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
+import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,15 +24,51 @@ LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: ma
 FILES = 4000
 
 
+class Broker:
+    """A Redis server over TCP, as clusters have it, which can be started anew."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{port}/0"
+        options = {"port": port, "bind": "127.0.0.1", "dir": folder, "logfile": folder / "redis.log", "save": ""}
+        options |= {"appendonly": "yes", "maxmemory-policy": "noeviction"}
+        self._command = [
+            str(server.find_binary()),
+            *(str(word) for name, value in options.items() for word in (f"--{name}", value)),
+        ]
+        self._start()
+        stack.callback(self._end)
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+        server.wait_until_ready(self.url, 30, alive=lambda: self._process.poll() is None)
+
+    def _end(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    def restart(self) -> None:
+        """End it in order and start it again with its file."""
+        self._end()
+        self._start()
+
+
 # Versions side by side
 
 
 @pytest.fixture(scope="module")
-def fleet(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with ExitStack() as stack:
+        yield Broker(tmp_path_factory.mktemp("redis"), stack)
+
+
+@pytest.fixture(scope="module")
+def fleet(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A server that speaks protocol 5."""
     folder = tmp_path_factory.mktemp("versions")
-    url, arguments = redis_server.replace("db=0", "db=6"), ["--allow-root", folder]
-    with Serving(url, folder, arguments=arguments, python=python(5)) as serving:
+    with Serving(broker.url, folder, arguments=["--allow-root", folder], python=python(5)) as serving:
         fleet = Fleet(serving, folder)
         fleet.deploy()
         yield fleet
@@ -84,14 +119,14 @@ def test_a_node_of_another_version_refuses_work_in_words_and_the_job_waits_for_o
 @LONG
 @pytest.mark.timeout(300)
 def test_a_job_that_a_far_newer_server_took_over_is_let_alone_by_the_others_and_not_ended(
-    fleet: Fleet, redis_server: str
+    fleet: Fleet, broker: Broker
 ) -> None:
     fleet.node("overtaken", python=python(5))
     fleet.hold.touch()
     fleet.invoke("taken", 3000)
     wait_until(lambda: any(fleet.scored("taken").values()))
 
-    with redis.Redis.from_url(redis_server.replace("db=0", "db=6"), protocol=2) as client:
+    with redis.Redis.from_url(broker.url, protocol=2) as client:
         client.hset("gristmill:{taken}:job", "protocol", 7)
         words = "job taken in the ledger is of protocol 7, and this process (Gristmill 5.0.0) speaks protocol 5"
         seen = fleet.serving.until("/jobs/taken", lambda it: "is of protocol 7" in it["detail"])
@@ -114,14 +149,9 @@ class Rolling(Fleet):
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._stack = stack
-        #: Not pytest's folder: its path may be too long for a unix socket.
-        self._place = Path(tempfile.mkdtemp(prefix="gm"))
-        stack.callback(shutil.rmtree, self._place)
-        self._redis: subprocess.Popen[bytes]
-        self.start_redis()
-        stack.callback(lambda: self._end(self._redis))
-        url = server.url_of(self._socket)
-        self.first = stack.enter_context(Serving(url, folder, arguments=["--allow-root", folder]))
+        (folder / "redis").mkdir()
+        self.broker = Broker(folder / "redis", stack)
+        self.first = stack.enter_context(Serving(self.broker.url, folder, arguments=["--allow-root", folder]))
         super().__init__(self.first, folder)
         self.nodes: dict[str, subprocess.Popen[str]] = {}
         self.deploy()
@@ -131,26 +161,7 @@ class Rolling(Fleet):
         folder = self.folder / "second"
         folder.mkdir()
         more = ["--allow-root", self.folder, "--workspace", self.first.workspace]
-        return self._stack.enter_context(Serving(server.url_of(self._socket), folder, arguments=more))
-
-    @property
-    def _socket(self) -> Path:
-        return self._place / "private" / "s"
-
-    def start_redis(self) -> None:
-        self._redis = subprocess.Popen(
-            server.command(folder=self._place, socket=self._socket), stdin=subprocess.DEVNULL
-        )
-        server.wait_until_ready(server.url_of(self._socket), 20, alive=lambda: self._redis.poll() is None)
-
-    @staticmethod
-    def _end(process: subprocess.Popen[bytes]) -> None:
-        process.terminate()
-        process.wait(20)
-
-    def restart_redis(self) -> None:
-        self._end(self._redis)
-        self.start_redis()
+        return self._stack.enter_context(Serving(self.broker.url, folder, arguments=more))
 
     def restart_server(self, which: Serving, version: tuple[str, ...] = PYTHON) -> None:
         """End a server and start it again; the jobs that it led are led by the other meanwhile."""
@@ -207,7 +218,7 @@ def test_a_restart_of_server_node_and_redis_costs_a_running_job_nothing(rolling:
 
     rolling.restart_node("n0")
     rolling.restart_server(rolling.first)
-    rolling.restart_redis()
+    rolling.broker.restart()
 
     rolling.until_it_goes_on("rolled", "n0")
     rolling.until_it_goes_on("rolled", "n1")
@@ -227,7 +238,7 @@ def test_everything_is_upgraded_one_after_the_other_while_a_job_runs(rolling: Ro
         for name in rolling.nodes:
             rolling.restart_node(name, python(number))
             rolling.until_it_goes_on("rolled", name)
-        rolling.restart_redis()
+        rolling.broker.restart()
         for name in rolling.nodes:
             rolling.until_it_goes_on("rolled", name)
 
