@@ -6,10 +6,8 @@ python benchmarks/big_aggregate.py --megabytes 512 --block 65536 --folder /tmp/m
 from __future__ import annotations
 
 import argparse
-import cProfile
 import json
 import os
-import pstats
 import resource
 import shutil
 import subprocess
@@ -27,8 +25,9 @@ from gristmill_storage.manifest import ManifestWriter, MiniBatch
 from gristmill_storage.parts import Block, PartWriter, part_name
 from gristmill_workers.aggregator import aggregate
 
-#: Bytes of a part, as a node makes them.
+#: Bytes of a part, as a node makes them, and mini-batches of a lease.
 PART = 16 << 20
+LEASE = 8
 
 
 def make_job(folder: Path, megabytes: int, size: int) -> tuple[Job, MemoryLedger]:
@@ -53,7 +52,7 @@ def make_job(folder: Path, megabytes: int, size: int) -> tuple[Job, MemoryLedger
     per_part = max(1, PART // size)
     for serial, first in enumerate(range(0, count, 2 * per_part)):
         for half in (0, 1):
-            numbers = list(range(first + half, min(count, first + 2 * per_part), 2))
+            numbers = [n for n in range(first, min(count, first + 2 * per_part)) if n // LEASE % 2 == half]
             if numbers:
                 _write_part(store, ledger, numbers, data, 2 * serial + half)
     return job, ledger
@@ -87,46 +86,56 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.monotonic() - began, used() - before
 
 
+def measure(folder: Path, megabytes: int, size: int, *, merge_first: bool) -> dict[str, Any]:
+    """Make a job, merge it and `cat` its parts; return what both took."""
+    shutil.rmtree(folder, ignore_errors=True)
+    job, ledger = make_job(folder, megabytes, size)
+    store = open_store(job_folder.url(job.output.folder, job.name))
+    for part in sorted(Path(store.url, "parts").iterdir()):
+        (folder / part.name).hardlink_to(part)  # the merge removes the parts
+    os.sync()
+    command = [
+        "sh",
+        "-c",
+        'cat "$@" > "$0" && sync "$0"',
+        str(folder / "cat"),
+        *map(str, sorted(folder.glob("*.part"))),
+    ]
+    found = {}
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("cat", lambda: subprocess.run(command, check=True)),
+        ("merge", lambda: aggregate(job, store, ledger, publish=True)),
+    ]
+    for name, work in reversed(steps) if merge_first else steps:
+        found[name] = timed(work)
+    shutil.rmtree(folder)
+    return found
+
+
 def main() -> None:
     """Measure and print JSON."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--megabytes", type=int, default=512)
     arguments.add_argument("--block", type=int, default=1 << 16)
+    arguments.add_argument("--times", type=int, default=4)
     arguments.add_argument("--folder", type=Path, required=True)
-    arguments.add_argument("--profile", action="store_true")
     given = arguments.parse_args()
-    shutil.rmtree(given.folder, ignore_errors=True)
-    job, ledger = make_job(given.folder, given.megabytes, given.block)
-    store = open_store(job_folder.url(job.output.folder, job.name))
-    parts = sorted(Path(store.url, "parts").iterdir())
-    os.sync()
-    command = ["sh", "-c", 'cat "$@" > "$0" && sync "$0"', str(given.folder / "cat"), *map(str, parts)]
-    cats = []
-    for _ in range(3):
-        cats.append(timed(lambda: subprocess.run(command, check=True)))
-        (given.folder / "cat").unlink()
+    measure(given.folder, 1, given.block, merge_first=True)  # what is imported late is imported now
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    def merge() -> None:
-        aggregate(job, store, ledger, publish=True)
-
-    if given.profile:
-        profile = cProfile.Profile(time.process_time)
-        profile.runcall(merge)
-        pstats.Stats(profile).sort_stats("tottime").print_stats(14)
-        pstats.Stats(profile).sort_stats("cumtime").print_stats(30)
-        return
-    merged = timed(merge)
-    size = (given.folder / "out" / "predictions.csv").stat().st_size
-    cat = min(cats)
+    found = [measure(given.folder, given.megabytes, given.block, merge_first=bool(n % 2)) for n in range(given.times)]
+    cat, merge = ([sum(each[name][place] for each in found) for place in (0, 1)] for name in ("cat", "merge"))
     print(
-        json.dumps({
-            "bytes": size, "blocks": size // given.block, "cat": cat, "merge": merged,
-            "of_cats_speed": {"wall": round(cat[0] / merged[0], 2), "processor": round(cat[1] / merged[1], 2)},
-            "grown_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10,
-        })
-    )  # fmt: skip
-    shutil.rmtree(given.folder)
+        json.dumps(
+            {
+                "megabytes": given.megabytes,
+                "block": given.block,
+                "cat": cat,
+                "merge": merge,
+                "of_cats_speed": {"wall": round(cat[0] / merge[0], 2), "processor": round(cat[1] / merge[1], 2)},
+                "grown_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ The format is in `part_format`.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from gristmill.errors import Corrupt, StorageFailed
 from gristmill_storage.job_folder import PARTS, parse_part_name, parse_part_path, part_name, part_path
@@ -30,7 +31,8 @@ from gristmill_storage.part_format import (
     runs,
     trailer_bytes,
 )
-from gristmill_storage.store import BLOCK, Store, Writer
+from gristmill_storage.patient_store import patience_of
+from gristmill_storage.store import BLOCK, Bytes, Store, Writer
 
 __all__ = [
     "Block",
@@ -43,6 +45,10 @@ __all__ = [
     "parse_part_name",
     "part_name",
 ]
+
+
+#: Bytes of a block that is read at once.
+_SMALL: Final = 64 << 10
 
 
 class PartWriter:
@@ -153,7 +159,12 @@ class PartReader:
 
         """
         self.name = name
-        self._path = f"{store.url}/{part_path(name)}"
+        #: What large blocks are read into, once there is one.
+        self._room: memoryview | None = None
+        #: Its address, for messages.
+        self.path = f"{store.url}/{part_path(name)}"
+        #: How long its store is waited for.
+        self.patience = patience_of(store)
         self._file = store.open(part_path(name))
         try:
             self._read_index()
@@ -187,12 +198,14 @@ class PartReader:
 
         """
         place = self._place(block.mini_batch)
+        if not place.errors_size:
+            return []
         what = f"the errors of mini-batch {block.mini_batch}"
         data = self._bytes(place.errors_start, place.errors_size, place.errors_crc, what)
         return [json.loads(line) for line in data.splitlines()]
 
-    def copy(self, block: Block, writer: Writer, *, verify: bool = True) -> None:
-        """Append a block's rows to a writer, with flat memory.
+    def copy(self, block: Block, writer: Writer, *, verify: bool = True) -> int:
+        """Append a block's rows to a writer, with flat memory; return their crc32 as it was written down.
 
         Args:
             block: One of `blocks`.
@@ -204,10 +217,23 @@ class PartReader:
 
         """
         place = self._place(block.mini_batch)
-        if not verify:
+        if verify:
+            self._stream(place, block.mini_batch, writer.write)
+        else:
             writer.copy_from(self._file, place.start, place.size)
-            return
-        self._stream(place, block.mini_batch, writer.write)
+        return place.crc
+
+    def span(self, block: Block) -> tuple[int, int, int]:
+        """Return where a block's rows begin in the part, their bytes, and their crc32."""
+        line = self._lines[block.mini_batch]
+        return line[9], line[10], line[11]
+
+    def duplicate(self) -> int | None:
+        """Return a descriptor of the part's file, to be closed by the caller; None where it is elsewhere."""
+        try:
+            return os.dup(self._file.fileno())
+        except OSError:
+            return None
 
     def verify(self) -> None:
         """Read all of the part.
@@ -234,15 +260,21 @@ class PartReader:
         """Close the file."""
         self.close()
 
-    def _stream(self, place: Place, mini_batch: int, take: Callable[[bytes], int]) -> None:
-        """Hand on a block's rows in pieces, then check them."""
+    def _stream(self, place: Place, mini_batch: int, take: Callable[[Bytes], int]) -> None:
+        """Hand on a block's rows in pieces, which are gone when `take` returns, then check them."""
         crc, left = 0, place.size
         self._file.seek(place.start)
-        while left and (data := self._file.read(min(left, BLOCK))):
-            crc = zlib.crc32(data, crc)
-            left -= take(data)
+        if left <= _SMALL:
+            data = self._file.read(left)
+            crc, left = zlib.crc32(data), left - take(data)
+        elif self._room is None:
+            self._room = memoryview(bytearray(BLOCK))
+        while left and (count := self._file.readinto(self._room[:left])):  # type: ignore[attr-defined,index]
+            piece = self._room[:count]  # type: ignore[index]
+            crc = zlib.crc32(piece, crc)
+            left -= take(piece)
         if left or crc != place.crc:
-            raise self._damaged(f"the rows of mini-batch {mini_batch} are not those that were written")
+            raise self.damaged_rows(mini_batch)
 
     def _bytes(self, start: int, size: int, crc: int, what: str) -> bytes:
         self._file.seek(start)
@@ -252,7 +284,11 @@ class PartReader:
         return data
 
     def _damaged(self, what: str) -> Corrupt:
-        return Corrupt(f"{self._path}: {what}")
+        return Corrupt(f"{self.path}: {what}")
+
+    def damaged_rows(self, mini_batch: int) -> Corrupt:
+        """Return what is to be raised where a block's rows are not those that were written."""
+        return self._damaged(f"the rows of mini-batch {mini_batch} are not those that were written")
 
     def _read_index(self) -> None:
         size = self._file.seek(0, 2)

@@ -219,6 +219,12 @@ class PatientFile:
         self._at += len(data)
         return data
 
+    def readinto(self, buffer: memoryview) -> int:
+        """Put the next bytes where they are wanted; return how many, fewer at the file's end only."""
+        count: int = self._do(lambda file: file.readinto(buffer))  # type: ignore[attr-defined]
+        self._at += count
+        return count
+
     def readline(self, size: int = -1) -> bytes:
         """Return the next line with its end, at most so many bytes of it."""
         # fsspec's files take no size.

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Final
 
 from gristmill.spec import Settings
-from gristmill_storage.files import Writer
 from gristmill_storage.part_format import Block, Piece
+from gristmill_workers.aggregator.measured import Measured
 from gristmill_workers.aggregator.ordered import Placed
 
 #: Bytes of the longest field that is put under its column; the csv module's own limit is 131072.
@@ -82,7 +82,7 @@ class Columns:
 class RowCopier:
     """Appends blocks to the output file; where a header stands, each row has the header's columns."""
 
-    def __init__(self, writer: Writer, settings: Settings, header: tuple[str, ...]) -> None:
+    def __init__(self, writer: Measured, settings: Settings, header: tuple[str, ...]) -> None:
         """Take the output and its columns (empty where it has no header); writes the header."""
         self._writer = writer
         self._columns = Columns(header, settings.delimiter)
@@ -92,7 +92,7 @@ class RowCopier:
         """Append one mini-batch's rows; return its pieces with their bytes in the output."""
         block = placed.block
         if self._fits(block):
-            placed.reader.copy(block, self._writer)
+            self._writer.copy(placed.reader, block)
             return block.pieces
         written = []
         for piece, data in cut(block, placed.reader.read(block)):
@@ -106,4 +106,5 @@ class RowCopier:
         return all(self._columns.fit(piece.columns) for piece in block.pieces)
 
     def close(self) -> None:
-        """Do nothing: every row is written when it is added."""
+        """See to it that every row was written, and is what was scored."""
+        self._writer.settle()
