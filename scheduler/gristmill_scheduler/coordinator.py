@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -112,6 +112,7 @@ class Coordinator:
         self._life = ""
         deployment = job.deployment
         self._texts = JobTexts(job, folder)
+        self._write_logs: Callable[[], None] = lambda: None
         self._ending = Ending(job, folder, queue=queue, tell=tell, texts=self._texts)
         self._reconciler = Reconciler(
             queue,
@@ -141,7 +142,7 @@ class Coordinator:
 
     def run(self, begin: Begin) -> None:
         """Live the job's life; tells how it ended, or that another leads it now."""
-        with about(job=self.job.name), kept(self.folder, _LOGS):
+        with about(job=self.job.name), kept(self.folder, _LOGS) as self._write_logs:
             log.info("job %s: led by %s (%s)", self.job.name, self.leader, begin.name.lower())
             self._run(begin)
 
@@ -296,6 +297,7 @@ class Coordinator:
         self._timeline.keep(self.folder, snapshot)
         self._news.see(snapshot)
         self._texts.see(snapshot)
+        self._write_logs()
         return snapshot
 
     def _go_on(self) -> str:

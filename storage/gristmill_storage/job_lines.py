@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -81,26 +81,16 @@ class Gathered:
         self._due = time.monotonic() + GATHER_SECONDS
 
     def append(self, line: bytes) -> None:
-        """Add a line, to be written with others.
-
-        Raises:
-            StorageFailed: those before were not taken.
-
-        """
+        """Add a line, to be written with others; whoever logs does not wait for the store."""
         self._lines.append(line)
-        if time.monotonic() >= self._due:
-            self.write()
 
-    def write(self) -> None:
-        """Write what was gathered.
-
-        Raises:
-            StorageFailed: it was not taken.
-
-        """
+    def write(self, *, at_once: bool = False) -> None:
+        """Write what was gathered, if it is time; never raises."""
+        if not self._lines or not (at_once or time.monotonic() >= self._due):
+            return
         lines, self._lines = self._lines, []
         self._due = time.monotonic() + GATHER_SECONDS
-        if lines:
+        with log_files.harmless(f"{self._folder.url}/{self._path}"):
             log_files.append(self._folder, self._path, b"".join(lines))
 
 
@@ -116,20 +106,21 @@ def heard(append: Callable[[bytes], None], *, level: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def kept(folder: Store, paths: Mapping[str, int]) -> Iterator[None]:
-    """Write the lines about what this thread is about into files of a job's folder, each from a level on."""
+def kept(folder: Store, paths: Mapping[str, int]) -> Iterator[Callable[[], None]]:
+    """Write the lines about what this thread is about into files of a job's folder, each from a level on.
+
+    Yields what is to be called now and then, and writes what was gathered for a folder elsewhere.
+    """
+    every = [Gathered(folder, path) for path in paths]
     with contextlib.ExitStack() as stack:
-        for path, level in paths.items():
-            stack.enter_context(_kept_in(folder, path, level))
-        yield
+        for gathered, (path, level) in zip(every, paths.items(), strict=True):
+            local = folder.local_path(path)
+            append = gathered.append if local is None else partial(log_files.append_local, local)
+            stack.callback(gathered.write, at_once=True)
+            stack.enter_context(heard(append, level=level))
+        yield lambda: _write(every)
 
 
-@contextlib.contextmanager
-def _kept_in(folder: Store, path: str, level: int) -> Iterator[None]:
-    local = folder.local_path(path)
-    gathered = Gathered(folder, path)
-    append = gathered.append if local is None else partial(log_files.append_local, local)
-    with heard(append, level=level):
-        yield
-    with log_files.harmless(f"{folder.url}/{path}"):
+def _write(every: Iterable[Gathered]) -> None:
+    for gathered in every:
         gathered.write()

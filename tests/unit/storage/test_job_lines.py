@@ -49,14 +49,25 @@ def test_where_nothing_went_wrong_there_is_no_file_of_it(tmp_path: Path) -> None
 def test_elsewhere_lines_are_gathered_and_the_next_scheduler_adds_to_them() -> None:
     folder = open_store(f"memory://{uuid.uuid4().hex}/job")
     for number in range(2):
-        with about(job="left"), kept(folder, PATHS):
+        with about(job="left"), kept(folder, PATHS) as write:
             log.info("first %d", number)
+            write()
             log.info("second %d", number)
             before = folder.exists("logs/sys/master_role.txt")
             assert before is (number > 0)
 
     lines = folder.read("logs/sys/master_role.txt").decode().splitlines()
     assert [line[-8:] for line in lines] == [" first 0", "second 0", " first 1", "second 1"]
+
+
+def test_elsewhere_lines_are_written_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_lines, "GATHER_SECONDS", 0)
+    folder = open_store(f"memory://{uuid.uuid4().hex}/job")
+    with about(job="left"), kept(folder, PATHS) as write:
+        log.info("first")
+        assert not folder.exists("logs/sys/master_role.txt")
+        write()
+        assert folder.read("logs/sys/master_role.txt").endswith(b" INFO first\n")
 
 
 def test_a_long_log_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
