@@ -70,6 +70,7 @@ class Clearing:
     def look(self, now: float | None = None) -> None:
         """Delete what has not been needed for long."""
         now = time.time() if now is None else now
+        self._records.refresh()  # another server may have taken a job a moment ago
         rows = self._records.rows.all()
         for tree, over in _over(rows, lambda row: row.upload):
             if now - over >= self._seconds:
@@ -105,7 +106,15 @@ class Clearing:
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_SECONDS):
             if self._leads():
-                self.look()
+                self._look_safely()
+
+    def _look_safely(self) -> None:
+        try:
+            self.look()
+        except GristmillError as error:
+            log.warning("inputs that no job needs cannot be looked for now: %s", error)
+        except Exception:
+            log.exception("inputs that no job needs cannot be looked for now")
 
 
 def _over(rows: list[Row], what: Callable[[Row], str]) -> Iterator[tuple[str, float]]:

@@ -108,6 +108,16 @@ def test_what_a_job_may_yet_read_stays(place: Place, reader: dict[str, Any]) -> 
     assert place.there
 
 
+def test_a_job_that_another_server_took_is_known(place: Place) -> None:
+    place.job("done")
+    other = Place(place.workspace, Records(place.workspace.documents("jobs")), place.clearing)
+    other.job("taken", state=State.QUEUED, result=None)
+
+    place.look(day=1000)
+
+    assert place.there
+
+
 @pytest.mark.parametrize("result", [{"status": "Failed"}, {"status": "Completed", "items": {"failed": 1}}])
 def test_a_job_that_was_put_away_needs_nothing(place: Place, result: dict[str, Any]) -> None:
     place.job("away", archived=True, modified=50 * DAY, result=result)
