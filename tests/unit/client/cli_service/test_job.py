@@ -129,6 +129,7 @@ def test_verify_tells_what_it_found(run: Any, service: Any, ok: bool, code: int)
             {"parent_job_name": "a", "list_view_type": "ARCHIVED_ONLY", "max_results": 3},
         ),
         ("--all-results --include-archived", {"parent_job_name": None, "list_view_type": "ALL", "max_results": None}),
+        ("--all-results false", {"parent_job_name": None, "list_view_type": "ACTIVE_ONLY", "max_results": 50}),
     ],
 )
 def test_list(does: Any, service: Any, words: str, given: dict[str, Any]) -> None:
@@ -143,6 +144,7 @@ def test_the_names_of_a_list(run: Any, service: Any) -> None:
     assert run("job", "list", "--query", "[0].name").out == '"digits-1"\n'
     assert run("job", "list", "--query", "[].name", "-o", "tsv").out == "digits-1\nb\n"
     assert run("job", "list", "--archived-only", "--include-archived").code == 2
+    assert "maybe: give true or false" in run("job", "list", "--all-results", "maybe").err
 
 
 @pytest.mark.parametrize(

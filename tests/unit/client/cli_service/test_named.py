@@ -73,6 +73,7 @@ def test_update_and_delete_say_what_they_need(run: Any, monkeypatch: pytest.Monk
 
     assert "say what changes" in run("compute", "update", "-n", "c").err
     assert "say what changes" in run("datastore", "update", "-n", "c").err
+    assert "say which datastore" in run("datastore", "update", "--set", "description=x").err
     assert "--yes" in run("compute", "delete", "-n", "c").err
 
 
