@@ -46,6 +46,8 @@ __all__ = [
     "part_name",
 ]
 
+#: Bytes of rows that are gathered before a part's writer is given them.
+_PENDING: Final = 64 * 1024
 
 #: Bytes of a block that is read at once.
 _SMALL: Final = 64 << 10
@@ -59,6 +61,8 @@ class PartWriter:
         self.name = name
         self._store = store
         self._writer: Writer | None = None
+        #: Rows of small blocks that the writer has not been given yet: a call for each costs more than they do.
+        self._pending = bytearray()
         self._blocks: list[Block] = []
         self._places: list[Place] = []
         self._numbers: set[int] = set()
@@ -77,7 +81,7 @@ class PartWriter:
 
     @property
     def _rows_size(self) -> int:
-        return self._writer.tell() if self._writer else 0
+        return self._writer.tell() + len(self._pending) if self._writer else 0
 
     def add(self, block: Block, data: bytes | None = None, spool: Path | None = None) -> None:
         """Add a mini-batch's outcome; its rows are in `data` or in the file `spool`, which stays.
@@ -94,14 +98,33 @@ class PartWriter:
             )
         if self._writer is None:
             self._writer = self._store.writer(part_path(self.name))
-        start = self._writer.tell()
-        crc = _append_file(self._writer, spool, block.size) if spool else _append(self._writer, data or b"")
-        errors = b"".join(json.dumps(error).encode() + b"\n" for error in block.errors)
+        start = self._writer.tell() + len(self._pending)
+        crc = self._append_file(self._writer, spool, block.size) if spool else self._append(self._writer, data or b"")
+        errors = b"".join([json.dumps(error).encode() + b"\n" for error in block.errors]) if block.errors else b""
         self._places.append(Place(start, block.size, crc, self._errors_size, len(errors), zlib.crc32(errors)))
         self._errors.append(errors)
         self._errors_size += len(errors)
         self._blocks.append(block)
         self._numbers.add(block.mini_batch)
+
+    def _append(self, writer: Writer, data: bytes) -> int:
+        """Take rows, in order; return their crc32."""
+        if len(self._pending) + len(data) > _PENDING:
+            self._hand_over(writer)
+        if len(data) > _PENDING:
+            writer.write(data)
+        else:
+            self._pending += data
+        return zlib.crc32(data)
+
+    def _append_file(self, writer: Writer, spool: Path, size: int) -> int:
+        self._hand_over(writer)
+        return _copy_file(writer, spool, size)
+
+    def _hand_over(self, writer: Writer) -> None:
+        if self._pending:
+            writer.write(bytes(self._pending))
+            self._pending.clear()
 
     def seal(self) -> PartInfo:
         """Make the part durable and visible; return what it holds.
@@ -114,6 +137,7 @@ class PartWriter:
         if self._writer is None:
             raise ValueError(f"part {self.name} is empty")
         with self._writer as writer:
+            self._hand_over(writer)
             rows_end = writer.tell()
             for errors in self._errors:
                 writer.write(errors)
@@ -131,12 +155,7 @@ class PartWriter:
             self._writer.close()
 
 
-def _append(writer: Writer, data: bytes) -> int:
-    writer.write(data)
-    return zlib.crc32(data)
-
-
-def _append_file(writer: Writer, spool: Path, size: int) -> int:
+def _copy_file(writer: Writer, spool: Path, size: int) -> int:
     crc, left = 0, size
     with spool.open("rb", buffering=0) as file:
         while left and (data := file.read(min(left, BLOCK))):
