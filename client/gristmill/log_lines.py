@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -108,6 +109,13 @@ def begin(service: str, settings: ProcessSettings, *, level: int = logging.INFO)
         logging.captureWarnings(capture=True)
         sys.excepthook = _uncaught
         threading.excepthook = _uncaught_in_thread
+
+
+def close_stdout() -> None:
+    """Have nothing printed from now on: what libraries tell a terminal is no line of a log that programs read."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def say(error: GristmillError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,19 @@ def test_every_line_of_every_process_is_json_and_says_when_and_who(watched: Watc
         for line in lines:
             assert {"time", "level", "service", "logger", "message", "host", "pid", "thread"} <= set(line)
     assert {line["service"] for line in watched.lines("node0")} == {"node"}
+
+
+def test_so_are_the_last_lines_of_a_node_that_leaves(watched: Watched) -> None:
+    node = watched.serving.node("node1", compute="another")
+    log = watched.serving.folder / "node1.log"
+    deadline = time.monotonic() + 60
+    while "takes work" not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    node.terminate()
+
+    assert node.wait(60) == 0
+    assert all(line["host"] == "node1" for line in watched.lines("node1"))
 
 
 def test_a_line_about_a_job_bears_its_ids(watched: Watched) -> None:

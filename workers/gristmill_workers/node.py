@@ -264,6 +264,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = ProcessSettings.read()
         log_lines.begin("node", settings)
+        if settings.log_format == "json":
+            log_lines.close_stdout()  # Celery says there how it ends
         tracing.begin("node", settings)
         if not settings.redis_url:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
