@@ -10,6 +10,9 @@ import fsspec
 from gristmill_storage.credentials import azure_host
 from gristmill_storage.reach import Reach
 
+#: Requests that are made of a store at once: as many as a node fetches items at once.
+CONNECTIONS: Final = 64
+
 #: What keeps a driver from holding several pieces of a file in memory while it copies it here.
 ONE_STREAM: Final[dict[str, dict[str, Any]]] = {"gs": {"concurrency": 1}, "gcs": {"concurrency": 1}}
 
@@ -36,7 +39,7 @@ def open_driver(scheme: str, url: str, *, secret: dict[str, Any], reach: Reach |
 
     """
     given = options(scheme, reach) | _of_the_address(scheme, url) | secret
-    driver = _class_of(scheme)(use_listings_cache=False, **given)
+    driver = driver_of(scheme)(use_listings_cache=False, **given)
     if scheme in ("abfs", "abfss", "az"):
         _come_again_soon(driver)
     return driver
@@ -51,7 +54,9 @@ def options(scheme: str, reach: Reach | None = None) -> dict[str, Any]:
         return {"use_experimental_adaptive_prefetching": False}
     if scheme in ("s3", "s3a"):
         # A server that does not answer would be waited for and asked again for half an hour; `patience.py` does that.
-        return {"config_kwargs": {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}}
+        # By default 10 requests are made at once, and the others wait.
+        patient = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}
+        return {"config_kwargs": {**patient, "max_pool_connections": CONNECTIONS}}
     return {}
 
 
@@ -66,12 +71,12 @@ def _of_the_web(reach: Reach | None) -> dict[str, Any]:
     return {"encoded": True, "client_kwargs": {"timeout": timeout}, **bounded}
 
 
-def _class_of(scheme: str) -> Any:
+def driver_of(scheme: str) -> Any:
+    """Return the class of a scheme's driver."""
     if scheme in ("gs", "gcs"):
-        # What the package gives out as its own asks Google about every bucket, once more, of what kind it is.
-        from gcsfs.core import GCSFileSystem  # noqa: PLC0415 - an extra
+        from gristmill_storage.google_driver import GoogleDriver  # noqa: PLC0415 - an extra
 
-        return GCSFileSystem
+        return GoogleDriver
     return fsspec.get_filesystem_class(scheme)
 
 

@@ -21,19 +21,26 @@ _GONE: Final = frozenset({404, 410})
 
 _UNMET: Final = 412
 
+#: Where a driver is told of authorities that is not told by the system.
+_AUTHORITIES: Final = {"s3": "AWS_CA_BUNDLE", "s3a": "AWS_CA_BUNDLE"}
 
-def own_error(error: Exception, named: str, *, web: bool) -> GristmillError:
+#: Why a certificate was refused, in the words of OpenSSL.
+_DISTRUST: Final = re.compile(r"certificate verify failed: ([^(]+?) \(")
+
+
+def own_error(error: Exception, named: str, *, scheme: str) -> GristmillError:
     """Return the error to raise from a driver's.
 
     Args:
         error: What the driver raised.
         named: The file or folder, without secrets.
-        web: Whether it is at a web address.
+        scheme: Its address', in lower case.
 
     """
+    web = scheme in ("http", "https")
     if web:
         error = _cause_on_the_web(error)
-    found = _mistake(error, named, web=web)
+    found = _mistake(error, named, scheme)
     if found is not None:
         return found
     if isinstance(error, FileNotFoundError) or (web and status_of(error) in _GONE):
@@ -43,7 +50,7 @@ def own_error(error: Exception, named: str, *, web: bool) -> GristmillError:
     return StorageFailed(f"{named}: {type(error).__name__}: {_without_secrets(str(error)) or type(error).__name__}")
 
 
-def _mistake(error: Exception, named: str, *, web: bool) -> GristmillError | None:
+def _mistake(error: Exception, named: str, scheme: str) -> GristmillError | None:
     """Return what no other try will mend; None where one might."""
     for cause in causes_of(error):
         if isinstance(cause, GristmillError):
@@ -55,11 +62,13 @@ def _mistake(error: Exception, named: str, *, web: bool) -> GristmillError | Non
                 "(--allow-host)"
             )
     if is_untrusted(error):
+        variable = _AUTHORITIES.get(scheme, "SSL_CERT_FILE")
         return Mistake(
             f"{named}: its server's certificate is not trusted ({_reason_of_distrust(error)}); where an authority of "
-            "your own has signed it, set SSL_CERT_FILE to that one's certificates for the server and for each node"
+            f"your own has signed it, set {variable} to that one's certificates, for the "
+            "server and for each node"
         )
-    status = status_of(error) if web else None
+    status = status_of(error) if scheme in ("http", "https") else None
     if status not in _REFUSED:
         return None
     return Mistake(
@@ -87,8 +96,8 @@ def _cause_on_the_web(error: Exception) -> Exception:
 
 
 def _reason_of_distrust(error: Exception) -> str:
-    found = (getattr(cause, "verify_message", "") for cause in causes_of(error))
-    return next(filter(None, found), "it cannot be verified")
+    found = next(filter(None, (_DISTRUST.search(str(cause)) for cause in causes_of(error))), None)
+    return found[1] if found is not None else "it cannot be verified"
 
 
 def _without_secrets(text: str) -> str:

@@ -308,7 +308,7 @@ class FsspecStore:
         except GristmillError:
             raise
         except Exception as error:
-            raise own_error(error, self._named(path), web=self._http) from error
+            raise own_error(error, self._named(path), scheme=self.scheme) from error
 
 
 def _again_on_conflict(action: Any) -> None:

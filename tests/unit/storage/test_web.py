@@ -16,7 +16,7 @@ import pytest
 from certified import self_signed
 from gristmill.errors import Mistake, NotFound, StorageFailed
 from gristmill.spec import Input, InputType
-from gristmill_storage import web
+from gristmill_storage import drivers, web
 from gristmill_storage.files import open_store
 from gristmill_storage.listing import check_input
 from gristmill_storage.patience import Patience
@@ -212,6 +212,33 @@ def test_an_input_on_the_web_that_cannot_be_had_is_named_with_its_field_and_the_
         with pytest.raises(Mistake) as caught:
             check_input(given, recursive=True)
         assert caught.value.message.startswith(words)
+
+
+@pytest.mark.parametrize("url", ["s3://box/x", "abfs://box/x", "gs://box/x"])
+def test_stores_with_such_a_certificate_are_refused_at_once(
+    serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed(tmp_path))
+    endpoint = f"https://127.0.0.1:{serve(context=context).port}"
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AZURE_STORAGE_CONNECTION_STRING": f"AccountName=box;AccountKey=YWFh;BlobEndpoint={endpoint}/box;",
+        "STORAGE_EMULATOR_HOST": endpoint,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    # Clients that this process has lead elsewhere.
+    monkeypatch.setattr(drivers.driver_of(url.partition(":")[0]), "_cache", {})
+    store = patient(open_store(url), Patience(60))
+    begun = time.monotonic()
+
+    variable = "AWS_CA_BUNDLE" if url.startswith("s3") else "SSL_CERT_FILE"
+    with pytest.raises(Mistake, match=rf"certificate is not trusted \(self.signed certificate\).* {variable} "):
+        store.read("a.txt")
+    assert time.monotonic() - begun < 30
 
 
 def test_what_is_gone_is_not_found_and_what_is_broken_may_pass(serve) -> None:
