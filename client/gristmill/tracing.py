@@ -132,10 +132,12 @@ def begin(service: str, settings: ProcessSettings) -> None:
     try:
         # An extra, and costly to import.
         from gristmill.tracing_spans import make_tracer  # noqa: PLC0415
+
+        _tracer = make_tracer(service, settings)
     except ImportError as error:
         log.warning("no traces are made: %s is not installed (pip install 'gristmill[otel]')", error.name)
-        return
-    _tracer = make_tracer(service, settings)
+    except Exception as error:  # noqa: BLE001 - some variable of OpenTelemetry's holds nonsense
+        log.warning("no traces are made: %s: %s", type(error).__name__, error)
 
 
 def tracer() -> Tracer | None:

@@ -91,7 +91,10 @@ class _Heard(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans."""
-        result = self._exporter.export(spans)
+        try:
+            result = self._exporter.export(spans)
+        except Exception:  # noqa: BLE001 - an address that is none, or what an exporter of somebody's may raise
+            result = SpanExportResult.FAILURE
         unheard = result is not SpanExportResult.SUCCESS
         if unheard and not self.unheard:
             log.warning("traces are dropped: nobody takes them where OTEL_EXPORTER_OTLP_ENDPOINT says")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any, cast
 
 import pytest
 
@@ -89,6 +90,44 @@ def test_what_cannot_be_sent_is_said_and_no_traces_are_made(
 
     assert words in caplog.text
     assert tracing.tracer() is None
+
+
+def test_a_variable_that_holds_nonsense_hurts_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tracing, "_tracer", None)
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "many")
+    tracing.begin("node", ProcessSettings.read({"OTEL_TRACES_EXPORTER": "otlp"}))
+
+    assert "no traces are made: ValueError" in caplog.text
+    assert tracing.tracer() is None
+
+
+class Exporter:
+    """Takes spans, or not."""
+
+    def __init__(self, *answers: object) -> None:
+        self._answers = iter(answers)
+
+    def export(self, spans: object) -> object:
+        answer = next(self._answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_that_nobody_takes_spans_is_said_once_and_that_somebody_does_again(caplog: pytest.LogCaptureFixture) -> None:
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    from gristmill.tracing_spans import _Heard
+
+    caplog.set_level("INFO")
+    taken, dropped = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
+    heard: Any = _Heard(cast("Any", Exporter(taken, dropped, OSError("no such host"), taken, taken)))
+
+    assert [heard.export([]) for _ in range(5)] == [taken, dropped, dropped, taken, taken]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert not heard.unheard
 
 
 @pytest.mark.parametrize(
