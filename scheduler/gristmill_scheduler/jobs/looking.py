@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from gristmill.errors import JobNotFound, LedgerFailed, LedgerLost, OtherVersion
+from gristmill.errors import GristmillError, JobNotFound, LedgerFailed, LedgerLost, OtherVersion
+from gristmill.log_context import ids
 from gristmill.states import JobStatus
 from gristmill_scheduler.jobs import shown
 from gristmill_scheduler.jobs.board import Board, Live
@@ -31,9 +33,10 @@ _NODES_SECONDS: Final = 1.0
 #: What a coordinator says of a job without an instance; here it is said better.
 _NO_INSTANCE: Final = "waiting for an instance"
 
-
 #: In front of why a job is not begun.
 NOT_BEGUN: Final = "cannot be begun, and is tried again"
+
+log = logging.getLogger("gristmill.jobs")
 
 
 class NodesSeen:
@@ -117,7 +120,14 @@ class Looking:
         if record.state is State.QUEUED:
             return Now(status=JobStatus.QUEUED, detail="paused" if record.paused else self._queued(record))
         live = self._board.find(record.name)
-        return self._live(record, live) if live is not None else self._elsewhere(record)
+        if live is not None:
+            return self._live(record, live)
+        try:
+            return self._elsewhere(record)
+        except GristmillError as error:
+            # Whoever asks for a list wants to hear of the other jobs.
+            log.info("job %s cannot be looked at: %s", record.name, error, extra=ids(job=record.name))
+            return Now(status=JobStatus.RUNNING, detail=f"where it stands cannot be looked at: {error.message}")
 
     def _queued(self, record: JobRecord) -> str:
         trouble = self._trouble(record.name)

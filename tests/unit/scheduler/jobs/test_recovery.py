@@ -230,3 +230,15 @@ def test_the_retry_of_a_job_is_begun_once(world, jobs, monkeypatch) -> None:
     assert made == [f"{name}-retry-1"]
     assert first["name"] == second["name"] == f"{name}-retry-1"
     assert (first["retry_of"], first["creation_context"]["created_by"]) == (name, "ann")
+
+
+def test_a_job_whose_folder_cannot_be_opened_hides_no_other(world, dead) -> None:
+    name = dead.invoke("e", BODY)["name"]
+    begun(dead, name, folder="s3://no-such-secret.json@box/out/.gristmill/j")
+    other = dead.invoke("e", BODY)["name"]
+
+    listed, _ = dead.list(limit=10)
+
+    assert [job["name"] for job in listed] == [other, name]
+    assert listed[1]["detail"].startswith("where it stands cannot be looked at: credentials no-such-secret.json: ")
+    assert dead.get(name)["status"] == "Running"
