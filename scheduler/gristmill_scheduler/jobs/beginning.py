@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gristmill.errors import GristmillError, JobNotFound, LedgerLost, Mistake
+from gristmill.errors import GristmillError, JobNotFound, LedgerLost, Mistake, StorageFailed
 from gristmill.log_context import about
 from gristmill.spec import Job
 from gristmill.states import JobStatus
@@ -133,7 +133,11 @@ class Beginning:
         return job, admit(job, environment=self._environment, exclusion=self._exclusion)
 
     def _mend(self, record: JobRecord, lead: Leadership) -> bool:
-        folder = open_store(record.folder)
+        try:
+            folder = open_store(record.folder)
+        except Mistake as error:
+            # It runs, and goes on with whoever has the secret, or when this server has it.
+            raise StorageFailed(error.message) from error
         result = document_or_none(folder, job_folder.RESULT)
         if result is not None:
             self._end(record.name, {**result, "document": document_or_none(folder, job_folder.SUMMARY)})

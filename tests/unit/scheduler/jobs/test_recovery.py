@@ -242,3 +242,13 @@ def test_a_job_whose_folder_cannot_be_opened_hides_no_other(world, dead) -> None
     assert [job["name"] for job in listed] == [other, name]
     assert listed[1]["detail"].startswith("where it stands cannot be looked at: credentials no-such-secret.json: ")
     assert dead.get(name)["status"] == "Running"
+
+
+def test_a_job_that_runs_does_not_fail_because_a_server_lacks_a_secret(world, dead) -> None:
+    name = dead.invoke("e", BODY)["name"]
+    begun(dead, name, folder="s3://no-such-secret.json@box/out/.gristmill/j")
+
+    jobs = world.server()
+    world.until(lambda: "no-such-secret.json" in jobs._dispatcher.trouble(name))
+
+    assert jobs.get(name)["status"] == "Running"
