@@ -20,8 +20,9 @@ from serving import PYTHON, Serving
 
 LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: make test-long")
 
-#: More than are scored before the file goes, however slow the machine is.
+#: More than are scored before the file goes, however slow the machine is; and than in many restarts.
 FILES = 4000
+MANY_FILES = 15_000
 
 
 class Broker:
@@ -192,21 +193,21 @@ def rolling(tmp_path: Path) -> Iterator[Rolling]:
         yield Rolling(tmp_path, stack)
 
 
-def begin(rolling: Rolling, nodes: int) -> None:
+def begin(rolling: Rolling, nodes: int, files: int = FILES) -> None:
     """Let a job begin on so many nodes, which goes on until the file `hold` goes."""
     for number in range(nodes):
         rolling.nodes[f"n{number}"] = rolling.node(f"n{number}")
     rolling.hold.touch()
-    rolling.invoke("rolled", FILES, instances=nodes)
+    rolling.invoke("rolled", files, instances=nodes)
     for name in rolling.nodes:
         rolling.until_it_goes_on("rolled", name)
 
 
-def finish(rolling: Rolling) -> None:
-    assert sum(rolling.scored("rolled").values()) < FILES, "the job was done before the last restart"
+def finish(rolling: Rolling, files: int = FILES) -> None:
+    assert sum(rolling.scored("rolled").values()) < files, "the job was done before the last restart"
     rolling.hold.unlink()
-    ended = rolling.check("rolled", FILES)
-    assert ended["summary"]["mini_batches"] == {"total": FILES, "failed": 0, "retried": 0}
+    ended = rolling.check("rolled", files)
+    assert ended["summary"]["mini_batches"] == {"total": files, "failed": 0, "retried": 0}
     assert ended["summary"]["attempts"]["fenced"] == 0
     names = [line for path in rolling.calls.iterdir() for line in path.read_text().splitlines()]
     assert sorted(names) == sorted(set(names)), "nothing that was begun was thrown away"
@@ -229,7 +230,7 @@ def test_a_restart_of_server_node_and_redis_costs_a_running_job_nothing(rolling:
 @pytest.mark.timeout(600)
 def test_everything_is_upgraded_one_after_the_other_while_a_job_runs(rolling: Rolling) -> None:
     second = rolling.add_server()
-    begin(rolling, 3)
+    begin(rolling, 3, MANY_FILES)
 
     for number in (2, 3):  # twice: the second time every process meets only the version before it
         for which in (rolling.first, second):
@@ -244,4 +245,4 @@ def test_everything_is_upgraded_one_after_the_other_while_a_job_runs(rolling: Ro
 
     status = rolling.ask("GET", "/status")
     assert {status["protocol"], *(each["protocol"] for each in status["nodes"])} == {3}
-    finish(rolling)
+    finish(rolling, MANY_FILES)

@@ -20,7 +20,7 @@ SCRIPT = """
         names = [os.path.basename(path) for path in mini_batch]
         with open(os.path.join(os.environ["CALLS"], os.environ["TEST_NODE"]), "a") as calls:
             calls.write("".join(f"{name}\\n" for name in names))
-        time.sleep(0.05 if os.path.exists(os.environ["HOLD"]) else 0)
+        time.sleep(0.1 if os.path.exists(os.environ["HOLD"]) else 0)
         return names
 """
 
