@@ -41,7 +41,7 @@ def save_model(folder: Path) -> None:
     from mlflow.models import infer_signature
 
     class Adder(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
-        def predict(self, _context: object, model_input: Any, _params: object = None) -> Any:
+        def predict(self, context: object, model_input: Any, params: object = None) -> Any:  # noqa: ARG002
             return model_input["a"] + model_input["b"] + model_input["c"]
 
     example = pd.DataFrame({"a": [1], "b": [0.5], "note": ["x"], "c": [2]})

@@ -25,7 +25,7 @@ from gristmill_storage.tallies import Tallies
 from gristmill_workers.work import Failed, Work
 
 #: Items that are fetched at once.
-FETCHERS: Final = 16
+FETCHERS: Final = 64
 
 
 class Inputs(Protocol):

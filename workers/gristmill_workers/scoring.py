@@ -35,7 +35,7 @@ from gristmill_workers.watchdog import SLOWEST_BYTES, Watchdog
 from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
 
 #: Items that are fetched ahead of the scorers, where inputs are fetched.
-FETCH_AHEAD: Final = 64
+FETCH_AHEAD: Final = 128
 
 #: Times that a mini-batch may be lost with its instance before it is taken for the cause.
 LOSS_LIMIT: Final = 5
