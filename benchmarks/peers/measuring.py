@@ -39,15 +39,19 @@ PEERS: Final = {
 
 
 def measure(names: Sequence[str], data: Path, runs: int) -> list[dict[str, Any]]:
-    """Run each system over each case that it has; what cannot be installed here is passed over with a word."""
+    """Run each system over each case that it has; what cannot be installed here is passed over with a word.
+
+    `names` may be of systems and of cases; without one of a kind, all of that kind are meant.
+    """
     measured = []
-    for name in names or PEERS:
+    cases = [name for name in names if name not in PEERS] or [case.name for case in CASES]
+    for name in [name for name in names if name in PEERS] or PEERS:
         try:
             python = _environment(name, data)
         except (OSError, subprocess.CalledProcessError) as error:
             sys.stderr.write(f"{name} is passed over: {error}\n")
             continue
-        for case in (case for case in CASES if case.name in PEERS[name].cases):
+        for case in (case for case in CASES if case.name in cases and case.name in PEERS[name].cases):
             measured.append(_measure(name, case, python, data, runs))
             print(" ".join(f"{key}={value}" for key, value in measured[-1].items()))
     return measured
