@@ -52,6 +52,9 @@ def options(scheme: str, reach: Reach | None = None) -> dict[str, Any]:
     if scheme in ("gs", "gcs"):
         # Its prefetcher is on by default and takes hundreds of MB a stream.
         return {"use_experimental_adaptive_prefetching": False}
+    if scheme in ("abfs", "abfss", "az"):
+        # Of one file it fetches 128 pieces of 4 MB at once otherwise.
+        return {"max_concurrency": 4}
     if scheme in ("s3", "s3a"):
         # A server that does not answer would be waited for and asked again for half an hour; `patience.py` does that.
         # By default 10 requests are made at once, and the others wait.

@@ -203,6 +203,7 @@ def test_a_request_that_is_one_too_many_is_sent_again(store, place, times: int) 
 
 
 @LONG
+@pytest.mark.timeout(600)
 def test_a_whole_job_gets_through_a_store_that_throttles(project, store, place) -> None:
     put(store, f"{place}/in", {f"{number}.txt": b"%d" % number for number in range(10)})
     project.script(READ)
@@ -326,6 +327,7 @@ def test_a_node_is_killed_and_the_output_is_the_same(doomed, store) -> None:
 
 
 @LONG
+@pytest.mark.timeout(600)
 def test_node_scheduler_and_command_are_killed_and_the_output_is_the_same(doomed) -> None:
     running = doomed.start()
     try:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 import uuid
+import zlib
 from pathlib import Path
 from typing import Any, Self
 
@@ -147,11 +148,19 @@ def test_one_object_of_three_gigabytes(project, tmp_path: Path, kind: str, monke
             monkeypatch.setenv(name, value)
         place = f"{store.url}/large"
         began = time.monotonic()
-        with open_store(f"{place}/in").writer("large.bin") as writer:
-            for _ in range(LARGE >> 20):
-                writer.write(block)
-            crc = writer._crc
-            writer.publish()
+        for _ in range(LARGE >> 20):
+            crc = zlib.crc32(block, crc)
+        if kind == "gs":
+            # This server copies all that it has at each piece of an upload; its objects are files.
+            open_store(f"{place}/in").create("large.bin", b"small")
+            with (tmp_path / "gcs" / "box" / "large" / "in" / "large.bin").open("r+b") as file:
+                for _ in range(LARGE >> 20):
+                    file.write(block)
+        else:
+            with open_store(f"{place}/in").writer("large.bin") as writer:
+                for _ in range(LARGE >> 20):
+                    writer.write(block)
+                writer.publish()
         print(f"\n{kind}: written in {time.monotonic() - began:.0f} s")  # noqa: T201 - as above
 
         run(project, store, place)

@@ -289,4 +289,5 @@ def test_downloads_have_no_limit_in_all() -> None:
     timeout = drivers.options("https")["client_kwargs"]["timeout"]
 
     assert (timeout.total, timeout.sock_read) == (None, 60)
+    assert drivers.options("abfs") == {"max_concurrency": 4}
     assert drivers.options("gs") == {"use_experimental_adaptive_prefetching": False}
