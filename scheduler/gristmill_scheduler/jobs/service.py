@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, BinaryIO, Final, Literal, TypeAlias
 
 from gristmill import asking, tracing
-from gristmill.errors import Conflict, Mistake
+from gristmill.errors import Conflict, Corrupt, Mistake, OtherVersion
 from gristmill.settings import ProcessSettings
 from gristmill.states import JobStatus
 from gristmill.tracing import Kind
@@ -35,6 +36,8 @@ from gristmill_storage.files import open_store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.queue import Queue
 from gristmill_storage.workspace import Workspace
+
+log = logging.getLogger("gristmill.jobs")
 
 #: Seconds that a request waits for a Redis server that is away.
 PATIENCE_SECONDS: Final = 2.0
@@ -210,7 +213,11 @@ class Jobs:
                 continue
             if len(found) == limit:
                 return found, found[-1]["name"]
-            document = self._looking.document(self._records.get(row.name))
+            try:
+                document = self._looking.document(self._records.get(row.name))
+            except (Corrupt, OtherVersion) as error:
+                log.warning("job %s is in no list: its record cannot be read: %s", row.name, error)
+                continue
             if not wanted or document["status"] == wanted:
                 found.append(document)
         return found, None

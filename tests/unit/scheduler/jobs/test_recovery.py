@@ -153,6 +153,16 @@ def test_a_record_that_cannot_be_read_hides_no_other(world, dead) -> None:
     assert [row.name for row in records.rows.newest()] == [name]
 
 
+@pytest.mark.parametrize("body", [{"record_version": 1, "job": 5}, {"record_version": 99}])
+def test_a_record_that_cannot_be_read_any_more_hides_no_other(world, dead, body) -> None:
+    names = [dead.invoke("e", BODY)["name"] for _ in range(3)]
+    world.workspace.documents("jobs").put(names[1], body)
+
+    listed, _ = dead.list(limit=10)
+
+    assert [job["name"] for job in listed] == [names[2], names[0]]
+
+
 def test_a_job_is_begun_again_when_the_store_answers(world, jobs, monkeypatch) -> None:
     monkeypatch.setattr(dispatcher_module, "_AGAIN_SECONDS", 0.02)
     failures = ["x"] * 2
