@@ -108,7 +108,7 @@ class Leasing:
         copying = idle and self._speculate and now >= self._no_copy_before
         if held > target // 2 and held >= self._scorers and not copying:
             return None
-        began = time.time_ns()
+        began = 0 if self._spans is None else time.time_ns()
         answer = self._ledger.lease(
             self._job,
             instance=self._instance,

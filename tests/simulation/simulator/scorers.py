@@ -9,7 +9,9 @@ import hashlib
 import logging
 import types
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gristmill.states import Category
@@ -146,7 +148,7 @@ class SimPool:
                     self._world.deaths[given.number] += 1
                     self._loop.at(fate.seconds / 2, lambda: self._world.crash(self._process))
 
-    def poll(self, seconds: float) -> list[Any]:
+    def poll(self, seconds: float, **_: object) -> list[Any]:
         fiber = self._loop.current
         moments = [at for at, told in zip(self._ready_at, self._told, strict=True) if not told]
         moments += [entry[1] for entry in self._work if entry is not None]
@@ -169,6 +171,9 @@ class SimPool:
             self.pace = 0.05 if self.pace is None else self.pace
             yield answer
 
+    def processes(self) -> dict[str, int]:
+        return {}
+
     def stop(self) -> None:
         self._work = [None] * len(self._work)
 
@@ -182,13 +187,15 @@ def stand_ins(world: World) -> dict[str, Any]:
         script_error=lambda *_: None,
         attempts=lambda _: types.SimpleNamespace(failed=lambda _: None, write=lambda: None),
         close=lambda: None,
+        performance=None,
     )
     launcher = types.SimpleNamespace(world=world, staging=_Nowhere())
     return {
         "prepare": lambda *_, **__: types.SimpleNamespace(python=types.SimpleNamespace(python="3")),
         "JobLogs": lambda *_, **__: logs,
         "Launcher": lambda *_, **__: launcher,
-        "tempfile": types.SimpleNamespace(mkdtemp=lambda **_: "scratch"),
+        "Performance": lambda *_, **__: types.SimpleNamespace(measured=nullcontext),
+        "scratch_folder": lambda *_: nullcontext(Path("scratch")),
     }
 
 

@@ -20,6 +20,8 @@ from typing import Any, Self
 
 from simulator.fibers import TIMEOUT, Fiber, Loop
 
+from gristmill import log_context
+
 #: When virtual time begins, in seconds since 1970.
 EPOCH = 1_795_000_000.0
 
@@ -254,9 +256,11 @@ def make_all(loop: Loop, letters: Callable[[], str]) -> dict[Any, Any]:
     """Return the stand-ins, by what they stand in for; `letters` makes 32 hexadecimal ones."""
     names = {"Event": Event, "Lock": Lock, "RLock": Lock, "Condition": Condition, "Thread": Thread}
     names |= {"Semaphore": Semaphore, "BoundedSemaphore": Semaphore}
+    lines = {name: getattr(log_context, name) for name in ("about", "carried", "current", "ids", "of")}
     return {
         time: make_time(loop),
         threading: types.SimpleNamespace(**{name: _bound(kind, loop) for name, kind in names.items()}),
+        log_context: types.SimpleNamespace(**lines, Thread=_bound(Thread, loop)),
         queue: types.SimpleNamespace(Queue=_bound(Queue, loop), SimpleQueue=_bound(Queue, loop), Empty=queue.Empty),
         ThreadPoolExecutor: _bound(Executor, loop),
         uuid: types.SimpleNamespace(uuid4=lambda: types.SimpleNamespace(hex=letters())),

@@ -12,7 +12,7 @@ import logging
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -29,6 +29,7 @@ from simulator.storage import SimStore
 
 from gristmill.spec import Deployment, Input, Job, Output, RetrySettings, Settings
 from gristmill_scheduler import admission as admission_module
+from gristmill_scheduler import coordinator as coordinator_module
 from gristmill_scheduler import door as door_module
 from gristmill_scheduler import plan as plan_module
 from gristmill_storage import job_folder, manifest, memory_store
@@ -158,7 +159,9 @@ class World:
         names: list[tuple[Any, str, Any]] = [
             (plan_module, "list_input", self.list_input),
             (admission_module, "check_input", lambda *_, **__: None),
-            (door_module, "Queue", lambda *_: None),
+            (door_module, "open_queue", lambda *_: None),
+            # A process that is killed never leaves it.
+            (coordinator_module, "kept", lambda *_: nullcontext(lambda: None)),
             (plan_module, "ManifestWriter", partial(ManifestWriter, clock=clock)),
             (manifest, "FIRST_CHUNK", self.first_chunk),
             (scoring_module, "Pool", scorers.SimPool),
