@@ -8,6 +8,7 @@ from gristmill import spec
 from gristmill.errors import Mistake, ModelNotFound
 from gristmill.settings import ProcessSettings
 from gristmill_storage.files import open_store
+from gristmill_storage.reach import Reach
 from gristmill_workers.fetching import CODE, MODEL, fetched
 from gristmill_workers.models import prepare_model
 from gristmill_workers.preparation import prepare_code
@@ -121,3 +122,13 @@ def test_code_of_this_machine_stays_where_it_is(settings, tmp_path):
 def test_no_code_at_a_url_is_said(settings, remote):
     with pytest.raises(Mistake, match=r"^code_configuration.code: there is nothing at memory://.*/gone; give"):
         prepare_code(coded(f"{remote.url}/gone"), settings=settings, log=print)
+
+
+def test_code_and_models_of_a_servers_job_are_not_fetched_from_its_own_network(settings, tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="leads to a loopback address"):
+        prepare_code(coded("http://localhost:1/code"), settings=settings, log=print, reach=Reach())
+    deployment = spec.Deployment(
+        model=spec.Model(path="http://127.0.0.1:1/model.bin"), code_configuration=coded("/c").code_configuration
+    )
+    with pytest.raises(Mistake, match="leads to a loopback address"):
+        prepare_model(deployment, scratch=tmp_path, settings=settings, log=print, reach=Reach())
