@@ -24,6 +24,9 @@ LONG = pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes long: ma
 FILES = 4000
 MANY_FILES = 15_000
 
+#: Nobody dies here: a lease that ran out on a busy machine would count as lost.
+CALM = {"GRISTMILL_LEASE_SECONDS": "30"}
+
 
 class Broker:
     """A Redis server over TCP, as clusters have it, which can be started anew."""
@@ -69,7 +72,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def fleet(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A server that speaks protocol 5."""
     folder = tmp_path_factory.mktemp("versions")
-    with Serving(broker.url, folder, arguments=["--allow-root", folder], python=python(5)) as serving:
+    arguments = ["--allow-root", folder]
+    with Serving(broker.url, folder, arguments=arguments, environment=CALM, python=python(5)) as serving:
         fleet = Fleet(serving, folder)
         fleet.deploy()
         yield fleet
@@ -83,7 +87,7 @@ def test_nodes_of_both_neighbouring_versions_share_a_job_and_the_status_says_who
     status = fleet.ask("GET", "/status")
     fleet.hold.unlink()
 
-    fleet.check("mixed", 3000)
+    fleet.check_calm("mixed", 3000)
 
     assert (status["version"], status["protocol"]) == ("5.0.0", 5)
     told = {each["host"]: (each["version"], each["protocol"], each.get("problem")) for each in status["nodes"]}
@@ -103,7 +107,7 @@ def test_a_node_of_another_version_refuses_work_in_words_and_the_job_waits_for_o
     status = fleet.ask("GET", "/status")
 
     fleet.node("fitting", python=python(5))
-    fleet.check("patient", 20)
+    fleet.check_calm("patient", 20)
 
     words = "node ahead (Gristmill 7.0.0) is of protocol 7, and this server (Gristmill 5.0.0) speaks protocol 5"
     assert waits["status"] == "Queued"
@@ -137,9 +141,7 @@ def test_a_job_that_a_far_newer_server_took_over_is_let_alone_by_the_others_and_
 
     assert (seen["status"], seen["detail"]) == ("Running", f"{words}: upgrade this process")
     assert f"job taken: left to a scheduler that can lead it: {words}" in fleet.serving.log
-    ended = fleet.serving.until("/jobs/taken", lambda it: it["ended"], 120)
-    assert (ended["status"], ended["items"]["succeeded"]) == ("Completed", 3000)
-    assert fleet.ask("POST", "/jobs/taken/verify")["ok"]
+    fleet.check("taken", 3000)
 
 
 # Restarts
@@ -152,7 +154,8 @@ class Rolling(Fleet):
         self._stack = stack
         (folder / "redis").mkdir()
         self.broker = Broker(folder / "redis", stack)
-        self.first = stack.enter_context(Serving(self.broker.url, folder, arguments=["--allow-root", folder]))
+        arguments = ["--allow-root", folder]
+        self.first = stack.enter_context(Serving(self.broker.url, folder, arguments=arguments, environment=CALM))
         super().__init__(self.first, folder)
         self.nodes: dict[str, subprocess.Popen[str]] = {}
         self.deploy()
@@ -162,7 +165,7 @@ class Rolling(Fleet):
         folder = self.folder / "second"
         folder.mkdir()
         more = ["--allow-root", self.folder, "--workspace", self.first.workspace]
-        return self._stack.enter_context(Serving(self.broker.url, folder, arguments=more))
+        return self._stack.enter_context(Serving(self.broker.url, folder, arguments=more, environment=CALM))
 
     def restart_server(self, which: Serving, version: tuple[str, ...] = PYTHON) -> None:
         """End a server and start it again; the jobs that it led are led by the other meanwhile."""
@@ -206,9 +209,8 @@ def begin(rolling: Rolling, nodes: int, files: int = FILES) -> None:
 def finish(rolling: Rolling, files: int = FILES) -> None:
     assert sum(rolling.scored("rolled").values()) < files, "the job was done before the last restart"
     rolling.hold.unlink()
-    ended = rolling.check("rolled", files)
+    ended = rolling.check_calm("rolled", files)
     assert ended["summary"]["mini_batches"] == {"total": files, "failed": 0, "retried": 0}
-    assert ended["summary"]["attempts"]["fenced"] == 0
     names = [line for path in rolling.calls.iterdir() for line in path.read_text().splitlines()]
     assert sorted(names) == sorted(set(names)), "nothing that was begun was thrown away"
     assert set(rolling.scored("rolled")) == set(rolling.nodes)
