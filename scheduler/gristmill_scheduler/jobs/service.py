@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final, Literal, TypeAlias
 
 from gristmill import asking, tracing
 from gristmill.errors import Conflict, Corrupt, Mistake, OtherVersion
+from gristmill.log_context import ids
 from gristmill.settings import ProcessSettings
 from gristmill.states import JobStatus
 from gristmill.tracing import Kind
@@ -216,7 +217,8 @@ class Jobs:
             try:
                 document = self._looking.document(self._records.get(row.name))
             except (Corrupt, OtherVersion) as error:
-                log.warning("job %s is in no list: its record cannot be read: %s", row.name, error)
+                message = "job %s is in no list: its record cannot be read: %s"
+                log.warning(message, row.name, error, extra=ids(job=row.name))
                 continue
             if not wanted or document["status"] == wanted:
                 found.append(document)
