@@ -174,8 +174,10 @@ def check_services(running: Cluster) -> None:
     names = [each["Config"]["Labels"]["com.docker.compose.service"] for each in containers]
     for name, about in zip(names, containers, strict=True):
         wait_until(lambda each=about["Id"]: well(running.state(each)), f"{name} is healthy")
-    made = [running.says("scheduler", "cat", f"/secrets/{name}") for name in ("redis-password", "store-key")]
+    made = secrets(running)
     assert all(len(word) > WORD for word in made)
+    running.compose("run", "--rm", "setup", quiet=True)
+    assert secrets(running) == made, "a second start made other passwords"
     for name, about in zip(names, containers, strict=True):
         host, config = about["HostConfig"], about["Config"]
         found = (config["User"], host["ReadonlyRootfs"], host["Memory"] > 0, host["CapDrop"], host["SecurityOpt"])
@@ -185,6 +187,11 @@ def check_services(running: Cluster) -> None:
     refused = running.says("redis", "sh", "-c", "$(command -v valkey-cli || command -v redis-cli) ping")
     assert "NOAUTH" in refused, f"redis asks for no password: {refused}"
     print(f"{len(containers)} services healthy, none root but {sorted(_ROOTS)}, no password in an environment")
+
+
+def secrets(running: Cluster) -> list[str]:
+    """Return the passwords that were made."""
+    return [running.says("scheduler", "cat", f"/secrets/{name}") for name in ("redis-password", "store-key")]
 
 
 def well(state: dict[str, Any]) -> bool:

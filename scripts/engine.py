@@ -10,9 +10,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,9 +37,6 @@ _PATH: Final = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 _MLFLOW: Final = '#!/bin/sh\nexport PYTHONPATH=/opt/mlflow PYTHONDONTWRITEBYTECODE=1\nexec python3 -m mlflow "$@"\n'
 _AZURITE: Final = '#!/bin/sh\nexec node /opt/azurite/node_modules/azurite/dist/src/blob/main.js "$@"\n'
 _NEEDLESS: Final = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
-
-#: How the names of our networks begin.
-_NAMESPACE: Final = "gristmill-"
 
 _START_SECONDS: Final = 30
 
@@ -92,8 +91,8 @@ def _own_engine() -> Iterator[Engine]:
 
 @contextmanager
 def _started() -> Iterator[Engine]:
-    namespace = f"{_NAMESPACE}{os.getpid()}"
     folder = CACHE / "engine"
+    namespace = _namespace(folder)
     _sweep(folder)
     folder.mkdir(parents=True, exist_ok=True)
     socket = f"unix://{folder}/docker.sock"
@@ -123,16 +122,37 @@ def _sweep(folder: Path) -> None:
 
     Its images stay, for the next run.
     """
+    _end(folder)
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for place in sorted((each for each in mounted if Path(each).is_relative_to(folder)), reverse=True):
         run("umount", "--lazy", place)
-    for namespace in Path("/run/netns").glob(f"{_NAMESPACE}*"):
-        run("ip", "netns", "delete", namespace.name)
+    namespace = _namespace(folder)
+    if (Path("/run/netns") / namespace).exists():
+        run("ip", "netns", "delete", namespace)
     for path in folder.glob("*"):
         if path.name == "run":
             shutil.rmtree(path, ignore_errors=True)
         elif path.name != "data":
             path.unlink()
+
+
+def _namespace(folder: Path) -> str:
+    """Return the name of the network of an engine: each checkout's own."""
+    return f"gristmill-{zlib.crc32(str(folder).encode()):08x}"
+
+
+def _end(folder: Path) -> None:
+    """End an engine that has outlived who started it, and with it its containers."""
+    try:
+        number = int((folder / "pid").read_text())
+        if str(folder) not in Path(f"/proc/{number}/cmdline").read_text():
+            return
+        os.kill(number, signal.SIGTERM)
+    except (OSError, ValueError):
+        return
+    deadline = time.monotonic() + _START_SECONDS
+    while Path(f"/proc/{number}").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def _wait(own: Engine, daemon: subprocess.Popen[bytes], log: Path) -> None:
