@@ -88,9 +88,8 @@ def job(project: Any, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
+@pytest.mark.parametrize("store", [pytest.param("s3", marks=LONG), "abfs", "gs"], indirect=True)
 def test_input_parts_and_output_of_a_whole_job_are_in_the_store(project, store, place) -> None:
-    if store.kind == "s3" and "LONG_TESTS" not in os.environ:
-        pytest.skip("test_remote.py has such a job: make test-long")
     put(store, f"{place}/in", {name: name.encode() for name in ODD})
     project.script(READ)
     project.deployment(mini_batch_size=2, max_concurrency_per_instance=2)
@@ -163,9 +162,9 @@ def test_the_store_keeps_create_if_absent(store, place) -> None:
     assert list(found.list()) == []
 
 
+# Only what speaks S3 is known to take conditions and to ignore them.
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
 def test_a_store_that_ignores_conditions_is_refused_where_several_schedulers_may_write(store, place) -> None:
-    if store.kind != "s3":
-        pytest.skip("only what speaks S3 is known to take conditions and to ignore them")
     with FaultyProxy(store.endpoint, hidden=frozenset({"if-none-match"})) as proxy, through(proxy, store):
         with pytest.raises(Mistake, match=r"--workspace .*: its store ignores create-if-absent.*If-None-Match"):
             open_workspace(place)
@@ -311,9 +310,9 @@ def doomed(project, store, place, tmp_path) -> Doomed:
     return Doomed(project, place, tmp_path / "free", names)
 
 
+# Another test kills more of a job, on each store.
+@pytest.mark.parametrize("store", ["abfs"], indirect=True)
 def test_a_node_is_killed_and_the_output_is_the_same(doomed, store) -> None:
-    if store.kind != "abfs":
-        pytest.skip("another test kills more of a job on each store: make test-long")
     running = doomed.start()
     try:
         doomed.let_go(0, 1, 2)
