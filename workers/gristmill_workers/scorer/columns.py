@@ -16,6 +16,9 @@ from .returned import is_a
 #: The column of results that are one value each.
 PREDICTION = "prediction"
 
+#: These have no named fields, whatever is in them.
+_PLAIN_SEQUENCES = frozenset([list, tuple])
+
 _MAPPING, _SEQUENCE, _VALUE = "a mapping", "a sequence", "a single value"
 
 
@@ -43,6 +46,8 @@ def column(index: int) -> str:
 def _kind(element: Any) -> str:
     if isinstance(element, (str, int, float)):
         return _VALUE
+    if type(element) in _PLAIN_SEQUENCES:  # most results by far: what follows asks a dozen questions more
+        return _SEQUENCE
     if fields(element) is not None:
         return _MAPPING
     return _SEQUENCE if is_sequence(element) else _VALUE
@@ -77,4 +82,4 @@ def tabulate(elements: Sequence[Any], name: str = PREDICTION) -> tuple[list[str]
 
 def _padded(element: Any, width: int) -> list[Any]:
     row = list(element)
-    return row + [None] * (width - len(row))
+    return row if len(row) == width else row + [None] * (width - len(row))

@@ -22,6 +22,9 @@ _LOG = logging.getLogger("gristmill.scorer")
 #: Elements that are written at once.
 _SLICE = 8192
 
+#: Cells of these types always stand for something.
+_NEVER_MISSING = frozenset([str, int, bool, bytes])
+
 _warned: list[str] = []
 
 
@@ -85,12 +88,13 @@ def _warn_once(message: str) -> None:
 
 def _csv(elements: Sequence[Any], form: Format, sink: Sink, name: str) -> Written:
     columns, rows = tabulate(elements, name)
+    is_missing = jsonl.is_missing
     lines: list[str] = []
     # A writer asks for quotes around what its line end holds: older Pythons leave a lone \r bare if that is \n.
     writer = csv.writer(SimpleNamespace(write=lines.append), delimiter=form.delimiter, lineterminator="\r\n")
     for index, row in enumerate(rows):
         try:
-            writer.writerow(["" if jsonl.is_missing(cell) else cell for cell in row])
+            writer.writerow([cell if type(cell) in _NEVER_MISSING or not is_missing(cell) else "" for cell in row])
         except Exception as error:
             raise Unencodable.element(index, elements[index], error) from error
         if len(lines) >= _SLICE:
