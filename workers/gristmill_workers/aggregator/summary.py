@@ -49,7 +49,8 @@ class Tally:
         self.rows += block.rows
         self.isolation += max(0, block.runs - 1)
         self.run_seconds += block.seconds
-        self.errors.update(str(error["category"]) for error in errors)
+        for error in errors:
+            self.errors[str(error["category"])] += 1
 
 
 def summary_document(
