@@ -227,7 +227,7 @@ class Ledger:
         """Return what was counted of a job beside its sums (see `gristmill_storage.tallies`); nothing is no error."""
         found: Any = self._server.call(lambda client: client.hgetall(key(job, "tallies")))
         with reading(self._server.name, "HGETALL", found):
-            return {name: int(amount) for name, amount in dict(found).items()}
+            return {name: int(amount) for name, amount in sorted(dict(found).items())}
 
     def parts(self, job: str) -> Iterator[tuple[str, list[Range]]]:
         """Yield each part and the ranges that count from it, joined, in no order."""

@@ -32,7 +32,6 @@ from gristmill_storage.ledger.records import (
 )
 from gristmill_storage.ledger.replies import node as told_node
 
-_COUNTS = ("items", "failed", "rows", "size")
 _SUMS = ("items_done", "succeeded", "failed", "rows", "size", "losses", "expiries", "fenced", "copies", "outrun")
 
 
@@ -152,25 +151,30 @@ class MemoryLedger(Ledger):
             asked = Asked(limit=limit, request=name, copy_after=copy_after, holds_nothing=holds_nothing)
             return lease(it, instance, asked, now=now)
 
-    def commit(self, job: str, *, instance: str, part: str, entries: Sequence[Entry], **_counted: str) -> Commit:
-        """See `Ledger.commit`; tallies, which only the exporter of metrics reads, are passed over."""
+    def commit(
+        self, job: str, *, instance: str, part: str, entries: Sequence[Entry], node: str = "", tallies: str = ""
+    ) -> Commit:
+        """See `Ledger.commit`."""
         with self._transition(job) as it:
             if part in it.parts:
                 return _as_before(it, it.parts[part], entries)
-            accepted: list[Range] = []
+            accepted: list[Entry] = []
             refused: list[Range] = []
             for entry in entries:
-                spent = it.spend(instance, entry.token, entry.first, entry.last, self._now())
-                (accepted if spent else refused).append((entry.first, entry.last))
-                if spent:
-                    _add(it, entry, entry.last - entry.first + 1)
+                if it.spend(instance, entry.token, entry.first, entry.last, self._now()):
+                    it.add(entry, entry.last - entry.first + 1)
+                    accepted.append(entry)
                 else:
                     it.refuse(entry.token, entry.first, entry.last)
+                    refused.append((entry.first, entry.last))
+            ranges = [(entry.first, entry.last) for entry in accepted]
             if accepted:
-                it.accept(part, accepted, self._now())
+                it.accept(part, ranges, self._now())
+                it.tally(tallies)
+                it.tally_node(node, accepted)
                 self._prove_alive(it, it.instances[instance])
                 it.settle()
-            return Commit(accepted=accepted, refused=refused, state=it.state)
+            return Commit(accepted=ranges, refused=refused, state=it.state)
 
     def fail(self, job: str, *, instance: str, token: str, mini_batch: int, category: str, delay: float) -> bool:
         """See `Ledger.fail`."""
@@ -261,9 +265,10 @@ class MemoryLedger(Ledger):
                 **{name: it.counts[name] for name in _SUMS},
             )
 
-    def tallies(self, job: str) -> dict[str, int]:  # noqa: ARG002
-        """See `Ledger.tallies`: they are not kept here."""
-        return {}
+    def tallies(self, job: str) -> dict[str, int]:
+        """See `Ledger.tallies`."""
+        with self._changed:
+            return dict(sorted(self._jobs[job].tallies.items())) if job in self._jobs else {}
 
     def parts(self, job: str) -> Iterator[tuple[str, list[Range]]]:
         """See `Ledger.parts`."""
@@ -367,7 +372,7 @@ class MemoryLedger(Ledger):
             it.revoke(first, last)
             it.done.update(range(first, last + 1))
         if fresh:
-            _add(it, entry, length(fresh))
+            it.add(entry, length(fresh))
         return fresh
 
 
@@ -382,14 +387,6 @@ def _as_before(it: Job, known: Sequence[Range], entries: Sequence[Entry]) -> Com
         accepted += inside
         refused += outside
     return Commit(accepted=accepted, refused=refused, state=it.state)
-
-
-def _add(it: Job, entry: Entry, fresh: int) -> None:
-    """Count an entry of which `fresh` mini-batches are new, in proportion."""
-    share = fresh / (entry.last - entry.first + 1)
-    items, failed, rows, size = (math.floor(getattr(entry, name) * share) for name in _COUNTS)
-    succeeded = entry.succeeded if share == 1 else items - failed
-    it.counts.update(items_done=items, succeeded=succeeded, failed=failed, rows=rows, size=size)
 
 
 def _copy(info: Mapping[str, Any]) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bisect
+import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gristmill_storage.ledger.records import Range
+from gristmill_storage.ledger.records import Entry, Range
 
 #: Losses after which mini-batches are leased one by one, to find the one that kills.
 SUSPECT: Final = 2
@@ -16,6 +18,9 @@ SUSPECT: Final = 2
 GRACE: Final = 0.5
 #: Role of those who are no part of a share.
 AGGREGATOR: Final = "aggregator"
+#: What an entry counts and is shared out where not all of it is new.
+_COUNTS: Final = ("items", "failed", "rows", "size")
+_TALLY: Final = re.compile(r"(\S+)=(\d+)")
 #: Instances that one call buries at most.
 _REAPED_AT_ONCE: Final = 8
 
@@ -112,6 +117,8 @@ class Job:
     #: Sums over accepted entries, and what went wrong.
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    #: What is counted beside the sums (see `gristmill_storage.tallies`).
+    tallies: Counter[str] = field(default_factory=Counter)
     #: Whether something happened that a coordinator cares about.
     bell: bool = False
 
@@ -248,6 +255,25 @@ class Job:
             self.done.update(range(first, last + 1))
         self.parts[part] = join(ranges)
         self.committed = now
+
+    def add(self, entry: Entry, fresh: int) -> None:
+        """Count an entry of which `fresh` mini-batches are new, in proportion; its tallies where all of them are."""
+        share = fresh / (entry.last - entry.first + 1)
+        items, failed, rows, size = (math.floor(getattr(entry, name) * share) for name in _COUNTS)
+        succeeded = entry.succeeded if share == 1 else items - failed
+        self.counts.update(items_done=items, succeeded=succeeded, failed=failed, rows=rows, size=size)
+        if share == 1:
+            self.tally(entry.tallies)
+
+    def tally(self, text: str) -> None:
+        """Count what `tallies.encode` wrote."""
+        self.tallies.update({name: int(amount) for name, amount in _TALLY.findall(text)})
+
+    def tally_node(self, node: str, entries: Iterable[Entry]) -> None:
+        """Count what a node has done."""
+        for entry in entries:
+            sums = {"items_done": entry.items, "rows": entry.rows, "done": entry.last - entry.first + 1}
+            self.tallies.update({f"node:{name}:{node}": amount for name, amount in sums.items()})
 
     def settle(self) -> None:
         """End the scoring when too much failed or all is done."""

@@ -48,6 +48,8 @@ def full() -> spec.Job:
                 isolate_failures=True,
                 speculate=True,
                 priority=spec.Priority.HIGH,
+                split_files=True,
+                split_bytes=2000,
             ),
         ),
         input=spec.Input(uri="/in", type=spec.InputType.URI_FILE),
