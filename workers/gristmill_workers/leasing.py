@@ -25,6 +25,9 @@ LEASE_SECONDS: Final = 0.5
 #: Mini-batches that an instance holds leased at most.
 LEASE_LIMIT: Final = 8192
 
+#: Bytes that are fetched ahead at most, by the size of the mini-batches leased last: a disk holds them.
+FETCH_BYTES: Final = 256 << 20
+
 #: How many times as many mini-batches as the last time may be leased; and how many times too many are given back.
 GROWTH: Final = 2
 SURPLUS: Final = 2
@@ -74,6 +77,8 @@ class Leasing:
         self._scorers = scorers
         self._ahead = ahead
         self._speculate = speculate
+        #: Bytes of a mini-batch, lately; None before the first, 0 where sizes are not asked for.
+        self._bytes: int | None = None
         #: How many mini-batches may be held for their pace: a few quick ones say little of those that follow.
         self._allowed = scorers
         #: Mini-batches leased here, until they are told to the ledger: done, failed or given back. No copies.
@@ -120,6 +125,7 @@ class Leasing:
             self._take_in_hand(answer)
             self._allowed = min(LEASE_LIMIT, max(self._scorers, GROWTH * target))
             works = self._works(answer)
+            self._bytes = sum(work.size for work in works) // len(works)
             if self._spans is not None:
                 self._spans.leased(works, began=began)
             return Leased(works=works, losses=answer.losses)
@@ -154,8 +160,8 @@ class Leasing:
         """Return how many mini-batches are to be held: half a second of work, and what is to be fetched ahead."""
         wanted = self._scorers if pace is None else int(self._scorers * LEASE_SECONDS / pace)
         target = max(self._scorers, min(wanted, allowed))
-        if self._ahead is not None:
-            target = max(target, 2 * self._scorers + self._ahead)
+        if self._ahead is not None and self._bytes is not None:
+            target = max(target, 2 * self._scorers + min(self._ahead, FETCH_BYTES // max(1, self._bytes)))
         return min(LEASE_LIMIT, target)
 
     def _works(self, lease: Lease) -> list[Work]:

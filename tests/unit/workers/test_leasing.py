@@ -119,10 +119,18 @@ def test_what_is_too_much_by_the_pace_now_known_is_named_and_goes_back_as_one_ra
 
 
 def test_more_are_leased_where_items_are_fetched_ahead(make) -> None:
-    leased = make(ahead=3).more(0, 10.0, idle=True)
+    leasing = make(ahead=3)
 
-    assert leased is not None
-    assert len(leased.works) == 7
+    leased = [leasing.more(held, 10.0, idle=True) for held in (0, 2)]
+    assert [each and numbers(each.works) for each in leased] == [[0, 1], [2, 3, 4, 5, 6]]
+
+
+def test_no_more_is_fetched_ahead_than_a_disk_should_hold(make, monkeypatch) -> None:
+    monkeypatch.setattr("gristmill_workers.leasing.FETCH_BYTES", 3)  # a mini-batch has two
+    leasing = make(ahead=3)
+
+    leased = [leasing.more(held, 10.0, idle=True) for held in (0, 2)]
+    assert [each and numbers(each.works) for each in leased] == [[0, 1], [2, 3, 4]]
 
 
 def test_nothing_to_lease_is_asked_for_again_after_a_while_or_when_something_changed(make, ledger) -> None:
