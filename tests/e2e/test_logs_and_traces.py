@@ -40,7 +40,10 @@ ALL = {"submit", "plan", "send", "instance", "prepare", "lease", "run", "commit"
 def whole(spans: list[Collected], *, aggregated: int = 1) -> bool:
     """Whether all kinds of spans of a job are there; those of one process arrive one after the other."""
     names = [span.name for span in spans]
-    return {f"gristmill.{name}" for name in ALL} <= set(names) and names.count("gristmill.aggregate") >= aggregated
+    enough = {"gristmill.aggregate": aggregated, "gristmill.send": 2 * aggregated}
+    return {f"gristmill.{name}" for name in ALL} <= set(names) and all(
+        names.count(name) >= least for name, least in enough.items()
+    )
 
 
 class Watched:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from clusters import wait_until
 from faulty_proxy import FaultyProxy
@@ -64,7 +65,11 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     ):
         for name, value in running.environment.items():
             patch.setenv(name, value)
+        # A driver keeps the address that it was made with, and other tests of this process have other servers.
+        driver = fsspec.get_filesystem_class(running.kind)
+        driver.clear_instance_cache()
         yield running
+        driver.clear_instance_cache()
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ def test_a_list_becomes_a_line_an_element(launch: Any, python: str) -> None:
 
     assert rows == b"a\n1\n2.5\n"
     assert result.pop("seconds") >= 0
+    assert result.pop("writing") >= 0
     assert result == {
         "n": 7, "attempt": 2, "outcome": "done", "items": 3, "succeeded": 3, "rows": 3, "bytes": 8, "columns": None,
         "encoding": "text", "errors": [], "files": [],
