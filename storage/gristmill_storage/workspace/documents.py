@@ -221,20 +221,24 @@ class Documents:
 
     def _landed(self, name: str, version: _Version) -> bool:
         """Return whether a version that was just created is one of the document's; see the module's word on it."""
-        number = version.number
-        if self._is_last(name, number):
-            return True
-        now = self._current(name)
-        ahead = now.number - number if now else 0
-        if now is None or ahead <= 0 or ahead > len(now.after):
-            raise StorageFailed(
-                f"{self.collection}/{name}: so much was changed while version {number} was written ({ahead} versions) "
-                "that nobody can say whether it was among them; look at it again"
-            )
-        if now.after[ahead - 1] == version.id:
-            return True
-        self._prune(name, [number])
-        return False
+        number, ahead = version.number, 0
+        for _ in range(_LOOKS):
+            if self._is_last(name, number):
+                return True
+            now = self._current(name)
+            ahead = now.number - number if now else 0
+            if now is None or ahead <= 0:
+                continue  # the two looks differ: files came and went while they were listed
+            if ahead > len(now.after):
+                break
+            if now.after[ahead - 1] == version.id:
+                return True
+            self._prune(name, [number])
+            return False
+        raise StorageFailed(
+            f"{self.collection}/{name}: so much was changed while version {number} was written ({ahead} versions) "
+            "that nobody can say whether it was among them; look at it again"
+        )
 
     def _is_last(self, name: str, number: int) -> bool:
         """Return whether a version is the greatest, for sure."""

@@ -189,6 +189,23 @@ def test_a_folder_that_looks_empty_since_all_in_it_was_replaced_is_looked_at_aga
     assert Documents(Blinks(inner), "things").get("a").body == {"n": 1}
 
 
+def test_a_writer_whose_file_was_missed_by_one_look_looks_again() -> None:
+    inner = MemoryStore()
+
+    class Blinks(Interrupted):
+        def list(self, *args: Any, **kwargs: Any) -> Any:
+            self.calls.append("list")
+            return iter([]) if self.calls[-2:] == ["create", "list"] else inner.list(*args, **kwargs)
+
+        def create(self, path: str, data: bytes) -> None:
+            inner.create(path, data)
+            self.calls.append("create")
+
+    documents = Documents(Blinks(inner), "things")
+    assert [documents.put("a", {"n": n}).version for n in range(3)] == [1, 2, 3]
+    assert documents.get("a") == Versioned(body={"n": 2}, version=3)
+
+
 def test_a_writer_that_lost_the_race_writes_the_next_version() -> None:
     store = Interrupted(MemoryStore())
     documents, others = Documents(store, "things"), Documents(store.inner, "things")
