@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 import threading
@@ -83,6 +84,7 @@ def put_local(path: Path, chunks: Iterable[bytes]) -> None:
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         with partial.open("wb", buffering=BLOCK) as file:
@@ -90,6 +92,24 @@ def put_local(path: Path, chunks: Iterable[bytes]) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what those left that were killed while they wrote this file; their number is in its name."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*-*"):
+        number = left.name.removeprefix(f".{path.name}.").partition("-")[0]
+        if number.isdecimal() and not _lives(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def copy(folder: Store, path: str, source: Path) -> None:

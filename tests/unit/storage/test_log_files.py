@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,16 @@ def test_what_cannot_be_logged_is_said_and_harms_nobody(caplog) -> None:
         raise RuntimeError("the disk is on fire")
 
     assert caplog.messages == ["the readme could not be written: the disk is on fire"]
+
+
+def test_what_a_killed_writer_left_is_swept_away_by_the_next(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / f".a.csv.{dead.pid}-1").touch()
+    others = [f".a.csv.{os.getppid()}-1", f".b.csv.{dead.pid}-1", ".a.csv.note-1"]
+    for name in others:
+        (tmp_path / name).touch()
+
+    log_files.put_local(tmp_path / "a.csv", [b"x"])
+
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", *others}
