@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import fsspec.registry
 import pytest
 
 from gristmill.errors import AlreadyExists, InputNotFound, MissingExtra, Mistake, NotFound, StorageFailed
@@ -197,7 +196,8 @@ def test_a_driver_that_is_not_installed_names_its_extra(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     monkeypatch.setitem(sys.modules, "adlfs", None)
     for name in ("gs", "abfs"):  # what another test of this process has used is known there
-        monkeypatch.delitem(fsspec.registry._registry, name, raising=False)
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, name, raising=False)
+    monkeypatch.delitem(sys.modules, "gristmill_storage.google_driver", raising=False)
     for url, extra in (("gs://bucket/x", "gcs"), ("abfs://box@account/x", "azure")):
         with pytest.raises(MissingExtra, match=rf"pip install 'gristmill\[{extra}\]'"):
             open_store(url)
