@@ -194,6 +194,7 @@ def test_without_conditions_the_same_is_kept_for_one_writer(plain: FsspecStore) 
 
 def test_a_driver_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)
+    monkeypatch.setitem(sys.modules, "gcsfs.core", None)
     monkeypatch.setitem(sys.modules, "adlfs", None)
     for name in ("gs", "abfs"):  # what another test of this process has used is known there
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, name, raising=False)
