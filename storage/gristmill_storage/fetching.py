@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -47,14 +48,21 @@ def fetch(store: Store, name: str, folder: Path) -> Path:
         StorageFailed: it cannot be read, or this machine's disk does not take it.
 
     """
-    return patience_of(store).call(lambda: _fetch(store, name, contained(folder, name)), of=str(folder))
+    target = contained(folder, name)
+    return patience_of(store).call(lambda: arrive(target, lambda place: store.download(name, place)), of=str(folder))
 
 
-def _fetch(store: Store, name: str, target: Path) -> Path:
+def arrive(target: Path, write: Callable[[Path], None]) -> Path:
+    """Have `write` make a file beside its target, which it becomes when it is whole; return the target.
+
+    Raises:
+        StorageFailed: this machine's disk does not take it.
+
+    """
     temporary = target.parent / f"{TEMPORARY}{os.urandom(12).hex()}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        store.download(name, temporary)
+        write(temporary)
         temporary.replace(target)
     except OSError as error:
         raise StorageFailed(f"{shown(str(target))}: cannot be written: {error.strerror or error}") from error

@@ -60,7 +60,7 @@ class LocalWriter(Writer):
         folder = Path(target).parent
         make_folder(folder)
         with writing(target):
-            self._fd, self._temporary = _hidden_file(str(folder))
+            self._fd, self._temporary = hidden_file(str(folder))
 
     def copy_from(self, source: BinaryIO | int, start: int, length: int) -> None:
         """Write bytes of another file; the kernel copies them where it can."""
@@ -144,7 +144,7 @@ class LocalWriter(Writer):
             os.close(self._fd)
 
 
-def _hidden_file(folder: str) -> tuple[int, str]:
+def hidden_file(folder: str) -> tuple[int, str]:
     """Make a hidden file and hold its lock; return its descriptor and path."""
     while True:
         path = f"{folder}/{TEMPORARY}{os.urandom(12).hex()}"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import logging
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from gristmill.errors import NotFound, StorageFailed
+from gristmill_storage import local_writer
 from gristmill_storage.files import Store
 
 #: Bytes that are gathered before they are given to a store.
@@ -84,32 +83,17 @@ def put_local(path: Path, chunks: Iterable[bytes]) -> None:
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    folder = str(path.parent)
+    local_writer.sweep(folder)
+    descriptor, hidden = local_writer.hidden_file(folder)
+    partial = Path(hidden)
     try:
-        with partial.open("wb", buffering=BLOCK) as file:
+        with os.fdopen(descriptor, "wb", buffering=BLOCK) as file:
             file.writelines(chunks)
-        partial.replace(path)
+            file.flush()
+            partial.replace(path)  # while its lock is held: no sweep may take it
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what those left that were killed while they wrote this file; their number is in its name."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*-*"):
-        number = left.name.removeprefix(f".{path.name}.").partition("-")[0]
-        if number.isdecimal() and not _lives(int(number)):
-            left.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
 
 
 def copy(folder: Store, path: str, source: Path) -> None:

@@ -89,13 +89,30 @@ def queue_name(compute: str) -> str:
     return f"gristmill.{compute}"
 
 
+def opened(raw: str | bytes) -> tuple[str, dict[str, Any]]:
+    """Return a message's task and its document as they lie in a queue.
+
+    Raises:
+        ValueError: it is no message of Celery's with a document; what it is instead is not shown.
+
+    """
+    try:
+        envelope = json.loads(raw)
+        task = envelope["headers"]["task"]
+        _, document, _ = json.loads(base64.b64decode(envelope["body"]))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ValueError(type(error).__name__) from None
+    if not isinstance(document, dict):
+        raise ValueError("no document")  # noqa: TRY004 - it came from outside
+    return str(task), document
+
+
 def read(raw: bytes) -> tuple[str, Message] | None:
     """Return task and message as they lie in a queue; None for what is none of ours."""
     try:
-        envelope = json.loads(raw)
-        _, document, _ = json.loads(base64.b64decode(envelope["body"]))
-        return str(envelope["headers"]["task"]), Message.from_json(document)
-    except (OtherVersion, ValueError, TypeError, LookupError, AttributeError):
+        task, document = opened(raw)
+        return task, Message.from_json(document)
+    except (OtherVersion, ValueError, TypeError):
         return None
 
 

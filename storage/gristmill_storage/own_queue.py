@@ -32,6 +32,7 @@ from gristmill_storage.messages import (
     RUN_INSTANCE,
     Message,
     NodeTasks,
+    opened,
     queue_name,
     read,
     work_on,
@@ -232,14 +233,11 @@ class _Intake:
     def _begin(self, raw: str) -> bool:
         """Run a task in a thread of its own; False: there is none."""
         try:
-            envelope = json.loads(raw)
-            task = envelope["headers"]["task"]
-            _, document, _ = json.loads(base64.b64decode(envelope["body"]))
-        except (ValueError, TypeError, LookupError, RecursionError) as error:
-            # It can be anything: it is not shown.
-            log.warning("dropped a message that cannot be read: %s", type(error).__name__)
+            task, document = opened(raw)
+        except ValueError as error:
+            log.warning("dropped a message that cannot be read: %s", error)
             return False
-        if task not in (RUN_INSTANCE, AGGREGATE) or not isinstance(document, dict):
+        if task not in (RUN_INSTANCE, AGGREGATE):
             log.warning("dropped a message of another kind")
             return False
         threading.Thread(target=self._do, args=(task, document), name=task, daemon=True).start()

@@ -7,15 +7,12 @@ is what tells how to read it: a CSV file's header and first row, a Parquet file'
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from gristmill.errors import StorageFailed
-from gristmill_storage.fetching import contained
-from gristmill_storage.local_store import TEMPORARY
+from gristmill_storage.fetching import arrive, contained
 from gristmill_storage.patient_store import patience_of
 from gristmill_storage.slices import Slice, file_of
 from gristmill_storage.store import Store, shown
@@ -35,27 +32,18 @@ def fetch_item(store: Store, name: str, folder: Path) -> Path:
         StorageFailed: it cannot be read, or is shorter than it was, or this machine's disk does not take it.
 
     """
-    return patience_of(store).call(lambda: _fetch(store, name, contained(folder, name)), of=str(folder))
+    target = contained(folder, name)
+    return patience_of(store).call(lambda: arrive(target, lambda place: _write(store, name, place)), of=str(folder))
 
 
-def _fetch(store: Store, name: str, target: Path) -> Path:
-    temporary = target.parent / f"{TEMPORARY}{os.urandom(12).hex()}"
+def _write(store: Store, name: str, place: Path) -> None:
     piece = Slice.of(name)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if piece is None:
-            store.download(file_of(name), temporary)
-        else:
-            with temporary.open("xb", buffering=0) as file:
-                for start, end in _ranges(store, piece):
-                    _copy(store, piece.file, start, end, file)
-        temporary.replace(target)
-    except OSError as error:
-        raise StorageFailed(f"{shown(str(target))}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    return target
+    if piece is None:
+        store.download(file_of(name), place)
+        return
+    with place.open("xb", buffering=0) as file:
+        for start, end in _ranges(store, piece):
+            _copy(store, piece.file, start, end, file)
 
 
 def _ranges(store: Store, piece: Slice) -> Iterator[tuple[int, int]]:

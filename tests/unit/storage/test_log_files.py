@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from gristmill_storage import log_files
+from gristmill_storage import local_writer, log_files
 from gristmill_storage.files import Store, open_store
+from gristmill_storage.local_writer import TEMPORARY
 from gristmill_storage.memory_store import MemoryStore
 
 
@@ -72,13 +71,12 @@ def test_what_cannot_be_logged_is_said_and_harms_nobody(caplog) -> None:
 
 
 def test_what_a_killed_writer_left_is_swept_away_by_the_next(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    (tmp_path / f".a.csv.{dead.pid}-1").touch()
-    others = [f".a.csv.{os.getppid()}-1", f".b.csv.{dead.pid}-1", ".a.csv.note-1"]
-    for name in others:
-        (tmp_path / name).touch()
+    left = tmp_path / f"{TEMPORARY}{'0' * 24}"
+    left.touch()
+    descriptor, written = local_writer.hidden_file(str(tmp_path))
 
-    log_files.put_local(tmp_path / "a.csv", [b"x"])
+    log_files.put_local(tmp_path / "a.csv", [b"x", b"y"])
 
-    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", *others}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", Path(written).name}
+    assert (tmp_path / "a.csv").read_bytes() == b"xy"
+    os.close(descriptor)
