@@ -16,87 +16,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from gristmill.settings import ProcessSettings
-
-#: What an attribute may be.
-Value = str | int | float | bool
-Attributes = Mapping[str, Value]
+from gristmill.spans import Attributes, Kind, Span, Tracer
 
 #: Seconds that a process waits at its end for its last spans to be sent.
 END_SECONDS: Final = 0.5
 
-#: Characters of a message that stand in a span.
-MOST_CHARACTERS: Final = 1000
-
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 log = logging.getLogger("gristmill.tracing")
-
-
-class Kind(StrEnum):
-    """What a span is to those of other processes."""
-
-    INTERNAL = "internal"
-    #: It answers a request.
-    SERVER = "server"
-    #: It puts a message into a queue, or works on one.
-    PRODUCER = "producer"
-    CONSUMER = "consumer"
-
-
-class Span(Protocol):
-    """Something that takes time; safe to use from several threads."""
-
-    @property
-    def traceparent(self) -> str:
-        """What makes another span its child; "" for none."""
-
-    def put(self, attributes: Attributes) -> None:
-        """Add attributes, or change them."""
-
-    def event(self, name: str, attributes: Attributes) -> None:
-        """Note what happened within it; of very many only the last are kept."""
-
-    def fail(self, message: str) -> None:
-        """Note that it came to no good end."""
-
-    def end(self) -> None:
-        """End it, now."""
-
-
-class Tracer(Protocol):
-    """Makes spans."""
-
-    def begin(
-        self,
-        name: str,
-        *,
-        kind: Kind,
-        parent: str,
-        attributes: Attributes,
-        links: Sequence[str] = (),
-        began: int | None = None,
-    ) -> Span:
-        """Return a span that has begun: now, or `began` nanoseconds after the epoch.
-
-        Without a `parent` it is a child of the span in which this thread is, if it is in one; `links` are other spans
-        that it has to do with.
-        """
-
-    def within(self, span: Span) -> AbstractContextManager[object]:
-        """Return a context in which this thread, and those that it starts, are in a span."""
-
-    def here(self) -> tuple[str, str] | None:
-        """Return the ids of the trace and of the span in which this thread is."""
-
-    def close(self, seconds: float) -> None:
-        """Send what was not sent yet, if somebody takes it within that time."""
 
 
 @dataclass(frozen=True, slots=True)

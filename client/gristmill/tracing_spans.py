@@ -23,7 +23,7 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlag
 
 import gristmill
 from gristmill.settings import ProcessSettings
-from gristmill.tracing import MOST_CHARACTERS, Attributes, Kind, Span, Tracer
+from gristmill.spans import MOST_CHARACTERS, Attributes, Kind, Span, Tracer
 
 #: Milliseconds that spans are gathered before they are sent, unless OTEL_BSP_SCHEDULE_DELAY says.
 _DELAY: Final = 1000

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from gristmill import tracing
-from gristmill.tracing import Attributes, Kind, Span
+from gristmill.spans import Attributes, Kind, Span
 from gristmill_storage.messages import Message
 
 

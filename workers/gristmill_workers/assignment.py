@@ -6,8 +6,9 @@ import threading
 from dataclasses import dataclass
 
 from gristmill.settings import ProcessSettings
+from gristmill.spans import Span
 from gristmill.spec import Job
-from gristmill.tracing import NO_SPAN, Span
+from gristmill.tracing import NO_SPAN
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gristmill import tracing
-from gristmill.tracing import MOST_CHARACTERS, Attributes, Kind, Span, Tracer
+from gristmill.spans import MOST_CHARACTERS, Attributes, Kind, Span, Tracer
 from gristmill_storage.ledger import Entry
 from gristmill_storage.parts import Block
 from gristmill_workers.work import Work

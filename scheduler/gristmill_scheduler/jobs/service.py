@@ -12,8 +12,8 @@ from gristmill import asking, tracing
 from gristmill.errors import Conflict, Corrupt, Mistake, OtherVersion
 from gristmill.log_context import ids
 from gristmill.settings import ProcessSettings
+from gristmill.spans import Kind
 from gristmill.states import JobStatus
-from gristmill.tracing import Kind
 from gristmill_scheduler.exclusion import Exclusion
 from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.beginning import Beginning

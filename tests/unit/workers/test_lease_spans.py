@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gristmill.tracing import Attributes, Kind, Span
+from gristmill.spans import Attributes, Kind, Span
 from gristmill_storage.ledger import Entry
 from gristmill_storage.parts import Block
 from gristmill_workers.lease_spans import LINKED, REMEMBERED, LeaseSpans, lease_spans

@@ -7,6 +7,7 @@ the version asked for, `build` makes an environment of it by uv (or by conda) on
 
 from __future__ import annotations
 
-from gristmill_workers.environments.prepare import ScorerPython, prepare_environment
+from gristmill_workers.environments.prepare import prepare_environment
+from gristmill_workers.environments.scorer_python import ScorerPython
 
 __all__ = ["ScorerPython", "prepare_environment"]

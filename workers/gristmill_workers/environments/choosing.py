@@ -14,8 +14,8 @@ from gristmill.spec import EnvironmentMode
 from gristmill_workers.environments.asked import Asked, what_is_asked
 from gristmill_workers.environments.build import Built, build
 from gristmill_workers.environments.conda import conda_tool
-from gristmill_workers.environments.prepare import ScorerPython, nothing, own
 from gristmill_workers.environments.satisfied import unmet
+from gristmill_workers.environments.scorer_python import ScorerPython, nothing, own
 
 
 def choose(

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
 
 from gristmill import spec
 from gristmill.settings import ProcessSettings
 from gristmill.spec import EnvironmentMode
 from gristmill_workers.abandoning import always
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScorerPython:
-    """The Python that runs a deployment's scorers."""
-
-    executable: Path
-    #: "3.8.18"
-    python: str
-    #: The worker's own, or one that was built.
-    origin: Literal["worker", "built"]
-    #: The built environment's name in the cache, a hash of what it holds; "" for the worker's own.
-    key: str = ""
-    #: Why this one, in one sentence for the log.
-    why: str
+from gristmill_workers.environments.scorer_python import ScorerPython, nothing, own
 
 
 def prepare_environment(
@@ -71,16 +53,3 @@ def _asks(deployment: spec.Deployment, mode: EnvironmentMode, mlflow_model: Path
     if given is not None and (given.conda is not None or given.requirements is not None):
         return True
     return mlflow_model is not None and (deployment.code_configuration is None or mode is EnvironmentMode.MODEL)
-
-
-def own(why: str) -> ScorerPython:
-    """Return the worker's own."""
-    return ScorerPython(executable=Path(sys.executable), python=platform.python_version(), origin="worker", why=why)
-
-
-def nothing(environment: spec.Environment | None) -> str:
-    """Return why the worker's own Python runs a deployment that asks for nothing that can be built."""
-    named = environment and (environment.reference or environment.image)
-    if named:
-        return f"the worker's own: {named} is recorded, and nothing can be built from it here"
-    return "the worker's own: the deployment asks for no other"
