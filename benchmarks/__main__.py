@@ -4,6 +4,7 @@ python -m benchmarks compare [CASE ...]   product and limit in turn; without a c
 python -m benchmarks fixed                two mini-batches: what is paid whatever there is to score
 python -m benchmarks memory               the whole tree at 1,000 and at 100,000 items (--large: and 1,000,000)
 python -m benchmarks starting             import and help
+python -m benchmarks scraping             what Prometheus costs a server that leads 1, 20, 100 jobs
 python -m benchmarks all                  all of these
 python -m benchmarks peers [SYSTEM ...]   what else a user might take, in environments of their own
 """
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import comparing, machine, memory, report, starting
+from benchmarks import comparing, machine, memory, report, scraping, starting
 from benchmarks.cases import CASES, FIXED, Case, named
 from benchmarks.peers import measuring
 from benchmarks.running import Failed
@@ -49,11 +50,18 @@ def _starting(options: argparse.Namespace) -> dict[str, Any]:
     return measured
 
 
+def _scraping(options: argparse.Namespace) -> list[dict[str, Any]]:
+    measured = scraping.measure(options.runs)
+    print(*scraping.rows(measured), sep="\n")
+    return measured
+
+
 _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "compare": lambda options: _compare(tuple(map(named, options.names)) or CASES, options),
     "fixed": lambda options: _compare(FIXED, options),
     "memory": _memory,
     "starting": _starting,
+    "scraping": _scraping,
 }
 
 

@@ -10,16 +10,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 import gristmill
 from gristmill.errors import LedgerFailed
 from gristmill_scheduler.jobs.observed import Demand, JobSeen
 from gristmill_scheduler.metrics.of_cluster import tell_demand, tell_health, tell_nodes
 from gristmill_scheduler.metrics.of_jobs import tell_job
-from gristmill_scheduler.metrics.samples import OPEN_METRICS, PLAIN_TEXT, Samples
+from gristmill_scheduler.metrics.samples import Samples
 from gristmill_storage.ledger import Health, JobMeasures
 
 #: Seconds that an answer serves others who ask: a pair of Prometheus servers costs what one does.
@@ -81,7 +85,7 @@ class Sources:
     waiting: Callable[[str], int]
 
 
-class Gathering:
+class Gathering(Collector):
     """Asks all sources at each scrape."""
 
     def __init__(self, sources: Sources, bounds: Bounds) -> None:
@@ -89,8 +93,8 @@ class Gathering:
         self._sources = sources
         self._bounds = bounds
 
-    def samples(self) -> Samples:
-        """Return all that is told now."""
+    def collect(self) -> Iterator[Family]:
+        """Yield the families of all that is told now."""
         began = time.perf_counter()
         samples = Samples()
         samples.describe("build", version=gristmill.__version__)
@@ -104,7 +108,7 @@ class Gathering:
         if self._sources.jobs.dispatches:
             self._tell_cluster(samples, answers=health is not None)
         samples.add("server_collect_seconds", time.perf_counter() - began)
-        return samples
+        return samples.families()
 
     def _tell_jobs(self, samples: Samples, *, answers: bool) -> None:
         jobs = self._sources.jobs
@@ -145,13 +149,21 @@ class Exporter:
 
     def write(self, accept: str) -> tuple[bytes, str]:
         """Return what is told, and its media type, as the header `accept` wants it: OpenMetrics, or the older text."""
-        kind = OPEN_METRICS if "application/openmetrics-text" in accept else PLAIN_TEXT
+        encode, kind = _encoder(accept)
         with self._lock:
-            when, text = self._written.get(kind, (float("-inf"), b""))
-            if time.monotonic() - when > self._shared_seconds:
-                text = self._gathering.samples().text(kind)
-                self._written[kind] = (time.monotonic(), text)
-            return text, kind
+            oldest = time.monotonic() - self._shared_seconds
+            self._written = {key: each for key, each in self._written.items() if each[0] >= oldest}
+            if kind not in self._written:
+                self._written[kind] = (time.monotonic(), encode(self._gathering))
+            return self._written[kind][1], kind
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """Return what writes in the format that is asked for, and its media type; the older text for nonsense."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number
+        return choose_encoder("")
 
 
 def _or_none(ask: Callable[[], Any]) -> Any:

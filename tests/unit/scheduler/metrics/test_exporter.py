@@ -20,13 +20,18 @@ OPEN = "application/openmetrics-text;version=1.0.0"
 
 
 def told(world: Any, **bounds: Any) -> dict[tuple[str, ...], float]:
-    """Every sample, by its name and the values of its labels without the job's."""
+    """Every sample, by its name and the values of its labels, in the table's order, without the job's."""
     text, _ = world.exporter(**bounds).write(OPEN)
     return {
-        (sample.name, *(value for label, value in sample.labels.items() if label != "batch_job")): sample.value
+        (sample.name, *values(sample)): sample.value
         for family in open_metrics(text.decode())
         for sample in family.samples
     }
+
+
+def values(sample: Any) -> list[str]:
+    order = [label for label in (*SERIES[sample.name].labels, "le") if label != "batch_job"]
+    return [sample.labels[label] for label in order if label in sample.labels]
 
 
 def names(world: Any, **bounds: Any) -> set[str]:
@@ -50,6 +55,13 @@ def test_both_formats_are_what_their_own_parsers_read(world: Any) -> None:
     text, kind = world.exporter().write("")
     assert kind.startswith("text/plain")
     assert {sample.name for family in plain_text(text.decode()) for sample in family.samples} <= SERIES.keys()
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text;version=new", "text/plain;version=.", ";;=,", "\x00"])
+def test_who_asks_for_nonsense_gets_the_older_text(world: Any, accept: str) -> None:
+    text, kind = world.exporter().write(accept)
+    assert kind == "text/plain; version=0.0.4; charset=utf-8"
+    assert list(plain_text(text.decode()))
 
 
 @pytest.mark.skipif(prometheus.find() is None, reason="promtool is not here: make prometheus")
@@ -167,6 +179,13 @@ def test_two_who_ask_at_once_cost_one_look(world: Any) -> None:
     assert world.scrapes == 2
 
 
+def test_answers_that_nobody_shares_any_more_are_not_kept(world: Any) -> None:
+    exporter = world.exporter(shared_seconds=0.0)
+    for version in range(1, 5):
+        exporter.write(f"application/openmetrics-text;version={version}.0.0")
+    assert len(exporter._written) == 1
+
+
 def test_an_answer_is_not_shared_for_ever(world: Any) -> None:
     exporter = world.exporter(shared_seconds=0.001)
     exporter.write("")
@@ -180,7 +199,6 @@ def test_the_table_keeps_to_the_conventions() -> None:
         assert name.startswith("gristmill_")
         assert not name.endswith(("_total", "_info", "_count", "_sum", "_bucket")), name
         assert metric.help.endswith("."), name
-        assert not set('\\"\n') & set(metric.help), "it is written as it is"
         assert not {"job", "instance"} & set(metric.labels), "these are Prometheus' own"
         if metric.kind == "histogram":
             assert name.endswith("_seconds")
