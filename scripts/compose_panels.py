@@ -12,64 +12,30 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import gristmill
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import panel_job
 import panels
 
-ENDPOINT: Final = "panels"
 FILES: Final = 360
 
 #: Seconds between two scrapes (deploy/prometheus/prometheus.yml), and what Grafana makes of that.
 STEP: Final = 5.0
 RATE: Final = "20s"
 
-SCORE: Final = """\
-import time
-from pathlib import Path
-
-
-def init():
-    pass
-
-
-def run(mini_batch):
-    time.sleep(0.5)
-    names = [Path(path).name for path in mini_batch]
-    if "00007.txt" in names:
-        raise ValueError("this one never works")
-    return names
-"""
-
-DEPLOYMENT: Final[dict[str, Any]] = {
-    "name": "blue",
-    "endpoint_name": ENDPOINT,
-    "compute": "local",
-    "resources": {"instance_count": 2},
-    "settings": {
-        "mini_batch_size": 2,
-        "error_threshold": 10,
-        "max_concurrency_per_instance": 2,
-        "retry_settings": {"max_retries": 2},
-    },
-}
-
 
 def job(folder: Path) -> str:
     """Run the job to its end, and return its name."""
-    (folder / "code").mkdir()
-    (folder / "code" / "score.py").write_text(SCORE)
-    (folder / "texts").mkdir()
-    for number in range(FILES):
-        (folder / "texts" / f"{number:05}.txt").touch()
-    code = {"code_configuration": {"code": str(folder / "code"), "scoring_script": "score.py"}}
+    deployment, texts = panel_job.prepare(folder, files=FILES, seconds=0.5)
+    endpoint = deployment["endpoint_name"]
     with gristmill.Client() as client:
-        client.batch_endpoints.begin_create_or_update({"name": ENDPOINT}).result()
-        client.batch_deployments.begin_create_or_update({**DEPLOYMENT, **code}, set_default=True).result()
-        invoked = client.batch_endpoints.invoke(ENDPOINT, input=folder / "texts")
+        client.batch_endpoints.begin_create_or_update({"name": endpoint}).result()
+        client.batch_deployments.begin_create_or_update(deployment, set_default=True).result()
+        invoked = client.batch_endpoints.invoke(endpoint, input=texts)
         invoked.wait()
         return invoked.name
 

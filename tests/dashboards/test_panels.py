@@ -11,7 +11,6 @@ import json
 import socket
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,25 +20,12 @@ import httpx
 import prometheus
 import pytest
 
+import panel_job
 import panels
 from gristmill_storage.ledger import Ledger
 from serving import Serving
 
 pytestmark = pytest.mark.skipif(prometheus.find() is None, reason="Prometheus is not here: make prometheus")
-
-SCRIPT = """
-    import os, time
-
-    def init():
-        pass
-
-    def run(mini_batch):
-        time.sleep(0.15)
-        names = [os.path.basename(path) for path in mini_batch]
-        if "00007.txt" in names:
-            raise ValueError("this one never works")
-        return names
-"""
 
 FILES = 160
 
@@ -134,30 +120,12 @@ def watched(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def _invoke(serving: Serving) -> str:
-    for place in ("in", "code"):
-        (serving.folder / place).mkdir()
-    for number in range(FILES):
-        (serving.folder / "in" / f"{number:05d}.txt").touch()
-    (serving.folder / "code" / "score.py").write_text(textwrap.dedent(SCRIPT))
-    deployment = {
-        "name": "blue",
-        "endpoint_name": "names",
-        "type": "model",
-        "code_configuration": {"code": str(serving.folder / "code"), "scoring_script": "score.py"},
-        "compute": "local",
-        "resources": {"instance_count": 2},
-        "settings": {
-            "mini_batch_size": 2,
-            "error_threshold": 10,
-            "max_concurrency_per_instance": 2,
-            "retry_settings": {"max_retries": 2},
-        },
-    }
-    body = {"input": {"type": "uri_folder", "path": str(serving.folder / "in")}}
+    deployment, texts = panel_job.prepare(serving.folder, files=FILES, seconds=0.15)
+    body = {"input": {"type": "uri_folder", "path": str(texts)}}
     for method, path, document in (
-        ("PUT", "/batchEndpoints/names", {"name": "names"}),
-        ("PUT", "/batchEndpoints/names/deployments/blue?set_default=true", deployment),
-        ("POST", "/batchEndpoints/names/jobs", body),
+        ("PUT", "/batchEndpoints/panels", {"name": "panels"}),
+        ("PUT", "/batchEndpoints/panels/deployments/blue?set_default=true", deployment),
+        ("POST", "/batchEndpoints/panels/jobs", body),
     ):
         answer = serving.request(method, path, json=document)
         assert answer.is_success, answer.text

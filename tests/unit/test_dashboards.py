@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import subprocess
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
+import boards
 import prometheus
 import pytest
 import yaml
@@ -23,27 +23,14 @@ KNOWN = {**SERIES, "up": SimpleNamespace(labels=())}
 needs_promtool = pytest.mark.skipif(prometheus.find() is None, reason="promtool is not here: make prometheus")
 
 
-@pytest.fixture(scope="module")
-def build() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("grafana_build", DEPLOY / "grafana" / "build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def rules() -> list[dict[str, str]]:
     document = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
-def test_the_dashboards_are_what_the_generator_makes(build: ModuleType) -> None:
+def test_the_dashboards_are_what_the_generator_makes() -> None:
     committed = {path.name: path.read_text() for path in panels.FOLDER.glob("*.json")}
-    assert committed == build.texts(), "python deploy/grafana/build.py writes them"
+    assert committed == boards.texts(), "python deploy/grafana/build.py writes them"
 
 
 def test_every_query_names_series_and_labels_that_are_told() -> None:

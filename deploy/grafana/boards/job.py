@@ -1,0 +1,163 @@
+"""The dashboard of one job, which is chosen at its head as `$job`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from boards.panels import RATE, Dashboard, Panel, Row, stat
+
+_JOB: Final = 'batch_job="$job"'
+
+
+def _quantiles(phase: str) -> list[tuple[str, str]]:
+    buckets = f"sum by (le) (rate(gristmill_job_{phase}_seconds_bucket{{{_JOB}}}{RATE}))"
+    return [(f"histogram_quantile({share}, {buckets})", f"P{share * 100:g}") for share in (0.5, 0.95, 0.99)]
+
+
+def _p95(phase: str) -> tuple[str, str]:
+    return _quantiles(phase)[1][0], phase
+
+
+#: Scorers begin together, and no rate is left of that a minute later.
+_P95_INIT: Final = (
+    f"histogram_quantile(0.95, sum by (le) (gristmill_job_init_seconds_bucket{{{_JOB}}}))",
+    "init",
+)
+
+
+def _own(name: str, **labels: str) -> str:
+    """Return a series of the chosen job, whichever server tells it."""
+    matchers = ",".join([_JOB, *(f'{label}="{value}"' for label, value in labels.items())])
+    return f"gristmill_job_{name}{{{matchers}}}"
+
+
+def _per_second(name: str, by: str = "") -> str:
+    return f"sum by ({by}) (rate({_own(name)}{RATE}))" if by else f"sum(rate({_own(name)}{RATE}))"
+
+
+JOB: Final = Dashboard(
+    uid="gristmill-job",
+    title="Gristmill / Job progress",
+    text="One job: how far it is, how fast it goes, what holds it up.",
+    of_a_job=True,
+    rows=(
+        Row(
+            title="Now",
+            panels=(
+                stat("State", f"{_own('status')} == 1", legend="{{status}}"),
+                stat(
+                    "Done",
+                    f'sum(gristmill_job_items{{{_JOB},state!="pending"}}) / sum({_own("items")})',
+                    "percentunit",
+                ),
+                stat("Time left", f"max({_own('eta_seconds')})", "s"),
+                stat("Rows a second", _per_second("rows_total"), "rowsps"),
+                stat("Failed items", f"sum({_own('items', state='failed')})", thresholds=(1, 100)),
+                stat("Since the last commit", f"max({_own('since_commit_seconds')})", "s", thresholds=(30, 120)),
+            ),
+        ),
+        Row(
+            title="Progress",
+            panels=(
+                Panel(
+                    title="Pace",
+                    unit="rowsps",
+                    queries=(
+                        (_per_second("rows_total"), "now"),
+                        (
+                            f"max({_own('rows_total')}) / (time() - max({_own('started_timestamp_seconds')}))",
+                            "since the start",
+                        ),
+                    ),
+                ),
+                Panel(
+                    title="Mini-batches by state",
+                    stacked=True,
+                    queries=((f"sum by (state) ({_own('mini_batches')})", "{{state}}"),),
+                ),
+                Panel(
+                    title="Failures against the threshold",
+                    text="The job is stopped when more items have failed than error_threshold allows.",
+                    queries=(
+                        (f"sum({_own('items', state='failed')})", "failed"),
+                        (f"max({_own('error_threshold_items')})", "allowed"),
+                    ),
+                ),
+            ),
+        ),
+        Row(
+            title="Time",
+            panels=(
+                Panel(title="run() of a mini-batch", unit="s", queries=_quantiles("run")),
+                Panel(
+                    title="P95 of each phase",
+                    unit="s",
+                    text="fetch: until items are here; queue: until a scorer has them; commit: a part; init: so far.",
+                    queries=[*(_p95(phase) for phase in ("fetch", "queue", "run", "commit")), _P95_INIT],
+                ),
+                Panel(
+                    title="Time between leases and results",
+                    unit="s",
+                    text="The oldest lease of each node. A straggler stands out; leases expire after the limit.",
+                    queries=(
+                        (f"topk(10, max by (node) ({_own('oldest_lease_seconds')}))", "{{node}}"),
+                        (f"max({_own('lease_seconds')})", "limit without a sign of life"),
+                    ),
+                ),
+            ),
+        ),
+        Row(
+            title="Nodes",
+            panels=(
+                Panel(
+                    title="Items a second by node",
+                    unit="ops",
+                    stacked=True,
+                    queries=((_per_second("node_items_total", "node"), "{{node}}"),),
+                ),
+                Panel(
+                    title="Instances and scorers",
+                    queries=(
+                        (f"max({_own('wanted_instances')})", "instances wanted"),
+                        (f"max({_own('alive_instances')})", "instances alive"),
+                        (f"max({_own('scorers')})", "scorers"),
+                        (f"max({_own('busy_scorers')})", "scorers busy"),
+                    ),
+                ),
+                Panel(
+                    title="Held by node",
+                    queries=((f"sum by (node) ({_own('held_mini_batches')})", "{{node}}"),),
+                ),
+            ),
+        ),
+        Row(
+            title="Trouble and end",
+            panels=(
+                Panel(
+                    title="Retries by reason",
+                    queries=((f"sum by (category) ({_own('retries_total')})", "{{category}}"),),
+                ),
+                Panel(
+                    title="Failed items by reason",
+                    queries=((f"sum by (category) ({_own('failed_items_total')})", "{{category}}"),),
+                ),
+                Panel(
+                    title="Merged mini-batches",
+                    text="Of the aggregator, while it is at work.",
+                    queries=((f"{_own('merged_mini_batches')} or 0 * {_own('aggregators')}", "merged"),),
+                    width=4,
+                ),
+                Panel(
+                    title="Logs",
+                    kind="text",
+                    width=4,
+                    content=(
+                        "`gristmill job logs -n $job` prints what the scripts wrote, `gristmill job stream -n $job` "
+                        "follows it, `gristmill job download -n $job` fetches all logs. "
+                        "[The same by HTTP]($server/jobs/$job/files?output=default), with a token."
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
