@@ -56,6 +56,12 @@ def queries(document: Mapping[str, Any]) -> Iterator[Query]:
             )
 
 
+def links(document: Mapping[str, Any]) -> list[str]:
+    """Return where the texts of a dashboard's panels lead."""
+    texts = [panel["options"]["content"] for panel in document["panels"] if panel["type"] == "text"]
+    return [target for text in texts for target in re.findall(r"\]\(([^)]+)\)", text)]
+
+
 def every_query() -> list[Query]:
     return [query for document in dashboards().values() for query in queries(document)]
 

@@ -91,6 +91,23 @@ def test_what_is_provisioned_fits_together() -> None:
     assert [config["job_name"] for config in scraped["scrape_configs"]] == ["gristmill"]
 
 
+def test_links_to_a_jobs_files_lead_through_the_source_that_keeps_a_token_and_to_routes_that_there_are() -> None:
+    source = yaml.safe_load((DEPLOY / "grafana" / "provisioning" / "datasources" / "files.yml").read_text())
+    (files,) = source["datasources"]
+    document = panels.dashboards()["Gristmill / Job progress"]
+    (server,) = [each for each in document["templating"]["list"] if each["name"] == "server"]
+    served = (panels.ROOT / "docs" / "reference" / "http.md").read_text()
+
+    assert server["current"]["value"] == f"/api/datasources/proxy/uid/{files['uid']}"
+    assert files["type"] != "prometheus", "it could be chosen for the dashboards"
+    assert files["secureJsonData"]["httpHeaderValue1"] == "Bearer ${GRAFANA_READER_TOKEN}"
+    links = panels.links(document)
+    assert len(links) == 2
+    for link in links:
+        path = link.partition("?")[0].removeprefix("$server").replace("$job", "{job}")
+        assert f"`GET {path}`" in served
+
+
 @needs_promtool
 def test_prometheus_takes_its_files_and_the_alerts_do_what_their_tests_say() -> None:
     folder, promtool = DEPLOY / "prometheus", prometheus.get() / "promtool"

@@ -150,11 +150,13 @@ JOB: Final = Dashboard(
                 Panel(
                     title="Logs",
                     kind="text",
+                    text="The links need a token that Grafana keeps: docs/how-to/monitoring.md. The commands do not.",
                     width=4,
                     content=(
-                        "`gristmill job logs -n $job` prints what the scripts wrote, `gristmill job stream -n $job` "
-                        "follows it, `gristmill job download -n $job` fetches all logs. "
-                        "[The same by HTTP]($server/jobs/$job/files?output=default), with a token."
+                        "[List of files]($server/jobs/$job/files?output=default), "
+                        "[items that failed]($server/jobs/$job/errors)\n\n"
+                        "`gristmill job logs -n $job`\n\n`gristmill job stream -n $job`\n\n"
+                        "`gristmill job download -n $job`"
                     ),
                 ),
             ),

@@ -9,6 +9,9 @@ from typing import Any, Final
 #: What Grafana fills in: a time in which a rate has enough scrapes.
 RATE: Final = "[$__rate_interval]"
 
+#: Where Grafana asks a server with the token that it keeps (provisioning/datasources/files.yml).
+FILES: Final = "/api/datasources/proxy/uid/gristmill-files"
+
 #: Grafana's own width.
 _COLUMNS: Final = 24
 _SCHEMA: Final = 39
@@ -93,8 +96,8 @@ def _variables(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
             "query": {"query": query, "refId": "job"}, "refresh": 2, "sort": 2,
         }  # fmt: skip
         yield {
-            "name": "server", "type": "textbox", "label": "Server", "query": "http://localhost:8890",
-            "current": {"text": "http://localhost:8890", "value": "http://localhost:8890"},
+            "name": "server", "type": "textbox", "label": "Server", "query": FILES,
+            "current": {"text": FILES, "value": FILES},
         }  # fmt: skip
 
 
