@@ -32,7 +32,8 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_TOKEN": "Token for that server.",
     "GRISTMILL_WORKSPACE": "Folder or URL of what a server keeps; default: ~/.local/share/gristmill/workspace.",
     "GRISTMILL_KEEP_INPUTS_DAYS": (
-        "Days that a server keeps uploaded inputs after the jobs that read them are over; 0: for ever; default 30."
+        "Days that a server keeps what was uploaded when no deployment, model, data asset or job needs it any more; "
+        "0: for ever; default 30."
     ),
     "GRISTMILL_SECRETS": "Folder of the files that datastores' credentials name; default: ~/.config/gristmill/secrets.",
     "GRISTMILL_ALLOW_HOSTS": (
@@ -87,7 +88,7 @@ class ProcessSettings:
     workspace: str = ""
     #: Folder of what this user's commands keep: a login, defaults.
     config: Path = field(default_factory=Path)
-    #: Days that a server keeps uploaded inputs of jobs that are over; 0: for ever.
+    #: Days that a server keeps what was uploaded and nothing needs any more; 0: for ever.
     keep_inputs_days: float = DEFAULT_KEEP_DAYS
     #: Hosts of its network that a server's jobs may read web addresses from, beside public ones.
     allow_hosts: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from gristmill_scheduler.jobs.service import PATIENCE_SECONDS, Jobs
 from gristmill_scheduler.metrics.exporter import Bounds, Exporter, Sources
 from gristmill_scheduler.resources.assembly import Resources, make_resources
 from gristmill_scheduler.resources.models import Models
+from gristmill_scheduler.resources.naming import Naming
 from gristmill_storage.ledger import Ledger, Measures
 from gristmill_storage.queue import Queue
 from gristmill_storage.reach import Reach
@@ -70,8 +71,11 @@ class Server:
             pin_model=(lambda reference: models.pin(reference)) if uri else None,  # noqa: PLW0108
         )
         self._registry = RegistrySign(uri)
-        models = Models(Registry(uri), locate=lambda text: resources.references.uri(text, kind="model"))
-        self._jobs = Jobs(workspace, _catalog(resources), settings)
+        registry = Registry(uri)
+        naming = Naming(workspace, resources.references, registry, uri=uri)
+        models = Models(registry, locate=naming.locate_model)
+        catalog = Catalog(deployments=resources.deployments, references=resources.references, naming=naming)
+        self._jobs = Jobs(workspace, catalog, settings)
         services = self._services(workspace, resources, models)
         folder = workspace.store.local_path(AUDIT)
         self.app: FastAPI = build_app(
@@ -116,10 +120,3 @@ class Server:
             waiting=self._queue.length,
             registry=self._registry,
         )
-
-
-def _catalog(resources: Resources) -> Catalog:
-    return Catalog(
-        deployments=resources.deployments,
-        references=resources.references,
-    )

@@ -14,10 +14,14 @@ import pytest
 from gristmill import spec
 from gristmill.errors import Conflict, InvalidDocument, Mistake, PreconditionFailed, ResourceNotFound, StorageFailed
 from gristmill.settings import ProcessSettings
+from gristmill_scheduler.resources.assembly import make_resources
 from gristmill_scheduler.resources.models import Models
+from gristmill_scheduler.resources.naming import Naming
 from gristmill_scheduler.resources.places import Located
+from gristmill_storage.files import open_store
 from gristmill_storage.registration import COPIES, Registry
 from gristmill_storage.registry import identity
+from gristmill_storage.workspace import Workspace
 from gristmill_workers.models import prepare_model
 
 mlflow = pytest.importorskip("mlflow")
@@ -65,6 +69,19 @@ def locate(text: str) -> Located:
     if text.startswith("upload:"):
         raise ResourceNotFound(f"{text}: nothing was uploaded")
     return Located(url=text, origin=text)
+
+
+class Sent:
+    """A workspace with an upload, and what resolves its address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.workspace = Workspace(open_store(str(folder)))
+        self.tree = "a" * 64
+        path = folder / "uploads" / self.tree
+        path.mkdir(parents=True)
+        (path / "weights.pt").write_text("7")
+        (folder / "uploads" / f"{self.tree}.complete").write_text("{}")
+        self.references = make_resources(self.workspace).references
 
 
 def saved(folder: Path, called: str = "model", *, weights: str = "7") -> str:
@@ -347,3 +364,20 @@ def test_registries_in_files_have_identities(models: Models, address: str) -> No
     models.list()
     assert len(identity(address)) == 32
     assert identity("http://127.0.0.1:9") == identity("sqlite:////nowhere/mlflow.db") == ""
+
+
+def test_uploads_that_are_models_are_told_until_the_last_version_is_deleted(
+    address: str, name: str, tmp_path: Path
+) -> None:
+    sent = Sent(tmp_path)
+    naming = Naming(sent.workspace, sent.references, Registry(address), uri=address)
+    models = Models(Registry(address), locate=naming.locate_model)
+    for _ in range(2):
+        models.add(name, {"path": f"upload:{sent.tree}/weights.pt"})
+    assert sent.workspace.uploads.registry_of(sent.tree) == naming.registry != ""
+
+    told = []
+    for version in ("1", "2"):
+        told.append(sent.tree in naming.by_models())
+        models.delete(name, version)
+    assert [*told, sent.tree in naming.by_models()] == [True, True, False]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gristmill import spec
+from gristmill_scheduler.jobs.sweeping import Naming
 
 
 class Located(Protocol):
@@ -51,3 +52,4 @@ class Catalog:
 
     deployments: Deployments
     references: References
+    naming: Naming

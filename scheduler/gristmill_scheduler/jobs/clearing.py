@@ -1,9 +1,8 @@
-"""Deletes what clients sent for jobs alone, some time after the last of these needed it.
+"""Deletes what clients sent, some time after the last need of it.
 
-An upload that is a job's input, and that nothing names for good (a data asset, a deployment, a model), goes when every
-job whose input it was has been over for so many days; so does an input's address that holds a secret. A job is over
-when it is completed and none of its items failed. One that may yet be resumed, or whose failed items may be tried
-again, is over when somebody archives it.
+An upload goes when no deployment, no data asset and no model has named it, and every job that reads it has been over,
+for so many days; so does an input's address that holds a secret. A job is over when it is completed and none of its
+items failed. One that may yet be resumed, or whose failed items may be tried again, is over when somebody archives it.
 """
 
 from __future__ import annotations
@@ -12,20 +11,18 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from gristmill.errors import GristmillError
 from gristmill_scheduler.jobs.addresses import Addresses
 from gristmill_scheduler.jobs.records import Records
 from gristmill_scheduler.jobs.rows import Row
-from gristmill_storage.workspace import Uploads
+from gristmill_scheduler.jobs.sweeping import Naming, Sweep
+from gristmill_storage.workspace import Workspace
 
 #: Seconds between two looks, and before the first one.
 LOOK_SECONDS: Final = 3600.0
-
-#: Seconds for which an upload stays that somebody asked for: an invocation may follow.
-ASKED_SECONDS: Final = 3600.0
 
 _DAY: Final = 86400.0
 
@@ -36,27 +33,35 @@ class Clearing:
     """Looks every hour, where this server dispatches jobs."""
 
     def __init__(
-        self, records: Records, uploads: Uploads, addresses: Addresses, *, days: float, leads: Callable[[], bool]
+        self,
+        workspace: Workspace,
+        records: Records,
+        addresses: Addresses,
+        naming: Naming,
+        *,
+        days: float,
+        leads: Callable[[], bool],
     ) -> None:
         """Take what it works with.
 
         Args:
+            workspace: where the uploads are
             records: the jobs' records
-            uploads: what clients sent
             addresses: of inputs that hold a secret
-            days: how long inputs are kept; 0: for ever
+            naming: tells what is named for good
+            days: how long that is kept which nothing needs; 0: for ever
             leads: tells whether this server is the one that looks
 
         """
         self._records = records
-        self._uploads = uploads
         self._addresses = addresses
         self._seconds = days * _DAY
+        self._sweep = Sweep(workspace, naming, seconds=self._seconds)
         self._leads = leads
-        #: What is gone, and when the last job that needed it was over.
+        #: Addresses that are gone, and when the last job that needed each was over.
         self._gone: dict[str, float] = {}
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="clear-inputs", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="clear-uploads", daemon=True)
 
     def start(self) -> None:
         """Begin to look."""
@@ -72,36 +77,17 @@ class Clearing:
         now = time.time() if now is None else now
         self._records.refresh()  # another server may have taken a job a moment ago
         rows = self._records.rows.all()
-        for tree, over in _over(rows, lambda row: row.upload):
-            if now - over >= self._seconds:
-                self._guarded(tree, over, self._discard)
-        for key, over in _over(rows, lambda row: row.input_key):
-            if now - over >= self._seconds:
-                self._guarded(key, over, self._forget)
+        self._forget_addresses(rows, now)
+        self._sweep.look(rows, now)
 
-    def _guarded(self, what: str, over: float, act: Callable[[str], bool]) -> None:
-        if self._stopping.is_set() or self._gone.get(what) == over:
-            return
-        try:
-            if act(what):
-                self._gone[what] = over
-        except GristmillError as error:
-            log.warning("an input that no job needs cannot be deleted now: %s", error)
-
-    def _discard(self, tree: str) -> bool:
-        asked = self._uploads.asked.get(tree)
-        if asked is not None and time.monotonic() - asked < ASKED_SECONDS:
-            return False
-        if self._uploads.is_kept(tree):
-            return True
-        gone = self._uploads.discard(tree)
-        if gone:
-            log.info("upload %s: deleted; the jobs whose input it was are over", tree)
-        return gone
-
-    def _forget(self, key: str) -> bool:
-        self._addresses.forget(key)
-        return True
+    def _forget_addresses(self, rows: Sequence[Row], now: float) -> None:
+        for key, over in _over(rows):
+            if now - over >= self._seconds and self._gone.get(key) != over:
+                try:
+                    self._addresses.forget(key)
+                    self._gone[key] = over
+                except GristmillError as error:
+                    log.warning("the address of an input that no job needs cannot be deleted now: %s", error)
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_SECONDS):
@@ -112,18 +98,18 @@ class Clearing:
         try:
             self.look()
         except GristmillError as error:
-            log.warning("inputs that no job needs cannot be looked for now: %s", error)
+            log.warning("uploads that nothing needs cannot be looked for now: %s", error)
         except Exception:
-            log.exception("inputs that no job needs cannot be looked for now")
+            log.exception("uploads that nothing needs cannot be looked for now")
 
 
-def _over(rows: list[Row], what: Callable[[Row], str]) -> Iterator[tuple[str, float]]:
-    """Yield each thing that jobs needed and none needs now, with the moment since which that is so."""
+def _over(rows: Sequence[Row]) -> Iterator[tuple[str, float]]:
+    """Yield the key of each address that jobs needed and none needs now, with the moment since which that is so."""
     needed: dict[str, list[float | None]] = defaultdict(list)
     for row in rows:
-        if what(row):
-            needed[what(row)].append(row.over)
-    for name, overs in needed.items():
+        if row.input_key:
+            needed[row.input_key].append(row.over)
+    for key, overs in needed.items():
         ended = [over for over in overs if over is not None]
         if len(ended) == len(overs):
-            yield name, max(ended)
+            yield key, max(ended)

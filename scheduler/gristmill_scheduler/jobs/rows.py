@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import bisect
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from gristmill.spec import Priority
 from gristmill.states import JobStatus
 from gristmill_scheduler.jobs.record import JobRecord, State
-
-_UPLOAD: Final = re.compile(r"upload:(?P<tree>[0-9a-f]{64})", re.IGNORECASE)
+from gristmill_storage.workspace import tree_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +36,13 @@ class Row:
     priority: Priority = Priority.MEDIUM
     #: Whether it has ended, and its MLflow run does not say so yet.
     untracked: bool = False
-    #: The uploaded tree that is its input; "": another one is.
-    upload: str = ""
+    #: The uploaded trees that it reads: its input, its code, its model.
+    uploads: tuple[str, ...] = ()
+    #: Whether its model is a registry's: which upload that is, if any, the registry knows.
+    registered: bool = False
     #: Key of its input's whole address in `addresses`; "": its record has that.
     input_key: str = ""
-    #: Since when nothing is to read its input again, in seconds since the epoch; None: something may.
+    #: Since when it is to read nothing again, in seconds since the epoch; None: something may.
     over: float | None = None
 
     @property
@@ -54,6 +53,7 @@ class Row:
 
 def row_of(record: JobRecord) -> Row:
     """Return what is kept in memory of a record."""
+    model = record.job.deployment.model
     return Row(
         name=record.name,
         endpoint=_shared(record.endpoint),
@@ -68,19 +68,23 @@ def row_of(record: JobRecord) -> Row:
         paused=record.paused,
         version=record.version,
         untracked=record.untracked,
-        upload=_upload_of(record),
+        uploads=_uploads_of(record),
+        registered=bool(model and model.reference),
         input_key=record.input_key,
         over=_over(record),
     )
 
 
-def _upload_of(record: JobRecord) -> str:
-    paths = (str(given.get("path", "")) for given in record.inputs.values())
-    return next((found["tree"] for path in paths if (found := _UPLOAD.match(path))), "")
+def _uploads_of(record: JobRecord) -> tuple[str, ...]:
+    deployment = record.job.deployment
+    code, model = deployment.code_configuration, deployment.model
+    addresses = (record.job.input.uri, code.code if code else "", model.path if model else "")
+    trees = {tree for address in addresses if (tree := tree_in(address))}
+    return tuple(_shared(tree) for tree in sorted(trees))
 
 
 def _over(record: JobRecord) -> float | None:
-    """Return since when a job needs its input no more; one that may be resumed does, unless it was put away."""
+    """Return since when a job reads nothing more; one that may be resumed does, unless it was put away."""
     if record.state is not State.ENDED or record.ended is None:
         return None
     items = (record.result or {}).get("items") or {}

@@ -100,9 +100,10 @@ class Jobs:
             slice_seconds=settings.slice_seconds,
         )
         self._clearing = Clearing(
+            workspace,
             self._records,
-            workspace.uploads,
             addresses,
+            catalog.naming,
             days=settings.keep_inputs_days,
             leads=lambda: self._dispatcher.dispatches,
         )

@@ -51,7 +51,6 @@ class Data(Assets):
         what = "file" if kind == _FILE else "folder"
         if _is_another(self._places.place(path, kind="input").url, kind):
             raise fault(source, "path", f"There is no {what} on target path: {path}. Give its path, or another type")
-        self._places.keep(path)
 
 
 def _is_another(url: str, kind: str) -> bool:

@@ -68,8 +68,6 @@ class Places:
         self._workspace = workspace
         self._datastores = datastores
         self._roots = roots
-        #: Uploads that were seen to be kept.
-        self._kept: set[str] = set()
         self._reach = reach
 
     def place(self, text: str, *, kind: Kind) -> Located:
@@ -87,17 +85,6 @@ class Places:
         if not text.isprintable():
             raise Mistake(f"{shown(text)}: holds characters that no address does")
         return Located(url=self._url(text, kind), origin=without_secrets(text))
-
-    def keep(self, text: str) -> None:
-        """Have what an address leads to stay, because something names it for good: an upload; others do anyway."""
-        found = _UPLOAD.fullmatch(text)
-        if found is not None:
-            self._keep(found["tree"])
-
-    def _keep(self, tree: str) -> None:
-        if tree not in self._kept:
-            self._workspace.uploads.keep(tree)
-            self._kept.add(tree)
 
     def _url(self, text: str, kind: Kind) -> str:
         if text.lower().startswith("upload:"):
@@ -139,10 +126,7 @@ class Places:
         if kind == "output":
             raise Mistake(f"{text[:200]}: what was uploaded never changes; give the output another address")
         path = (found["path"] or "").rstrip("/")
-        url = self._workspace.uploads.url(found["tree"], checked(path) if path else "")
-        if kind != "input":
-            self._keep(found["tree"])
-        return url
+        return self._workspace.uploads.url(found["tree"], checked(path) if path else "")
 
     def _in_datastore(self, name: str, path: str, kind: Kind) -> str:
         root = self._datastores.root(name)

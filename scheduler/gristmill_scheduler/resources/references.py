@@ -69,5 +69,4 @@ class References:
         shown = self._data.get(name, version) if version else self._data.labelled(name, parts.get("label") or LATEST)
         document = shown.document
         place = self._places.place(document["path"], kind=kind)
-        self._places.keep(document["path"])
         return Located(url=place.url, type=document["type"], origin=f"azureml:{name}:{document['version']}")

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gristmill_storage.store import Store
+from gristmill_storage.workspace.departures import Departures, Step
 from gristmill_storage.workspace.documents import Documents, Versioned, checked_name
-from gristmill_storage.workspace.uploads import Uploads
+from gristmill_storage.workspace.uploads import Uploads, tree_in
 
-__all__ = ["Documents", "Uploads", "Versioned", "Workspace"]
+__all__ = ["Departures", "Documents", "Step", "Uploads", "Versioned", "Workspace", "tree_in"]
 
 
 @dataclass(frozen=True)

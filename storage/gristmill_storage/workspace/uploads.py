@@ -6,7 +6,8 @@ local disk that folder then gets the tree's name; elsewhere its files are copied
 
     uploads/<tree>/...           the files
     uploads/<tree>.complete      all of them are there
-    uploads/<tree>.kept          something names the tree for good; what is a job's input alone may go some day
+    uploads/<tree>.registered    a model may be registered with it: {"registry": which registry}
+    uploads/<tree>.leaving       nothing needs it; see `departures`
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import re
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -29,6 +29,7 @@ from typing import BinaryIO, Final
 
 from gristmill.errors import AlreadyExists, Mistake, ResourceNotFound, StorageFailed
 from gristmill.trees import digest_of
+from gristmill_storage.documents import document_or_none
 from gristmill_storage.store import BLOCK, Store, checked, shown
 from gristmill_storage.workspace.archive import Archive, Member
 
@@ -36,7 +37,7 @@ from gristmill_storage.workspace.archive import Archive, Member
 FOLDER: Final = "uploads"
 
 #: How the folders begin in which trees arrive.
-_ARRIVING: Final = ".arriving-"
+ARRIVING: Final = ".arriving-"
 
 #: How old such a folder is whose server is taken for dead.
 _STALE_SECONDS: Final = 24 * 3600
@@ -51,6 +52,9 @@ _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 _TAKEN: Final = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
 
 _TREE: Final = re.compile(r"[0-9a-f]{64}")
+
+#: A tree in an address: `upload:<tree>/path` as clients give it, `<workspace>/uploads/<tree>/path` as nodes open it.
+_IN_ADDRESS: Final = re.compile(r"(?:^upload:|/uploads/)([0-9a-f]{64})(?:/|$)")
 
 _File = tuple[str, int, str]
 
@@ -69,40 +73,20 @@ class Uploads:
 
     def exists(self, tree: str) -> bool:
         """Return whether a tree is there, whole."""
-        found = self.store.exists(_mark(tree))
+        found = self.store.exists(mark_of(tree))
         if found:
             self.asked[tree] = time.monotonic()
         return found
 
-    def keep(self, tree: str) -> None:
-        """Note that something names a tree for good."""
+    def note_registered(self, tree: str, registry: str) -> None:
+        """Note that a model may be registered with a tree: only who sees that registry may take it for not needed."""
         with suppress(AlreadyExists):
-            self.store.create(_mark(tree, "kept"), b"{}")
+            self.store.create(mark_of(tree, "registered"), json.dumps({"registry": registry}).encode())
 
-    def is_kept(self, tree: str) -> bool:
-        """Return whether something names a tree for good."""
-        return self.store.exists(_mark(tree, "kept"))
-
-    def discard(self, tree: str) -> bool:
-        """Begin to delete a tree that nothing reads, or go on; return whether nothing of it is left.
-
-        On local disk it goes at once. Elsewhere nobody may find it half gone, and files may be on their way that came
-        after it was said to be gone: the first call says that it is gone, another one, some time later, deletes it.
-        """
-        mark, place = _mark(tree), f"{FOLDER}/{tree}"
-        local, there = self.store.local_path(place), self.store.exists(mark)
-        if there and local is None:
-            self.store.delete(mark)
-        elif there and local is not None:
-            with _keeping():
-                grave = local.with_name(f"{_ARRIVING}{uuid.uuid4().hex}")
-                with suppress(FileNotFoundError):
-                    local.rename(grave)
-                self.store.delete(mark)
-                shutil.rmtree(grave, ignore_errors=True)
-        elif local is None:
-            self.store.delete_tree(place)
-        return not (there and local is None)
+    def registry_of(self, tree: str) -> str:
+        """Return the registry in which a tree may be a model; "" where it was never noted for any."""
+        said = document_or_none(self.store, mark_of(tree, "registered")) or {}
+        return str(said.get("registry", ""))
 
     def url(self, tree: str, path: str = "") -> str:
         """Return the address of a tree, or of a file or a folder in it, as a node opens it.
@@ -155,7 +139,7 @@ class Uploads:
             if here:
                 here.mkdir(parents=True, exist_ok=True)
                 _sweep(here)
-            folder = Path(tempfile.mkdtemp(prefix=_ARRIVING, dir=here))
+            folder = Path(tempfile.mkdtemp(prefix=ARRIVING, dir=here))
         try:
             yield folder
         finally:
@@ -173,9 +157,9 @@ class Uploads:
             self._check(tree, files)
         mark = {"files": len(files), "bytes": sum(size for _, size, _ in files)}
         with suppress(AlreadyExists):
-            self.store.create(_mark(tree), json.dumps(mark).encode())
+            self.store.create(mark_of(tree), json.dumps(mark).encode())
         if target and not target.is_dir():  # what was there already was deleted just now
-            self.store.delete(_mark(tree))
+            self.store.delete(mark_of(tree))
             raise StorageFailed(f"upload {tree}: it is gone again; send it once more")
 
     def _check(self, tree: str, files: list[_File]) -> None:
@@ -191,7 +175,19 @@ class Uploads:
             writer.publish()
 
 
-def _mark(tree: str, word: str = "complete") -> str:
+def tree_in(address: str) -> str:
+    """Return the tree that an address leads into; "" where it leads elsewhere."""
+    found = _IN_ADDRESS.search(address)
+    return found[1] if found else ""
+
+
+def mark_of(tree: str, word: str = "complete") -> str:
+    """Return the path of a mark beside a tree.
+
+    Raises:
+        Mistake: a tree's name that cannot be one.
+
+    """
     if not _TREE.fullmatch(tree):
         raise Mistake(f"upload {shown(tree)!r}: a tree's name has 64 hexadecimal digits")
     return f"{FOLDER}/{tree}.{word}"
@@ -247,7 +243,7 @@ def _sync(path: Path) -> None:
 def _sweep(uploads: Path) -> None:
     """Remove what servers left that died while a tree arrived."""
     before = time.time() - _STALE_SECONDS
-    for folder in uploads.glob(f"{_ARRIVING}*"):
+    for folder in uploads.glob(f"{ARRIVING}*"):
         with suppress(OSError):
             if folder.stat().st_mtime < before:
                 shutil.rmtree(folder)

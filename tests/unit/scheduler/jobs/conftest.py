@@ -128,6 +128,12 @@ class Resources:
         self.deployments = self.references = self
         self.deployment = spec.Deployment(name="d", endpoint_name="e", model=spec.Model(path=str(folder)), compute="c")
         self.overrides: list[tuple[str, ...]] = []
+        self.registry = ""
+
+    def by_documents(self) -> set[str]:
+        return set()
+
+    by_models = by_documents
 
     def list(self, endpoint: str) -> list[str]:
         if endpoint != "e":
@@ -181,7 +187,7 @@ class World:
         settings = ProcessSettings.read(given)
         jobs = Jobs(
             self.workspace,
-            Catalog(deployments=self.resources, references=self.resources),
+            Catalog(deployments=self.resources, references=self.resources, naming=self.resources),
             settings,
             ledger=self.ledger,
             asked=self.ledger,

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gristmill.trees import Tree
 from gristmill_scheduler.resources.assembly import Resources, make_resources
 from gristmill_storage.files import MemoryStore, open_store
 from gristmill_storage.workspace import Workspace
@@ -54,3 +56,17 @@ def deployment(root: Path) -> Callable[..., dict[str, Any]]:
         }
 
     return make
+
+
+@pytest.fixture
+def upload() -> Callable[[Workspace, Path], str]:
+    """Send a folder to a workspace, and return its address."""
+
+    def send(workspace: Workspace, folder: Path) -> str:
+        tree, stream = Tree.of(folder), io.BytesIO()
+        tree.write(stream)
+        stream.seek(0)
+        workspace.uploads.receive(tree.digest, stream, most_bytes=1 << 20, most_files=10)
+        return f"upload:{tree.digest}"
+
+    return send

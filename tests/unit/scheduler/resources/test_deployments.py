@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,27 +17,19 @@ from gristmill.errors import (
     ResourceNotFound,
 )
 from gristmill.spec import ModelType, OutputAction
-from gristmill.trees import Tree
 from gristmill_scheduler.resources.assembly import Resources, make_resources
 from gristmill_scheduler.resources.deployments import Deployments
 from gristmill_storage.files import MemoryStore, open_store
 from gristmill_storage.workspace import Workspace
 
 Make = Callable[..., dict[str, Any]]
+Upload = Callable[[Workspace, Path], str]
 
 
 @pytest.fixture
 def deployments(resources: Resources) -> Deployments:
     resources.endpoints.put("abc", {})
     return resources.deployments
-
-
-def upload(workspace: Workspace, folder: Path) -> str:
-    tree, stream = Tree.of(folder), io.BytesIO()
-    tree.write(stream)
-    stream.seek(0)
-    workspace.uploads.receive(tree.digest, stream, most_bytes=1 << 20, most_files=10)
-    return f"upload:{tree.digest}"
 
 
 def test_a_deployment_is_shown_with_every_default(deployments: Deployments, deployment: Make, root: Path) -> None:
@@ -122,7 +113,9 @@ def test_a_job_gets_what_nodes_open(deployments: Deployments, deployment: Make, 
     assert (spec.environment.conda, spec.environment.folder) == ({"dependencies": ["python=3.11"]}, "")
 
 
-def test_uploads_are_kept_by_name_and_opened_by_address(local: Resources, root: Path, tmp_path: Path) -> None:
+def test_uploads_are_kept_by_name_and_opened_by_address(
+    local: Resources, root: Path, tmp_path: Path, upload: Upload
+) -> None:
     workspace = local.deployments._workspace
     code, model = upload(workspace, root / "code"), upload(workspace, root / "model")
     local.endpoints.put("abc", {})
@@ -139,23 +132,10 @@ def test_uploads_are_kept_by_name_and_opened_by_address(local: Resources, root: 
     assert (Path(spec.code_configuration.code) / "score.py").is_file()
     assert Path(spec.model.path).read_text() == "w"
     assert spec.model.path.startswith(f"{tmp_path}/workspace/uploads/")
-    # No job's end makes them go.
-    trees = [each.removeprefix("upload:") for each in (code, model)]
-    assert all(map(workspace.uploads.is_kept, trees))
-
-
-def test_an_upload_stays_for_good_that_a_data_asset_names_and_no_other_input(local: Resources, root: Path) -> None:
-    workspace = local.deployments._workspace
-    asset, alone = upload(workspace, root / "code"), upload(workspace, root / "model")
-    local.data.add("d", {"path": asset})
-    local.references.uri(alone, kind="input")
-
-    kept = [workspace.uploads.is_kept(each.removeprefix("upload:")) for each in (asset, alone)]
-    assert kept == [True, False]
 
 
 def test_code_on_another_store_is_read_before_it_is_taken(
-    deployments: Deployments, workspace: Workspace, deployment: Make, root: Path
+    deployments: Deployments, workspace: Workspace, deployment: Make, root: Path, upload: Upload
 ) -> None:
     url = "memory://test-code-on-another-store"
     remote = Workspace(MemoryStore(url))
@@ -228,7 +208,7 @@ def test_the_flat_form_is_stored_in_the_current_one(deployments: Deployments, ro
 
 @pytest.mark.parametrize("uploaded", [True, False])
 def test_the_script_is_looked_at_unless_that_is_skipped(
-    local: Resources, tmp_path: Path, root: Path, deployment: Make, *, uploaded: bool
+    local: Resources, tmp_path: Path, root: Path, deployment: Make, upload: Upload, *, uploaded: bool
 ) -> None:
     local.endpoints.put("abc", {})
     deployments = local.deployments

@@ -17,7 +17,7 @@ import pytest
 from gristmill.errors import Mistake, ResourceNotFound, StorageFailed, TooLarge
 from gristmill.trees import Tree, digest_of
 from gristmill_storage.files import LocalStore, MemoryStore, Store
-from gristmill_storage.workspace import Uploads, Workspace
+from gristmill_storage.workspace import Uploads, Workspace, tree_in
 
 CONTENT = {"score.py": b"print()", "deep/er/b.bin": bytes(3000), ".complete": b"mine", "empty": b""}
 
@@ -383,45 +383,30 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     assert peak < 2 << 20
 
 
-def test_a_tree_that_nothing_reads_can_be_discarded_and_sent_again(uploads: Uploads) -> None:
+def test_a_registry_that_may_have_a_tree_is_known(uploads: Uploads) -> None:
     tree = digest(CONTENT)
-    receive(uploads, tree, tar(*CONTENT.items()))
+    assert uploads.registry_of(tree) == ""
 
-    gone = [uploads.discard(tree)]
-    assert not uploads.exists(tree)
-    with pytest.raises(ResourceNotFound):
-        uploads.url(tree)
-    gone.append(uploads.discard(tree))
+    uploads.note_registered(tree, "one")
+    uploads.note_registered(tree, "one")
 
-    # On local disk at once; elsewhere nobody finds half of it.
-    assert gone in ([True, True], [False, True])
-    assert left(uploads.store) == []
-    receive(uploads, tree, tar(*CONTENT.items()))
-    assert content(uploads.store, tree) == CONTENT
+    assert uploads.registry_of(tree) == "one"
 
 
-def test_a_tree_that_comes_while_it_is_discarded_is_there_whole_or_not(tmp_path: Path) -> None:
-    uploads, tree = Uploads(LocalStore(tmp_path)), digest(CONTENT)
-    receive(uploads, tree, tar(*CONTENT.items()))
-    with ThreadPoolExecutor(4) as pool:
-        sending = [pool.submit(receive, uploads, tree, tar(*CONTENT.items())) for _ in range(20)]
-        for _ in range(20):
-            uploads.discard(tree)
-        failures = [error for each in sending if (error := each.exception()) is not None]
-
-    assert all(isinstance(error, StorageFailed) for error in failures)
-    if uploads.exists(tree):
-        assert content(uploads.store, tree) == CONTENT
-
-
-def test_what_something_names_for_good_is_known(uploads: Uploads) -> None:
-    tree = digest(CONTENT)
-    assert not uploads.is_kept(tree)
-
-    uploads.keep(tree)
-    uploads.keep(tree)
-
-    assert uploads.is_kept(tree)
+@pytest.mark.parametrize(
+    ("address", "tree"),
+    [
+        (f"upload:{'a' * 64}", "a" * 64),
+        (f"upload:{'a' * 64}/in/it", "a" * 64),
+        (f"/w/uploads/{'b' * 64}", "b" * 64),
+        (f"s3://w/uploads/{'b' * 64}/in/it", "b" * 64),
+        (f"/w/uploads/{'b' * 65}", ""),
+        (f"/w/{'b' * 64}", ""),
+        ("https://x/", ""),
+    ],
+)
+def test_the_tree_in_an_address_is_found(address: str, tree: str) -> None:
+    assert tree_in(address) == tree
 
 
 def test_it_is_known_when_a_tree_was_asked_for(uploads: Uploads) -> None:
