@@ -76,6 +76,19 @@ class Beginning:
         """
         return self._with_lead(name, State.BEGUN, self._mend)
 
+    def note(self, name: str, trouble: str) -> None:
+        """Write down why a job that waits could not be begun, for the servers that do not begin it.
+
+        Raises:
+            GristmillError: as `begin`.
+
+        """
+
+        def how(record: JobRecord) -> dict[str, Any]:
+            return {"trouble": trouble} if record.state is State.QUEUED and record.trouble != trouble else {}
+
+        self._records.change(name, how)
+
     def give_up(self, name: str, error: GristmillError) -> None:
         """End a job that waits and cannot be begun.
 
@@ -172,4 +185,4 @@ class Beginning:
 def _begun(record: JobRecord) -> dict[str, Any]:
     if record.state is not State.QUEUED or record.paused:
         return {}
-    return {"state": State.BEGUN, "modified": time.time()}
+    return {"state": State.BEGUN, "trouble": "", "modified": time.time()}

@@ -89,7 +89,7 @@ class Control:
             cleared: dict[str, Any] = {"result": None, "started": None, "ended": None}
             # Its run goes on too.
             cleared |= {"run": {**record.run, "state": Track.WANTED}} if record.run else {}
-            return {"state": State.QUEUED, "way": way, "paused": False, "archived": False, **cleared}
+            return {"state": State.QUEUED, "way": way, "paused": False, "trouble": "", "archived": False, **cleared}
 
         record = self._records.change(name, again, by=by)
         self._dispatcher.notice()

@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -56,6 +57,9 @@ _BEGINNERS: Final = 4
 #: Seconds that a job is let alone which storage or ledger did not let begin.
 _AGAIN_SECONDS: Final = 5.0
 
+#: Seconds between two notes in a job's record of why it cannot be begun, at least.
+_NOTE_SECONDS: Final = 30.0
+
 #: Seconds for which a store is asked again that says no: rights that were given a moment ago hold everywhere by then.
 REFUSED_SECONDS: Final = 60.0
 
@@ -71,6 +75,17 @@ log = logging.getLogger("gristmill.jobs")
 def lead_name(workspace: str) -> str:
     """Return under what a workspace's dispatcher holds its lead; no job's name has a colon."""
     return f"dispatcher:{hashlib.sha256(workspace.encode()).hexdigest()[:16]}"
+
+
+@dataclass(kw_only=True, slots=True)
+class Trouble:
+    """Why a job could not be begun."""
+
+    #: By the clock that never jumps, as all moments here.
+    since: float
+    why: str = ""
+    #: When the job's record was told; None: not yet.
+    noted: float | None = None
 
 
 class Dispatcher:
@@ -114,8 +129,8 @@ class Dispatcher:
         self._begun: dict[str, float] = {}
         self._lead: Leadership | None = None
         self._later: dict[str, float] = {}
-        #: Since when a job could not be begun, by the clock that never jumps, and why.
-        self._troubles: dict[str, tuple[float, str]] = {}
+        #: Jobs that could not be begun so far.
+        self._troubles: dict[str, Trouble] = {}
         self._under_way: set[str] = set()
         #: When it last looked, in seconds since the epoch; 0: not yet.
         self.looked = 0.0
@@ -159,7 +174,8 @@ class Dispatcher:
 
     def trouble(self, name: str) -> str:
         """Return why a job that waits could not be begun here so far; "" where nothing is in its way."""
-        return self._troubles.get(name, (0.0, ""))[1]
+        found = self._troubles.get(name)
+        return found.why if found else ""
 
     def look(self) -> None:
         """Begin what can be begun, if this is the dispatcher; wait for nothing."""
@@ -248,9 +264,14 @@ class Dispatcher:
             self._troubles.pop(name, None)
         except GristmillError as error:
             log.warning("job %s cannot be begun now: %s", name, error, extra=ids(job=name))
-            self._put_off(name, error.message)
+            trouble = self._put_off(name, error.message)
             if act == self._beginning.begin:
-                self._guarded(partial(self._give_up, name, error), "a job that cannot be begun cannot be ended now")
+                self._guarded(
+                    partial(self._note, name, trouble), "why a job cannot be begun cannot be written down now"
+                )
+                self._guarded(
+                    partial(self._give_up, name, error, trouble), "a job that cannot be begun cannot be ended now"
+                )
         except Exception as error:
             log.exception("job %s cannot be begun now", name, extra=ids(job=name))
             self._put_off(name, f"unexpected {type(error).__name__}; the server's log has more")
@@ -262,16 +283,23 @@ class Dispatcher:
         for name in [name for name in self._troubles if name not in unfinished]:
             self._troubles.pop(name, None)
 
-    def _put_off(self, name: str, why: str) -> None:
-        since, _ = self._troubles.get(name, (time.monotonic(), ""))
-        self._troubles[name] = since, why
+    def _put_off(self, name: str, why: str) -> Trouble:
+        trouble = self._troubles.setdefault(name, Trouble(since=time.monotonic()))
+        trouble.why = why
         self._later[name] = time.monotonic() + _AGAIN_SECONDS
+        return trouble
 
-    def _give_up(self, name: str, error: GristmillError) -> None:
+    def _note(self, name: str, trouble: Trouble) -> None:
+        """Tell the other servers, now and then: each of them reads the records."""
+        now = time.monotonic()
+        if trouble.noted is None or now - trouble.noted >= _NOTE_SECONDS:
+            trouble.noted = now
+            self._beginning.note(name, trouble.why)
+
+    def _give_up(self, name: str, error: GristmillError, trouble: Trouble) -> None:
         """End a job that a store has refused to begin for long; a store that is away may be waited for."""
-        since, _ = self._troubles[name]
         refused = isinstance(error, StorageFailed) and not may_pass(error, writing=False)
-        if refused and time.monotonic() - since >= REFUSED_SECONDS:
+        if refused and time.monotonic() - trouble.since >= REFUSED_SECONDS:
             self._beginning.give_up(name, error)
             self._troubles.pop(name, None)
 

@@ -82,7 +82,7 @@ class Looking:
             ledger: one whose calls end soon
             nodes: tells what each node says of itself
             turn: tells in how many seconds a place of a compute changes hands
-            trouble: tells why a job that waits could not be begun so far
+            trouble: tells why a job that waits could not be begun here so far
 
         """
         self._records = records
@@ -130,7 +130,7 @@ class Looking:
             return Now(status=JobStatus.RUNNING, detail=f"where it stands cannot be looked at: {error.message}")
 
     def _queued(self, record: JobRecord) -> str:
-        trouble = self._trouble(record.name)
+        trouble = self._trouble(record.name) or record.trouble
         if trouble:
             return f"{NOT_BEGUN}: {trouble}"
         now, own = time.time(), row_of(record)

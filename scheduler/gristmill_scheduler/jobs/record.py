@@ -78,6 +78,8 @@ class JobRecord:
     way: Way = Way.NEW
     #: Of a job that waits: it is passed over.
     paused: bool = False
+    #: Of a job that waits: why it could not be begun so far; "": nothing is in its way.
+    trouble: str = ""
     #: Seconds since the epoch; None: not yet.
     started: float | None = None
     ended: float | None = None

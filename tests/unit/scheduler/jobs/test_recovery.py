@@ -178,15 +178,18 @@ def test_a_job_is_begun_again_when_the_store_answers(world, jobs, monkeypatch) -
     assert world.ends(jobs, jobs.invoke("e", BODY)["name"])["status"] == "Completed"
 
 
-def refusing(monkeypatch, error: Exception, *, seconds: float) -> None:
-    """Have the store of every job's input say no, and the dispatcher bear it for so long."""
+def refusing(monkeypatch, error: Exception, *, seconds: float) -> list[str]:
+    """Have the store of every job's input say no, and the dispatcher bear it for so long; return the jobs' tries."""
+    tries = []
 
     def admit(job, *, environment, **_):
+        tries.append(job.name)
         raise StorageFailed("s3://box/in: AccessDenied") from error
 
     monkeypatch.setattr("gristmill_scheduler.jobs.beginning.admit", admit)
     monkeypatch.setattr(dispatcher_module, "_AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(dispatcher_module, "REFUSED_SECONDS", seconds)
+    return tries
 
 
 def test_a_job_that_a_store_refuses_says_so_while_that_may_change(world, jobs, monkeypatch) -> None:
@@ -202,6 +205,22 @@ def test_a_job_that_a_store_refuses_says_so_while_that_may_change(world, jobs, m
     )
     monkeypatch.setattr("gristmill_scheduler.jobs.beginning.admit", admit)
     assert world.ends(jobs, name)["status"] == "Completed"
+
+
+def test_every_server_says_why_a_job_cannot_be_begun(world, jobs, monkeypatch) -> None:
+    tries = refusing(monkeypatch, PermissionError(), seconds=1000)
+    other = world.server()
+    name = jobs.invoke("e", BODY)["name"]
+    why = "cannot be begun, and is tried again: s3://box/in: AccessDenied"
+
+    for server in (jobs, other):
+        world.until(lambda server=server: server.get(name)["detail"] == why)
+    world.until(lambda: len(tries) > 5)
+    assert jobs._records.get(name).version == 2  # it was written down once
+
+    monkeypatch.setattr("gristmill_scheduler.jobs.beginning.admit", admit)
+    world.ends(jobs, name)
+    assert jobs._records.get(name).trouble == ""
 
 
 def test_a_job_that_a_store_refuses_for_long_fails_with_the_reason(world, jobs, monkeypatch) -> None:
