@@ -7,44 +7,71 @@ job.wait().to_pandas()
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-from gristmill.errors import (
-    EnvironmentFailed,
-    GristmillError,
-    InitFailed,
-    InputEmpty,
-    InputNotFound,
-    InvalidDeployment,
-    InvalidDocument,
-    InvalidSetting,
-    JobCanceled,
-    JobFailed,
-    JobNotFound,
-    LedgerFailed,
-    MissingExtra,
-    Mistake,
-    ModelNotFound,
-    NothingSucceeded,
-    OutputExists,
-    StorageFailed,
-    ThresholdExceeded,
-)
-from gristmill.states import JobStatus
+# What `typing` has of it takes longer to import than all that a process may need of this file.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from gristmill.api import resume, retry_failed, run, verify
+    from gristmill.errors import (
+        EnvironmentFailed,
+        GristmillError,
+        InitFailed,
+        InputEmpty,
+        InputNotFound,
+        InvalidDeployment,
+        InvalidDocument,
+        InvalidSetting,
+        JobCanceled,
+        JobFailed,
+        JobNotFound,
+        LedgerFailed,
+        MissingExtra,
+        Mistake,
+        ModelNotFound,
+        NothingSucceeded,
+        OutputExists,
+        StorageFailed,
+        ThresholdExceeded,
+    )
     from gristmill.job import Job
     from gristmill.service.client import Client
     from gristmill.service.values import Input, Output
+    from gristmill.states import JobStatus
 
 __version__ = "0.1.0"
 
-#: What is imported when it is first asked for: a scheduler or a node runs this file too, and starts sooner without.
+_ERRORS = (
+    "EnvironmentFailed",
+    "GristmillError",
+    "InitFailed",
+    "InputEmpty",
+    "InputNotFound",
+    "InvalidDeployment",
+    "InvalidDocument",
+    "InvalidSetting",
+    "JobCanceled",
+    "JobFailed",
+    "JobNotFound",
+    "LedgerFailed",
+    "MissingExtra",
+    "Mistake",
+    "ModelNotFound",
+    "NothingSucceeded",
+    "OutputExists",
+    "StorageFailed",
+    "ThresholdExceeded",
+)
+
+#: What is imported when it is first asked for: every process runs this file, and starts sooner without.
 _LATER = {
+    **dict.fromkeys(_ERRORS, "gristmill.errors"),
     "Client": "gristmill.service.client",
     "Input": "gristmill.service.values",
     "Job": "gristmill.job",
+    "JobStatus": "gristmill.states",
     "Output": "gristmill.service.values",
     "resume": "gristmill.api",
     "retry_failed": "gristmill.api",

@@ -82,11 +82,11 @@ def test_the_manifest_is_written_once(counted: dict[str, Any]) -> None:
 
 #: Modules that a process imports at most before it works, and what it must not need for that.
 IMPORTS = {
-    "gristmill": (60, "yaml httpx rich celery redis pandas numpy mlflow torch"),
+    "gristmill": (8, "typing dataclasses re logging"),
     "gristmill.cli.run": (155, "yaml httpx rich celery redis http.client ssl email"),
     "gristmill_scheduler.door": (215, "celery kombu redis fsspec opentelemetry yaml httpx fastapi http.client"),
     "gristmill_workers.node": (260, "celery kombu redis fsspec opentelemetry yaml packaging uv http.client numpy"),
-    "gristmill_storage.server": (85, "logging subprocess ssl socket redis celery"),
+    "gristmill_storage.server": (22, "logging subprocess socket pathlib typing re enum argparse contextlib signal"),
     "gristmill_workers.scorer.process": (130, "tempfile subprocess importlib.resources yaml numpy pandas"),
 }
 
