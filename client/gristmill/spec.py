@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: Version of the document that `to_json` writes; a reader refuses a greater one.
-SPEC_VERSION = 1
+#: Newest form of a job's document that is read; a greater one is refused. 2: an item may be a slice of a table.
+SPEC_VERSION = 2
 
 
 class ModelType(StrEnum):
@@ -250,11 +250,16 @@ def own_compute(job: str) -> str:
     return f"local-{job}"
 
 
+def oldest_form(job: Job) -> int:
+    """Return the form of a job's document: that of the oldest reader that does the job justice."""
+    return 2 if job.deployment.settings.split_files else 1
+
+
 def to_json(value: object) -> Any:
     """Return a spec as what `json.dumps` takes, with `spec_version` in a `Job`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         document = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"spec_version": SPEC_VERSION, **document} if isinstance(value, Job) else document
+        return {"spec_version": oldest_form(value), **document} if isinstance(value, Job) else document
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):

@@ -121,6 +121,50 @@ def test_a_node_of_another_version_refuses_work_in_words_and_the_job_waits_for_o
     assert ahead.poll() is None
 
 
+def model_of_tables(folder: Path) -> Path:
+    """Write a model that gives back what it is given; MLflow itself would take longer to save one than to use it."""
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / "given_back.py").write_text(
+        "class Model:\n    def predict(self, table):\n        return table\n\n\n"
+        "def _load_pyfunc(path):\n    return Model()\n"
+    )
+    columns = """'[{"name": "x", "type": "long", "required": true}]'"""
+    (folder / "MLmodel").write_text(
+        "flavors: {python_function: {loader_module: given_back, code: code, data: .}}\n"
+        f"signature: {{inputs: {columns}, outputs: {columns}}}\n"
+    )
+    return folder
+
+
+def test_a_job_of_slices_waits_for_a_node_that_knows_them(fleet: Fleet) -> None:
+    deployment = {
+        "name": "blue",
+        "endpoint_name": "tables",
+        "type": "model",
+        "model": {"path": str(model_of_tables(fleet.folder / "given_back")), "type": "mlflow_model"},
+        "compute": "tables",
+        "settings": {"split_files": True, "split_bytes": 100},
+    }
+    fleet.ask("PUT", "/computes/tables", json={"name": "tables"})
+    fleet.ask("PUT", "/batchEndpoints/tables", json={"name": "tables"})
+    fleet.ask("PUT", "/batchEndpoints/tables/deployments/blue", json=deployment)
+    (fleet.folder / "tables").mkdir()
+    (fleet.folder / "tables" / "t.csv").write_text("x\n" + "".join(f"{number}\n" for number in range(100)))
+    body = {"job_name": "sliced", "input": {"type": "uri_folder", "path": str(fleet.folder / "tables")}}
+
+    fleet.node("before", compute="tables", python=python(5, form=1))
+    fleet.ask("POST", "/batchEndpoints/tables/jobs", json=body)
+    waits = fleet.serving.until("/jobs/sliced", lambda it: "is of version" in it["detail"])
+    fleet.node("since", compute="tables", python=python(5))
+    ended = fleet.serving.until("/jobs/sliced", lambda it: it["ended"], 90)
+
+    assert waits["detail"].endswith("job.json: is of version 2, and Gristmill 5.0.0 here reads up to 1: upgrade it")
+    assert "; node before cannot open the job's folder: " in waits["detail"]
+    assert (ended["status"], ended["items"]["failed"]) == ("Completed", 0)
+    assert ended["items"]["total"] > 2
+    assert ended["summary"]["attempts"]["retried"] == {}
+
+
 @LONG
 @pytest.mark.timeout(300)
 def test_a_job_that_a_far_newer_server_took_over_is_let_alone_by_the_others_and_not_ended(

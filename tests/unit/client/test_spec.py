@@ -81,13 +81,20 @@ def test_the_full_job_leaves_no_field_of_the_settings_at_its_default() -> None:
 def test_a_job_says_its_version_and_its_parts_do_not() -> None:
     document = to_json(minimal())
 
-    assert document["spec_version"] == spec.SPEC_VERSION
+    assert document["spec_version"] == 1
     assert "spec_version" not in document["deployment"]
 
 
+def test_a_job_whose_items_are_slices_is_for_readers_that_know_them() -> None:
+    settings = spec.Settings(split_files=True)
+    document = to_json(dataclasses.replace(minimal(), deployment=spec.Deployment(settings=settings)))
+
+    assert document["spec_version"] == spec.SPEC_VERSION == 2
+
+
 def test_a_newer_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="this Gristmill reads up to 1"):
-        from_json(spec.Job, {**to_json(minimal()), "spec_version": 2})
+    with pytest.raises(ValueError, match="this Gristmill reads up to 2"):
+        from_json(spec.Job, {**to_json(minimal()), "spec_version": 3})
 
 
 def test_a_key_that_was_added_later_is_passed_over() -> None:

@@ -119,7 +119,7 @@ def test_a_damaged_document_is_refused(tmp_path) -> None:
 def test_a_document_that_a_newer_gristmill_wrote_is_refused_as_that(tmp_path) -> None:
     (tmp_path / job_folder.SPEC).write_text('{"spec_version": 99}')
 
-    with pytest.raises(OtherVersion, match=r"job.json: is of version 99, .* reads up to 1: upgrade it"):
+    with pytest.raises(OtherVersion, match=r"job.json: is of version 99, .* reads up to 2: upgrade it"):
         readmit(str(tmp_path))
 
 
