@@ -25,7 +25,7 @@ import aiohttp
 
 from gristmill.spec import Input
 from gristmill_storage.patience import Patience
-from gristmill_workers.inputs import FetchedInputs
+from gristmill_workers.inputs import FETCH_AHEAD, FetchedInputs
 from gristmill_workers.work import Work
 
 DELAY = 0.02
@@ -67,9 +67,7 @@ async def plain(port: int, folder: Path, objects: int) -> None:
 
 def fetched(folder: Path, objects: int, size: int) -> None:
     """Fetch all objects as an instance does: so many mini-batches ahead of those that are scored (in no time)."""
-    from gristmill_workers import scoring
-
-    ahead = 4 + scoring.FETCH_AHEAD // size
+    ahead = 4 + FETCH_AHEAD // size
     inputs = FetchedInputs(Input(uri="s3://bucket/in"), folder, Patience(0))
     works = (
         Work(number=n, attempt=1, token="t", items=tuple(f"{i:06d}.png" for i in range(first, first + size)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -66,9 +67,15 @@ def _environment(name: str, data: Path) -> Path:
         uv = str(Path(sys.executable).with_name("uv"))
         subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], check=True)
         install = [uv, "pip", "install", "--quiet", "--python", str(python), *_SCORING, *PEERS[name].packages]
-        subprocess.run(install, check=True)
+        subprocess.run(install, check=True, env=_pips_places())
         ready.touch()
     return python
+
+
+def _pips_places() -> dict[str, str]:
+    """Return the environment for uv, which does not read where pip looks first: packages for GPUs take gigabytes."""
+    links = os.environ.get("PIP_FIND_LINKS")
+    return {**({"UV_FIND_LINKS": links} if links else {}), **os.environ}
 
 
 def _measure(name: str, case: Case, python: Path, data: Path, runs: int) -> dict[str, Any]:

@@ -141,6 +141,22 @@ class RetrySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """`settings.tuning`: what an instance chooses by itself where it is None."""
+
+    #: Mini-batches that an instance holds leased, at least one a scorer.
+    lease_mini_batches: int | None = None
+    #: Frames of mini-batches that a scorer has been given and not answered.
+    frames_in_flight: int | None = None
+    #: Items that are fetched ahead of the scorers, where inputs are fetched.
+    prefetch_items: int | None = None
+    #: Threads of a scorer's numerical libraries.
+    threads_per_scorer: int | None = None
+    #: Bytes of rows at which a part is made durable and told to the ledger.
+    flush_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """`settings:` of a deployment; the second group is Gristmill's own."""
 
@@ -179,6 +195,7 @@ class Settings:
     speculate: bool = False
     #: How much of a shared compute the job gets beside others.
     priority: Priority = Priority.MEDIUM
+    tuning: Tuning = field(default_factory=Tuning)
 
     @property
     def init_seconds(self) -> int:

@@ -16,6 +16,7 @@ from typing import Final
 
 from gristmill import log_context
 from gristmill.errors import GristmillError, StorageFailed, unexpected
+from gristmill.spec import Settings
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Commit, Entry
@@ -72,15 +73,14 @@ class _Kept:
 class Collector:
     """Writes blocks into a part and says when it is time to seal it."""
 
-    def __init__(self, folder: Store, *, epoch: str, instance: str, apart: bool = False) -> None:
-        """Take the job's folder and whose parts these are; `apart`: each mini-batch is told to the ledger by itself.
-
-        An entry counts whole or not at all, so neighbours must not share one where another attempt may come first.
-        """
+    def __init__(self, folder: Store, settings: Settings, *, epoch: str, instance: str) -> None:
+        """Take the job's folder, the deployment's settings, and whose parts these are."""
         self._folder = folder
+        self._flush_bytes = settings.tuning.flush_bytes or PART_BYTES
         self._epoch = epoch
         self._instance = instance
-        self._apart = apart
+        #: An entry counts whole or not at all: neighbours must not share one where another attempt may come first.
+        self._apart = settings.speculate
         self._serial = 0
         self._keep_seconds = FIRST_SECONDS
         self._begun = 0.0
@@ -97,7 +97,9 @@ class Collector:
     @property
     def due(self) -> bool:
         """Whether the part is large or old enough to be sealed."""
-        return not self.empty and (self._bytes >= PART_BYTES or time.monotonic() - self._begun >= self._keep_seconds)
+        return not self.empty and (
+            self._bytes >= self._flush_bytes or time.monotonic() - self._begun >= self._keep_seconds
+        )
 
     def holds(self, mini_batch: int) -> bool:
         """Whether an outcome of that mini-batch was added since the last `take`."""

@@ -24,6 +24,9 @@ from gristmill_storage.slice_fetching import fetch_item
 from gristmill_storage.tallies import Tallies
 from gristmill_workers.work import Failed, Work
 
+#: Items that are fetched ahead of the scorers.
+FETCH_AHEAD: Final = 128
+
 #: Items that are fetched at once.
 FETCHERS: Final = 64
 
@@ -33,6 +36,8 @@ class Inputs(Protocol):
 
     #: The folder that item names are relative to, on this machine.
     root: str
+    #: Items that are to be fetched ahead of the scorers; None where none are fetched.
+    ahead: int | None
 
     def want(self, works: Iterable[Work]) -> None:
         """Begin to make mini-batches ready."""
@@ -59,6 +64,8 @@ class Inputs(Protocol):
 
 class LocalInputs:
     """Items on this machine's file systems: ready as they are."""
+
+    ahead: int | None = None
 
     def __init__(self, root: str, *, split: bool = False) -> None:
         """Take the input's root folder, and whether items may be slices of tables."""
@@ -119,6 +126,7 @@ class FetchedInputs:
         tallies: Tallies | None = None,
         reach: Reach | None = None,
         split: bool = False,
+        ahead: int | None = FETCH_AHEAD,
     ) -> None:
         """Take the input, the folder that it is copied to, and how long its store is waited for.
 
@@ -126,6 +134,7 @@ class FetchedInputs:
         items may be slices of tables.
         """
         self._split = split
+        self.ahead = ahead
         self.root = str(folder)
         self._folder = folder
         self._store = patient(input_store(given, reach=reach), patience)
@@ -222,5 +231,6 @@ def open_inputs(job: Job, scratch: Path, patience: Patience, *, tallies: Tallies
     root, split = input_root(job.input), job.deployment.settings.split_files
     if root is not None:
         return LocalInputs(root, split=split)
-    reach, copies = Reach.of(job.allow_hosts), scratch / "inputs"
-    return FetchedInputs(job.input, copies, patience, tallies=tallies, reach=reach, split=split)
+    reach, copies, wanted = Reach.of(job.allow_hosts), scratch / "inputs", job.deployment.settings.tuning.prefetch_items
+    ahead = FETCH_AHEAD if wanted is None else wanted
+    return FetchedInputs(job.input, copies, patience, tallies=tallies, reach=reach, split=split, ahead=ahead)

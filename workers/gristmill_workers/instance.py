@@ -28,6 +28,7 @@ from gristmill_workers.performance import Performance
 from gristmill_workers.preparation import Launcher, prepare
 from gristmill_workers.scoring import Scoring
 from gristmill_workers.scratch import scratch_folder
+from gristmill_workers.tuning import chosen_once
 from gristmill_workers.watchdog import STUCK_SECONDS, Watchdog
 
 log = logging.getLogger("gristmill.node")
@@ -166,6 +167,9 @@ class Instance:
             settings=self._assignment.settings,
             share=self._assignment.share,
         )
+        base = self._assignment.settings.environment
+        for line in chosen_once(self._job.deployment, cores=launcher.cores, base=base, ahead=inputs.ahead):
+            logs.system.info("%s", line)
         scoring = Scoring(
             self._assignment,
             instance=self._name,

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from gristmill.errors import Fenced
+from gristmill.spec import Settings
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Entry, Lease, Ledger, Wait
 from gristmill_storage.manifest import ManifestReader
 from gristmill_workers.lease_spans import LeaseSpans
+from gristmill_workers.tuning import Choice, with_pace
 from gristmill_workers.verdict import Retry
 from gristmill_workers.work import Work
 
@@ -59,14 +61,13 @@ class Leasing:
         job: str,
         instance: str,
         folder: Store,
-        scorers: int,
+        settings: Settings,
         ahead: int | None,
-        speculate: bool,
         spans: LeaseSpans | None = None,
     ) -> None:
         """Take whose leases these are, in which ledger.
 
-        `ahead` mini-batches are to be fetched, where any are; `speculate`: free scorers may make second attempts.
+        `ahead` items are to be fetched, where any are.
         `spans` are those of the leases, where traces are made.
         """
         self._spans = spans
@@ -74,13 +75,14 @@ class Leasing:
         self._job = job
         self._instance = instance
         self._manifest = ManifestReader(folder)
-        self._scorers = scorers
-        self._ahead = ahead
-        self._speculate = speculate
+        self._scorers = settings.max_concurrency_per_instance
+        self._ahead = None if ahead is None else ahead // settings.mini_batch_size
+        self._fixed = settings.tuning.lease_mini_batches
+        self._speculate = settings.speculate
         #: Bytes of a mini-batch, lately; None before the first, 0 where sizes are not asked for.
         self._bytes: int | None = None
         #: How many mini-batches may be held for their pace: a few quick ones say little of those that follow.
-        self._allowed = scorers
+        self._allowed = self._scorers
         #: Mini-batches leased here, until they are told to the ledger: done, failed or given back. No copies.
         self._in_hand: set[int] = set()
         self._copies = 0
@@ -158,11 +160,33 @@ class Leasing:
 
     def _target(self, pace: float | None, allowed: int) -> int:
         """Return how many mini-batches are to be held: half a second of work, and what is to be fetched ahead."""
+        if self._fixed is not None:
+            return max(self._scorers, self._fixed)
+        return min(LEASE_LIMIT, max(self._of_work(pace, allowed), self._of_fetching()))
+
+    def _of_work(self, pace: float | None, allowed: int) -> int:
         wanted = self._scorers if pace is None else int(self._scorers * LEASE_SECONDS / pace)
-        target = max(self._scorers, min(wanted, allowed))
-        if self._ahead is not None and self._bytes is not None:
-            target = max(target, 2 * self._scorers + min(self._ahead, FETCH_BYTES // max(1, self._bytes)))
-        return min(LEASE_LIMIT, target)
+        return max(self._scorers, min(wanted, allowed))
+
+    def _of_fetching(self) -> int:
+        if self._ahead is None or self._bytes is None:
+            return 0
+        return 2 * self._scorers + min(self._ahead, FETCH_BYTES // max(1, self._bytes))
+
+    def choice(self, pace: float | None) -> Choice:
+        """Return how many mini-batches are to be held while this pace lasts."""
+        target = self._target(pace, LEASE_LIMIT)
+        if self._fixed is not None:
+            why = "settings.tuning.lease_mini_batches"
+        elif pace is None:
+            why = "none has been scored yet"
+        elif target > self._of_work(pace, LEASE_LIMIT):
+            why = "so many are fetched ahead"
+        elif target in (self._scorers, LEASE_LIMIT):
+            why = f"the {'least' if target == self._scorers else 'most'} there can be"
+        else:
+            why = f"{LEASE_SECONDS:g} s of work of {self._scorers} scorers"
+        return Choice(what="lease size", amount=target, words=with_pace(f"{target} mini-batches: {why}", pace))
 
     def _works(self, lease: Lease) -> list[Work]:
         self._copies += lease.copy

@@ -18,18 +18,11 @@ from typing import Any, Final
 from gristmill.states import Category
 from gristmill_storage.tallies import Tallies
 from gristmill_workers.attempts import Attempts, ProcessAttempts
+from gristmill_workers.feeding import Feeding
 from gristmill_workers.scorer import protocol
 from gristmill_workers.scorer_process import Launch, ScorerProcess
+from gristmill_workers.tuning import Choice
 from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
-
-#: Seconds of work that one frame should hold.
-FRAME_SECONDS: Final = 0.02
-
-#: Mini-batches that one frame may hold at most.
-FRAME_LIMIT: Final = 256
-
-#: A mini-batch that takes longer than this many seconds is not queued behind another.
-ALONE_SECONDS: Final = 0.05
 
 #: Seconds between two looks at the progress memories.
 WATCH_SECONDS: Final = 0.1
@@ -77,10 +70,13 @@ class Pool:
         *,
         run_seconds: float,
         init_seconds: float,
+        frames: int | None = None,
         attempts: Attempts | None = None,
         tallies: Tallies | None = None,
     ) -> None:
         """Take how to launch a scorer at a place, how many places there are, and how long run() and init() may take.
+
+        A scorer is given so many `frames` at once; None: as the mini-batches' pace asks for.
 
         Attempts that end are noted in `attempts`, how long mini-batches waited for a scorer in `tallies`.
         """
@@ -89,6 +85,7 @@ class Pool:
         self._attempts = attempts
         self._run_seconds = run_seconds
         self._init_seconds = init_seconds
+        self._feeding = Feeding(frames)
         self._selector = selectors.DefaultSelector()
         self._places: list[_Place] = []
         self._wanted = places
@@ -153,8 +150,7 @@ class Pool:
         What is to be alone goes to a free scorer, and nothing is queued behind it.
         """
         frame = self._frame_size(len(waiting))
-        pace = self.pace
-        depth = 1 if pace is None or pace > ALONE_SECONDS else 2
+        depth = self._feeding.depth(self.pace)
         for _ in range(depth):
             for place in sorted(self._places, key=lambda place: len(place.held)):
                 if not waiting:
@@ -162,12 +158,13 @@ class Pool:
                 if place.takes((depth - 1) * frame, waiting[0]):
                     self._give(place, list(_frame(waiting, frame)))
 
+    def choice(self) -> Choice:
+        """Return how much a scorer is given at once while this pace lasts."""
+        return self._feeding.choice(self.pace)
+
     def _frame_size(self, waiting: int) -> int:
-        pace = self.pace
-        if pace is None:
-            return 1
         share = -(-waiting // (2 * self._wanted))
-        return max(1, min(FRAME_LIMIT, share, int(FRAME_SECONDS / pace)))
+        return max(1, min(share, self._feeding.size(self.pace)))
 
     def _give(self, place: _Place, works: list[Work]) -> None:
         place.held.extend(works)

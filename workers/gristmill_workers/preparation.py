@@ -119,7 +119,8 @@ class Launcher:
         #: Where the files of an attempt lie until it is judged.
         self.staging = staging
         self._settings = settings
-        self._share = share
+        #: Cores that all scorers together may use.
+        self.cores = max(1, available_cores() // share)
         self._numbers = itertools.count(0)
 
     def __call__(self, place: int) -> Launch:
@@ -144,7 +145,7 @@ class Launcher:
             azureml_model_dir=self._prepared.model.azureml_model_dir,
             output_dir=output,
             scratch=folder,
-            cores=max(1, available_cores() // self._share),
+            cores=self.cores,
             process=place,
             python=self._prepared.python.executable,
         )

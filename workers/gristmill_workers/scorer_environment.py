@@ -93,11 +93,20 @@ def scorer_variables(
     scorers = max(1, deployment.settings.max_concurrency_per_instance)
     variables = inherited(base)
     variables |= _azure(azureml_model_dir, output_dir)
-    variables |= {**_threads(max(1, cores // scorers)), **_mlflow(scratch), **variables}
+    threads = _threads(threads_of(deployment, cores))
+    variables |= {**threads, **_mlflow(scratch), **variables}
+    if deployment.settings.tuning.threads_per_scorer is not None:
+        variables |= threads  # the deployment knows better than the node
     variables |= _cuda(visible_gpus(base) if gpus is None else gpus, process, scorers)
     if python is not None:
         variables["PATH"] = os.pathsep.join(filter(None, [str(python.parent), variables.get("PATH", "")]))
     return variables | deployment.environment_variables
+
+
+def threads_of(deployment: spec.Deployment, cores: int) -> int:
+    """Return the threads of each scorer, of an instance that may use so many cores."""
+    scorers = max(1, deployment.settings.max_concurrency_per_instance)
+    return deployment.settings.tuning.threads_per_scorer or max(1, cores // scorers)
 
 
 def _azure(model: Path | None, output: Path) -> dict[str, str]:

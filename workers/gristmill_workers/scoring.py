@@ -23,19 +23,17 @@ from gristmill_workers.assignment import Assignment
 from gristmill_workers.collector import Collector, Committer
 from gristmill_workers.departure import Departure
 from gristmill_workers.heartbeat import Heartbeat
-from gristmill_workers.inputs import Inputs, LocalInputs
+from gristmill_workers.inputs import Inputs
 from gristmill_workers.job_logs import JobLogs
 from gristmill_workers.lease_spans import committing, lease_spans
 from gristmill_workers.leasing import Leased, Leasing
 from gristmill_workers.pool import Pool
 from gristmill_workers.preparation import Launcher
 from gristmill_workers.salvage import Salvage
+from gristmill_workers.tuning import Choices
 from gristmill_workers.verdict import Halve, Outcome, Retry, judge, lost
 from gristmill_workers.watchdog import SLOWEST_BYTES, Watchdog
 from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
-
-#: Items that are fetched ahead of the scorers, where inputs are fetched.
-FETCH_AHEAD: Final = 128
 
 #: Times that a mini-batch may be lost with its instance before it is taken for the cause.
 LOSS_LIMIT: Final = 5
@@ -83,8 +81,7 @@ class Scoring:
         self._watchdog = watchdog
         self._logs, self._log = logs, logs.system
         self._tallies = tallies or Tallies()
-        self._attempts = settings.retry_settings.attempts
-        self._isolate = settings.isolate_failures
+        self._attempts, self._isolate = settings.retry_settings.attempts, settings.isolate_failures
         self._launcher = launcher
         self._salvage = Salvage(launcher.staging)
         self._attempts_log = logs.attempts(instance)
@@ -93,23 +90,24 @@ class Scoring:
             settings.max_concurrency_per_instance,
             run_seconds=settings.retry_settings.timeout,
             init_seconds=settings.init_seconds,
+            frames=settings.tuning.frames_in_flight,
             attempts=self._attempts_log,
             tallies=self._tallies,
         )
         heartbeat.passing = lambda: {"busy": self._pool.busy}
         self.processes = self._pool.processes
         self._spans = lease_spans(self._job, instance)
+        self._choices = Choices(self._log.info)
         self._leasing = Leasing(
             assignment.ledger,
             job=self._job,
             instance=instance,
             folder=assignment.folder,
-            scorers=settings.max_concurrency_per_instance,
-            ahead=None if isinstance(inputs, LocalInputs) else FETCH_AHEAD // settings.mini_batch_size,
-            speculate=settings.speculate,
+            settings=settings,
+            ahead=inputs.ahead,
             spans=self._spans,
         )
-        self._collector = Collector(assignment.folder, epoch=epoch, instance=instance, apart=settings.speculate)
+        self._collector = Collector(assignment.folder, settings, epoch=epoch, instance=instance)
         self._committer = Committer(self._commit, tallies=self._tallies, around=committing(self._spans))
         self._waiting: deque[Work] = deque()
         #: Mini-batches of which this instance has, or had, a second attempt; those of which it has kept an outcome.
@@ -205,6 +203,7 @@ class Scoring:
         leased = self._leasing.more(coming + self._pool.held, self._pool.pace, idle=idle, empty=empty)
         if leased is not None:
             self._take(leased)
+            self._choices.made(self._leasing.choice(self._pool.pace), self._pool.choice())
 
     def _take(self, leased: Leased) -> None:
         self._twofold.update(work.number for work in leased.works if work.copy is not None)

@@ -166,6 +166,7 @@ class Building:
             isolate_failures=settings.get("isolate_failures", default.isolate_failures),
             speculate=settings.get("speculate", default.speculate),
             priority=spec.Priority(settings.get("priority", default.priority)),
+            tuning=spec.Tuning(**settings.section("tuning").values),
             **output_settings(settings, has_code=has_code, friendly=self._friendly),
         )
 

@@ -11,6 +11,7 @@ from typing import Final
 from gristmill.deployment import references, rules
 from gristmill.deployment.kinds import Boolean, Choice, Ignored, Integer, Text, TextOrList, Texts, Version
 from gristmill.deployment.sections import Key, Section, TextOr
+from gristmill.deployment.tuning import TUNING
 from gristmill.spec import ModelType, OutputAction, PredictPer, Priority, RowFormat
 
 #: Seconds that a run() may take at most, as Azure's engine has it (3 days).
@@ -169,6 +170,7 @@ _OWN_SETTINGS: Final = (
         meaning="How much of a shared compute the job gets beside others: of its places, 1, 2 or 4 parts.",
         ours=True,
     ),
+    Key(name="tuning", kind=TUNING, meaning="What each instance chooses by itself, and says in the log.", ours=True),
 )
 
 SETTINGS: Final = Section(

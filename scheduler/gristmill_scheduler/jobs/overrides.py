@@ -41,11 +41,18 @@ _KEYS: Final[dict[str, tuple[str, Callable[[Any, str], Any]]]] = {
     "isolatefailures": ("settings.isolate_failures", _as_is),
     "speculate": ("settings.speculate", _as_is),
     "priority": ("settings.priority", _as_is),
+    "leaseminibatches": ("settings.tuning.lease_mini_batches", number),
+    "framesinflight": ("settings.tuning.frames_in_flight", number),
+    "prefetchitems": ("settings.tuning.prefetch_items", number),
+    "threadsperscorer": ("settings.tuning.threads_per_scorer", number),
+    "flushbytes": ("settings.tuning.flush_bytes", number),
 }
 
 #: Keys that hold others; they may be left out. Azure's jobs of other kinds have their priority in `queue_settings`.
 #: `islocal`: Azure's clients send it, and it means nothing.
-_GROUPS: Final = frozenset({"settings", "resources", "compute", "retrysettings", "queuesettings", "properties"})
+_GROUPS: Final = frozenset(
+    {"settings", "resources", "compute", "retrysettings", "queuesettings", "properties", "tuning"}
+)
 _PASSED_OVER: Final = frozenset({"islocal"})
 
 #: What no job may change, because it is what the deployment is.

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gristmill.states import Category
+from gristmill_workers.feeding import Feeding
+from gristmill_workers.tuning import Choice
 from gristmill_workers.work import Failed, Ready, Scored, Work
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ class SimPool:
         run_seconds: float,
         init_seconds: float,
         attempts: object,
+        frames: object = None,
         tallies: object = None,
     ) -> None:
         self._world: World = launch.world
@@ -136,6 +139,9 @@ class SimPool:
     @property
     def free(self) -> int:
         return sum(told and work is None for told, work in zip(self._told, self._work, strict=True))
+
+    def choice(self) -> Choice:
+        return Feeding().choice(self.pace)
 
     def dispatch(self, waiting: deque[Work]) -> None:
         for place, work in enumerate(self._work):
@@ -189,7 +195,7 @@ def stand_ins(world: World) -> dict[str, Any]:
         close=lambda: None,
         performance=None,
     )
-    launcher = types.SimpleNamespace(world=world, staging=_Nowhere())
+    launcher = types.SimpleNamespace(world=world, staging=_Nowhere(), cores=2)
     return {
         "prepare": lambda *_, **__: types.SimpleNamespace(python=types.SimpleNamespace(python="3")),
         "JobLogs": lambda *_, **__: logs,

@@ -47,6 +47,12 @@ def test_nothing_given_is_the_default_of_every_setting(load_settings):
         ("retry_settings: {}", {}),
         ("retry_settings: {max_retries: 0}", {"retry_settings": spec.RetrySettings(max_retries=0)}),
         ("retry_settings: {timeout: 259200}", {"retry_settings": spec.RetrySettings(timeout=259200)}),
+        ("tuning: {}", {}),
+        ("tuning: {lease_mini_batches: 8192}", {"tuning": spec.Tuning(lease_mini_batches=8192)}),
+        ("tuning: {frames_in_flight: 16}", {"tuning": spec.Tuning(frames_in_flight=16)}),
+        ("tuning: {prefetch_items: 0}", {"tuning": spec.Tuning(prefetch_items=0)}),
+        ("tuning: {threads_per_scorer: 2}", {"tuning": spec.Tuning(threads_per_scorer=2)}),
+        ("tuning: {flush_bytes: '4096'}", {"tuning": spec.Tuning(flush_bytes=4096)}),
     ],
 )
 def test_a_setting_is_taken(load_settings, line, expected):
@@ -104,6 +110,11 @@ def test_an_integer_beyond_32_bits_is_refused(faults):
     ("line", "message"),
     [
         ("retry_settings: {max_retries: -1}", "-1 is out of range; give a whole number, 0 or more"),
+        ("tuning: {lease_mini_batches: 8193}", "8193 is out of range; give a whole number, 1 to 8192"),
+        ("tuning: {frames_in_flight: 0}", "0 is out of range; give a whole number, 1 to 16"),
+        ("tuning: {prefetch_items: -1}", "-1 is out of range; give a whole number, 0 to 100000"),
+        ("tuning: {threads_per_scorer: 0}", "0 is out of range; give a whole number, 1 to 1024"),
+        ("tuning: {flush_bytes: 0}", "0 is out of range; give a whole number, 1 or more"),
         ("retry_settings: {timeout: 0}", "0 is out of range; give a whole number, 1 to 259200"),
         ("retry_settings: {timeout: 259201}", "259201 is out of range; give a whole number, 1 to 259200"),
         ("retry_settings: 3", "Not a valid mapping type. Found 3; give key: value lines beneath it"),

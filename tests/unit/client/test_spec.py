@@ -50,6 +50,9 @@ def full() -> spec.Job:
                 priority=spec.Priority.HIGH,
                 split_files=True,
                 split_bytes=2000,
+                tuning=spec.Tuning(
+                    lease_mini_batches=3, frames_in_flight=4, prefetch_items=0, threads_per_scorer=2, flush_bytes=9
+                ),
             ),
         ),
         input=spec.Input(uri="/in", type=spec.InputType.URI_FILE),

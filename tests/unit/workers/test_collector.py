@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.errors import LedgerFailed, StorageFailed
+from gristmill.spec import Settings, Tuning
 from gristmill_storage import job_folder
 from gristmill_storage.ledger import Commit, Entry
 from gristmill_storage.local_store import LocalStore
@@ -29,8 +30,8 @@ def block(number: int, data: bytes = b"x\n", files: tuple[str, ...] = ()) -> Blo
     )
 
 
-def collector(store, **changes) -> Collector:
-    return Collector(store, epoch="0000000000001", instance="node-0-ab", **changes)
+def collector(store, **settings) -> Collector:
+    return Collector(store, Settings(**settings), epoch="0000000000001", instance="node-0-ab")
 
 
 def test_neighbours_under_one_lease_become_one_entry() -> None:
@@ -51,7 +52,7 @@ def test_neighbours_under_one_lease_become_one_entry() -> None:
 
 
 def test_neighbours_that_others_may_copy_are_an_entry_each() -> None:
-    gathering = collector(MemoryStore(), apart=True)
+    gathering = collector(MemoryStore(), speculate=True)
     for number in (1, 0):
         gathering.add("t1", block(number), b"x\n", None, None)
 
@@ -173,3 +174,12 @@ def test_a_part_that_cannot_be_sealed_is_never_committed(tmp_path: Path) -> None
     with pytest.raises(StorageFailed):
         committer.close()
     assert committed == []
+
+
+def test_a_part_is_due_at_as_many_bytes_as_the_settings_say() -> None:
+    gathering = collector(MemoryStore(), tuning=Tuning(flush_bytes=4))
+    gathering.add("t", block(0), b"x\n", None, None)
+    assert not gathering.due
+
+    gathering.add("t", block(1), b"x\n", None, None)
+    assert gathering.due

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from gristmill.errors import NotFound
-from gristmill.spec import Deployment, Input, Job, Output
+from gristmill.spec import Deployment, Input, Job, Output, Settings, Tuning
 from gristmill.states import Category
 from gristmill_storage.patience import Patience
 from gristmill_workers import inputs as inputs_module
-from gristmill_workers.inputs import FetchedInputs, LocalInputs, open_inputs
+from gristmill_workers.inputs import FETCH_AHEAD, FetchedInputs, LocalInputs, open_inputs
 from gristmill_workers.work import Failed, Work
 
 
-def job_of(given: Input) -> Job:
-    return Job(name="j", deployment=Deployment(), input=given, output=Output(folder="/out"))
+def job_of(given: Input, prefetch: int | None = None) -> Job:
+    deployment = Deployment(settings=Settings(tuning=Tuning(prefetch_items=prefetch)))
+    return Job(name="j", deployment=deployment, input=given, output=Output(folder="/out"))
 
 
 def work(number: int, *items: str) -> Work:
@@ -35,6 +36,12 @@ def test_items_of_this_machine_are_ready_as_they_are(tmp_path: Path) -> None:
     assert inputs.ready(waiting) == []
     assert [one.number for one in waiting] == [0, 1]
     assert inputs.pending == 0
+
+
+@pytest.mark.parametrize(("prefetch", "ahead"), [(None, FETCH_AHEAD), (0, 0), (7, 7)])
+def test_as_much_is_fetched_ahead_as_the_settings_say(tmp_path: Path, prefetch: int | None, ahead: int) -> None:
+    job = job_of(Input(uri="memory://ahead"), prefetch)
+    assert open_inputs(job, tmp_path, Patience(0)).ahead == ahead
 
 
 class Slow:

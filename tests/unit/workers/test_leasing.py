@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gristmill.spec import Settings, Tuning
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger import Lease
 from gristmill_storage.ledger.memory import MemoryLedger
@@ -41,8 +42,10 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 def make(tmp_path: Path, ledger: Ledger):
     store = open_store(str(tmp_path / "job"))
 
-    def make(*, speculate: bool = False, ahead: int | None = None, scorers: int = 2) -> Leasing:
-        return Leasing(ledger, job="j", instance="i", folder=store, scorers=scorers, ahead=ahead, speculate=speculate)
+    def make(*, ahead: int | None = None, scorers: int = 2, fixed: int | None = None, **changes: Any) -> Leasing:
+        tuning = Tuning(lease_mini_batches=fixed)
+        settings = Settings(max_concurrency_per_instance=scorers, mini_batch_size=2, tuning=tuning, **changes)
+        return Leasing(ledger, job="j", instance="i", folder=store, settings=settings, ahead=ahead)
 
     writer = ManifestWriter(store)
     for batch in cut((Item(name=f"{n:03d}", size=1) for n in range(20)), 2):
@@ -119,7 +122,7 @@ def test_what_is_too_much_by_the_pace_now_known_is_named_and_goes_back_as_one_ra
 
 
 def test_more_are_leased_where_items_are_fetched_ahead(make) -> None:
-    leasing = make(ahead=3)
+    leasing = make(ahead=6)
 
     leased = [leasing.more(held, 10.0, idle=True) for held in (0, 2)]
     assert [each and numbers(each.works) for each in leased] == [[0, 1], [2, 3, 4, 5, 6]]
@@ -127,7 +130,7 @@ def test_more_are_leased_where_items_are_fetched_ahead(make) -> None:
 
 def test_no_more_is_fetched_ahead_than_a_disk_should_hold(make, monkeypatch) -> None:
     monkeypatch.setattr("gristmill_workers.leasing.FETCH_BYTES", 3)  # a mini-batch has two
-    leasing = make(ahead=3)
+    leasing = make(ahead=6)
 
     leased = [leasing.more(held, 10.0, idle=True) for held in (0, 2)]
     assert [each and numbers(each.works) for each in leased] == [[0, 1], [2, 3, 4]]
@@ -219,3 +222,39 @@ def test_after_a_copy_has_failed_there_is_none_for_a_while(make, ledger) -> None
     ledger.now += 11
 
     assert leasing.more(0, 0.1, idle=True) is not None
+
+
+def test_a_lease_is_as_large_as_the_settings_say(make) -> None:
+    leasing = make(fixed=7)
+
+    leased = leasing.more(0, None, idle=True)
+
+    assert numbers(leased.works) == list(range(7))
+    assert leasing.surplus(14, 100.0) == 0, "it is not the pace that decides"
+
+
+def test_every_scorer_has_something_whatever_the_settings_say(make) -> None:
+    assert len(make(fixed=1, scorers=3).more(0, None, idle=True).works) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "pace", "amount", "words"),
+    [
+        ({}, None, 2, "2 mini-batches: none has been scored yet"),
+        ({}, 0.002, 500, "500 mini-batches: 0.5 s of work of 2 scorers; a mini-batch takes 2 ms"),
+        ({}, 9.0, 2, "2 mini-batches: the least there can be; a mini-batch takes 9 s"),
+        ({}, 0.00005, 8192, "8192 mini-batches: the most there can be; a mini-batch takes 50 us"),
+        ({"fixed": 40}, 0.002, 40, "40 mini-batches: settings.tuning.lease_mini_batches; a mini-batch takes 2 ms"),
+    ],
+)
+def test_the_size_of_a_lease_is_told_with_its_reason(make, changes, pace, amount, words) -> None:
+    choice = make(**changes).choice(pace)
+
+    assert (choice.what, choice.amount, choice.words) == ("lease size", amount, words)
+
+
+def test_what_is_fetched_ahead_is_a_reason(make) -> None:
+    leasing = make(ahead=20)
+    leasing.more(0, None, idle=True)
+
+    assert leasing.choice(1.0).words == "14 mini-batches: so many are fetched ahead; a mini-batch takes 1 s"

@@ -13,8 +13,9 @@ from gristmill_workers.scorer_environment import THREADS, available_cores, inher
 HERE = Path("/scratch")
 
 
-def variables(base=None, *, scorers=1, own=None, cores=8, process=0, model=None, scratch=HERE, **more):
-    settings = spec.Settings(max_concurrency_per_instance=scorers)
+def variables(base=None, *, scorers=1, threads=None, own=None, cores=8, process=0, model=None, scratch=HERE, **more):
+    tuning = spec.Tuning(threads_per_scorer=threads)
+    settings = spec.Settings(max_concurrency_per_instance=scorers, tuning=tuning)
     deployment = spec.Deployment(settings=settings, environment_variables=own or {})
     return scorer_variables(
         deployment,
@@ -80,6 +81,11 @@ def test_scorers_share_the_cores(cores, scorers, share):
 def test_a_thread_count_that_somebody_set_stays():
     found = variables({"MKL_NUM_THREADS": "3"}, scorers=4)
     assert (found["MKL_NUM_THREADS"], found["OMP_NUM_THREADS"]) == ("3", "2")
+
+
+def test_a_thread_count_of_the_deployment_wins_over_the_nodes():
+    found = variables({"MKL_NUM_THREADS": "3"}, scorers=4, threads=6, own={"OMP_NUM_THREADS": "1"})
+    assert (found["MKL_NUM_THREADS"], found["OMP_NUM_THREADS"], found["NUMBA_NUM_THREADS"]) == ("6", "1", "6")
 
 
 def test_mlflow_logs_into_a_private_folder_unless_a_server_is_set():
