@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterable, Sequence
 
 from .formats import Unencodable
 from .returned import is_a
@@ -18,6 +18,9 @@ PREDICTION = "prediction"
 
 #: These have no named fields, whatever is in them.
 _PLAIN_SEQUENCES = frozenset([list, tuple])
+
+_PLAIN_VALUES = frozenset([str, int, float, bool])
+_DICTS = frozenset([dict])
 
 _MAPPING, _SEQUENCE, _VALUE = "a mapping", "a sequence", "a single value"
 
@@ -46,7 +49,7 @@ def column(index: int) -> str:
 def _kind(element: Any) -> str:
     if isinstance(element, (str, int, float)):
         return _VALUE
-    if type(element) in _PLAIN_SEQUENCES:  # most results by far: what follows asks a dozen questions more
+    if type(element) in _PLAIN_SEQUENCES:  # what follows asks a dozen questions more
         return _SEQUENCE
     if fields(element) is not None:
         return _MAPPING
@@ -62,13 +65,31 @@ def _one_kind(elements: Sequence[Any]) -> str:
     return kinds[0] if kinds else _VALUE
 
 
-def tabulate(elements: Sequence[Any], name: str = PREDICTION) -> tuple[list[str], Iterator[list[Any]]]:
+def tabulate(elements: Sequence[Any], name: str = PREDICTION) -> tuple[list[str], Iterable[Sequence[Any]]]:
     """Return (names of the columns, rows) of elements; `name` is the column of single values. Missing fields are None.
 
     Raises:
         Unencodable: the elements are of several kinds.
 
     """
+    return alike(elements, name) or _tabulated(elements, name)
+
+
+def alike(elements: Sequence[Any], name: str = PREDICTION) -> tuple[list[str], Iterable[Sequence[Any]]] | None:
+    """Return what `tabulate` does where a look at the elements' types is enough, as with most results by far."""
+    kinds = set(map(type, elements))
+    if not kinds:
+        return None
+    if kinds <= _PLAIN_VALUES:
+        return [name], zip(elements)
+    if kinds <= _PLAIN_SEQUENCES and len(widths := set(map(len, elements))) == 1:
+        return [column(index) for index in range(widths.pop())], elements
+    if kinds == _DICTS and len(keys := set(map(tuple, elements))) == 1:
+        return [str(key) for key in keys.pop()], map(tuple, map(dict.values, elements))
+    return None
+
+
+def _tabulated(elements: Sequence[Any], name: str) -> tuple[list[str], Iterable[Sequence[Any]]]:
     kind = _one_kind(elements)
     if kind == _VALUE:
         return [name], ([element] for element in elements)

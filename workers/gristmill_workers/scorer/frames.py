@@ -7,12 +7,16 @@ import sys
 from itertools import chain
 from typing import Any, Callable, Iterable, Iterator
 
-from . import arrow, jsonl
+from . import arrow, csvtext, jsonl
 from .formats import Format, Unencodable, Written
 from .sink import Sink, SinkStream
 
-#: Rows that are turned into JSON at once.
+#: Rows that are turned into text at once.
 _SLICE = 8192
+
+#: Dtypes, as numpy spells them or by their class, whose values pandas writes one by one and as Python does. Not those
+#: of float32, say, or of times.
+_PLAIN = frozenset(["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f8", "b1", "O", "StringDtype"])
 
 
 def names(frame: Any) -> list[str]:
@@ -45,7 +49,7 @@ def _encoder(form: Format, sink: Sink) -> tuple[Callable[[Any], None], str]:
     if form.kind == "none":
         return (lambda _frame: None), "none"
     if form.kind in ("jsonl", "parquet"):
-        return (lambda frame: jsonl.write(objects(frame), sink)), "jsonl"
+        return (lambda frame: _write_objects(frame, sink)), "jsonl"
     return _csv_encoder(form, sink), form.kind
 
 
@@ -55,10 +59,34 @@ def _csv_encoder(form: Format, sink: Sink) -> Callable[[Any], None]:
     options: dict[str, Any] = {"header": False, "index": False, "sep": form.delimiter, _terminator(): "\n"}
 
     def encode(frame: Any) -> None:
-        frame.to_csv(stream, **options)
+        plain = _is_plain(frame)
+        for part in _slices(frame) if plain else (frame,):
+            text = _plain_text(part, form.delimiter) if plain else None
+            if text is None:
+                part.to_csv(stream, **options)
+            else:
+                stream.write(text)
         stream.flush()
 
     return encode
+
+
+def _is_plain(frame: Any) -> bool:
+    """Tell whether pandas writes each value of the frame by itself, and as Python does."""
+    found = [getattr(dtype, "str", type(dtype).__name__).lstrip("<>|=") for dtype in frame.dtypes]
+    return bool(found) and _PLAIN.issuperset(found)
+
+
+def _slices(frame: Any) -> Iterator[Any]:
+    return (frame.iloc[first : first + _SLICE] for first in range(0, len(frame), _SLICE))
+
+
+def _plain_text(frame: Any, delimiter: str) -> str | None:
+    """Return rows in which nothing asks for quotes; None where something does, or is for pandas to write."""
+    columns = _values(frame, "")
+    if not all(map(csvtext.is_plain, (cells for cells, dtype in zip(columns, frame.dtypes) if dtype.kind == "O"))):
+        return None
+    return csvtext.bare(chain.from_iterable(zip(*columns)), len(frame), len(columns), delimiter)
 
 
 def _terminator() -> str:
@@ -88,21 +116,25 @@ def _alike(frames: Iterable[Any], columns: list[str], *, strict: bool = False) -
         yield frame
 
 
-def objects(frame: Any) -> Iterator[dict[str, Any]]:
-    """Yield the rows as dicts of Python's own values, with None for what is missing."""
+def _write_objects(frame: Any, sink: Sink) -> None:
+    """Write the rows as objects of Python's own values, with null for what is missing."""
     keys = names(frame)
-    slices = (frame.iloc[first : first + _SLICE] for first in range(0, len(frame), _SLICE))
-    rows = chain.from_iterable(zip(*_values(part)) for part in slices)
-    return (dict(zip(keys, row)) for row in rows) if keys else ({} for _ in range(len(frame)))
+    for index, part in enumerate(_slices(frame)):
+        columns = _values(part)
+        text = jsonl.plain_lines(keys, columns, len(part))
+        if text is None:
+            jsonl.write([dict(zip(keys, row)) for row in zip(*columns)], sink, before=index * _SLICE)
+        else:
+            jsonl.send(text, sink)
 
 
-def _values(frame: Any) -> list[list[Any]]:
-    return [_column(frame.iloc[:, index]) for index in range(frame.shape[1])]
+def _values(frame: Any, missing: Any = None) -> list[list[Any]]:
+    return [_column(frame.iloc[:, index], missing) for index in range(frame.shape[1])]
 
 
-def _column(series: Any) -> list[Any]:
+def _column(series: Any, missing: Any) -> list[Any]:
     values: list[Any] = series.tolist()
-    missing = series.isna()
-    if not missing.any():
+    lacks = series.isna()
+    if not lacks.any():
         return values
-    return [None if lacks else value for value, lacks in zip(values, missing)]
+    return [missing if lacking else value for value, lacking in zip(values, lacks)]

@@ -16,9 +16,11 @@ import math
 import pathlib
 import uuid
 from functools import singledispatch
-from typing import Any, Iterable, Iterator
+from itertools import chain
+from json.encoder import encode_basestring
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
-from .columns import PREDICTION, column, fields, is_sequence
+from .columns import PREDICTION, alike, column, fields, is_sequence
 from .formats import Unencodable
 from .sink import Sink
 
@@ -26,6 +28,17 @@ from .sink import Sink
 _SLICE = 2048
 
 _MISSING = frozenset(["NAType", "NaTType"])
+
+_TEXTS, _INTEGERS, _FLOATS = frozenset([str]), frozenset([int]), frozenset([float])
+
+#: How values are written that JSON knows, as `json` does.
+_TEXT_OF: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: int.__repr__,
+    float: lambda value: repr(value) if math.isfinite(value) else "null",
+    bool: lambda value: "true" if value else "false",
+    type(None): lambda _: "null",
+}
 
 
 def is_missing(value: object) -> bool:
@@ -130,30 +143,58 @@ def as_object(element: Any, name: str = PREDICTION) -> dict[Any, Any]:
     return {name: element}
 
 
-def _lines(elements: Iterable[Any], name: str) -> Iterator[str]:
-    for index, element in enumerate(elements):
+def write(elements: Sequence[Any], sink: Sink, name: str = PREDICTION, *, before: int = 0) -> None:
+    """Write elements as lines; so many came `before` them, where one is to be named by its place.
+
+    Raises:
+        Unencodable: one of them has no form in JSON.
+
+    """
+    for first in range(0, len(elements), _SLICE):
+        part = elements[first : first + _SLICE]
+        found = alike(part, name) if _named_by_texts(part[0]) else None
+        text = None if found is None else plain_lines(found[0], list(zip(*found[1])), len(part))
+        send("".join(_lines(part, before + first, name)) if text is None else text, sink)
+
+
+def send(text: str, sink: Sink) -> None:
+    """Write lines."""
+    sink.write(text.encode("utf-8", "backslashreplace"))
+
+
+def _named_by_texts(element: Any) -> bool:
+    return type(element) is not dict or all(type(key) is str for key in element)
+
+
+def _lines(elements: Iterable[Any], first: int, name: str) -> Iterator[str]:
+    for index, element in enumerate(elements, first):
         try:
             yield dumps(as_object(element, name)) + "\n"
         except Exception as error:  # noqa: PERF203 - the index is what is worth knowing
             raise Unencodable.element(index, element, error) from error
 
 
-def write(elements: Iterable[Any], sink: Sink, name: str = PREDICTION) -> None:
-    """Write elements as lines.
+def plain_lines(names: Sequence[str], columns: Sequence[Sequence[Any]], rows: int) -> str | None:
+    """Return objects of Python's plain values, given by columns; None where each value must be looked at.
 
-    Raises:
-        Unencodable: one of them has no form in JSON.
-
+    The lines are those of `dumps`; a million of them take seconds less.
     """
-    gathered: list[str] = []
-    for line in _lines(elements, name):
-        gathered.append(line)
-        if len(gathered) >= _SLICE:
-            _send(gathered, sink)
-    _send(gathered, sink)
+    keys = [encode_basestring(name).replace("%", "%%") for name in names]
+    line = "{" + ",".join([key + ":%s" for key in keys]) + "}\n"
+    try:
+        cells = list(map(_cells, columns))
+        if None in cells or len(set(names)) < len(cells):
+            return None
+        return line * rows % tuple(chain.from_iterable(zip(*cells)))
+    except ValueError:  # an integer of more digits than Python likes to write
+        return None
 
 
-def _send(lines: list[str], sink: Sink) -> None:
-    if lines:
-        sink.write("".join(lines).encode("utf-8", "backslashreplace"))
-        lines.clear()
+def _cells(column: Sequence[Any]) -> Iterable[Any] | None:
+    """Return what "%s" writes as JSON for each value; None where one is not plain."""
+    kinds = set(map(type, column))
+    if kinds == _TEXTS:
+        return map(encode_basestring, column)
+    if kinds == _INTEGERS or (kinds == _FLOATS and all(map(math.isfinite, column))):
+        return column
+    return [_TEXT_OF[type(value)](value) for value in column] if _TEXT_OF.keys() >= kinds else None

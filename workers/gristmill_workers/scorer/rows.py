@@ -6,12 +6,11 @@ other formats say what they hold: see `columns.py` for how elements become colum
 
 from __future__ import annotations
 
-import csv
 import logging
-from types import SimpleNamespace
+from itertools import islice
 from typing import Any, Callable, Iterable, Sequence
 
-from . import arrow, frames, jsonl
+from . import arrow, csvtext, frames, jsonl
 from .columns import PREDICTION, tabulate
 from .formats import Format, Unencodable, Written
 from .returned import is_frame
@@ -21,9 +20,6 @@ _LOG = logging.getLogger("gristmill.scorer")
 
 #: Elements that are written at once.
 _SLICE = 8192
-
-#: Cells of these types always stand for something.
-_NEVER_MISSING = frozenset([str, int, bool, bytes])
 
 _warned: list[str] = []
 
@@ -87,29 +83,18 @@ def _warn_once(message: str) -> None:
 
 
 def _csv(elements: Sequence[Any], form: Format, sink: Sink, name: str) -> Written:
-    columns, rows = tabulate(elements, name)
-    is_missing = jsonl.is_missing
-    lines: list[str] = []
-    # A writer asks for quotes around what its line end holds: older Pythons leave a lone \r bare if that is \n.
-    writer = csv.writer(SimpleNamespace(write=lines.append), delimiter=form.delimiter, lineterminator="\r\n")
-    for index, row in enumerate(rows):
+    columns, found = tabulate(elements, name)
+    rows = iter(found)
+    for first in range(0, len(elements), _SLICE):
+        part = list(islice(rows, _SLICE))
+        text = csvtext.plain(part, len(columns), form.delimiter)
+        if text is None:
+            text = csvtext.row_by_row(part, elements, first, form.delimiter)
         try:
-            writer.writerow([cell if type(cell) in _NEVER_MISSING or not is_missing(cell) else "" for cell in row])
-        except Exception as error:
-            raise Unencodable.element(index, elements[index], error) from error
-        if len(lines) >= _SLICE:
-            _send(lines, sink)
-    _send(lines, sink)
+            sink.write(text.encode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError as error:
+            raise Unencodable("an element", error) from error
     return Written(len(elements), "csv", columns)
-
-
-def _send(lines: list[str], sink: Sink) -> None:
-    text = "".join([line[:-2] + "\n" for line in lines])
-    lines.clear()
-    try:
-        sink.write(text.encode("utf-8", "surrogateescape"))
-    except UnicodeEncodeError as error:
-        raise Unencodable("an element", error) from error
 
 
 def _jsonl(elements: Iterable[Any], _form: Format, sink: Sink, name: str) -> Written:
