@@ -4,6 +4,7 @@ python -m benchmarks compare [CASE ...]   product and limit in turn; without a c
 python -m benchmarks fixed                two mini-batches: what is paid whatever there is to score
 python -m benchmarks memory               the whole tree at 1,000 and at 100,000 items (--large: and 1,000,000)
 python -m benchmarks starting             import and help
+python -m benchmarks simulated-cluster    hundreds of instances whose scorers sleep (--instances, --scorers, --seconds)
 python -m benchmarks scraping             what Prometheus costs a server that leads 1, 20, 100 jobs
 python -m benchmarks all                  all of these
 python -m benchmarks peers [SYSTEM ...]   what else a user might take, in environments of their own
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import comparing, machine, memory, report, scraping, starting
+from benchmarks import comparing, machine, memory, report, scraping, simulated_cluster, simulated_figures, starting
 from benchmarks.cases import CASES, FIXED, Case, named
 from benchmarks.peers import measuring
 from benchmarks.running import Failed
@@ -56,6 +57,21 @@ def _scraping(options: argparse.Namespace) -> list[dict[str, Any]]:
     return measured
 
 
+def _simulated(options: argparse.Namespace) -> dict[str, Any]:
+    size = simulated_figures.Size(
+        instances=options.instances,
+        scorers=options.scorers,
+        seconds=options.seconds,
+        run_seconds=options.run_seconds,
+    )
+    measured = simulated_cluster.measure(size)
+    print(simulated_figures.table(measured))
+    return measured
+
+
+#: Those that take a cluster, and are no part of "all".
+_CLUSTERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {"simulated-cluster": _simulated}
+
 _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "compare": lambda options: _compare(tuple(map(named, options.names)) or CASES, options),
     "fixed": lambda options: _compare(FIXED, options),
@@ -70,12 +86,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=(*_PARTS, "all", "peers"))
+    parser.add_argument("part", choices=(*_PARTS, "all", *_CLUSTERS, "peers"))
     parser.add_argument("names", nargs="*", help="cases, or systems")
     parser.add_argument("--runs", type=int, default=5, help="of each side (default: 5)")
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder of what is scored (default: {DATA})")
     parser.add_argument("--json", type=Path, help="file that takes all figures")
     parser.add_argument("--large", action="store_true", help="memory: a job of 1,000,000 items, too")
+    size = simulated_figures.Size()
+    parser.add_argument("--instances", type=int, default=size.instances, help="of a simulated cluster")
+    parser.add_argument("--scorers", type=int, default=size.scorers, help="of each of them")
+    parser.add_argument("--seconds", type=float, default=size.seconds, help="of work for all of them")
+    parser.add_argument("--run-seconds", type=float, default=size.run_seconds, help="that a mini-batch takes there")
     options = parser.parse_args()
     found: dict[str, Any] = {"machine": machine.describe()}
     print("\n".join(report.describe(found["machine"])))
@@ -83,8 +104,8 @@ def main() -> int:
         if options.part == "peers":
             found["peers"] = measuring.measure(options.names, options.data, options.runs)
         for part in _PARTS if options.part == "all" else (options.part,):
-            if part in _PARTS:
-                found[part] = _PARTS[part](options)
+            if act := {**_PARTS, **_CLUSTERS}.get(part):
+                found[part] = act(options)
     except Failed as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -1,0 +1,178 @@
+"""Scorers that sleep, and a ledger that notes how long its calls take: what a simulated node has in place of the real.
+
+All else of a node is real, its pool of scorers too. A scorer's answer is what a script gives that returns its items.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from gristmill_storage.ledger import Ledger
+from gristmill_workers.scorer_process import Launch
+
+#: Seconds that an instance waits for further answers when one is due, so that a core can simulate hundreds of scorers:
+#: they do not wait meanwhile where each has its next mini-batch already.
+TOGETHER: Final = 0.03
+
+
+class SleepingProcess:
+    """What `ScorerProcess` is to a pool, without a process."""
+
+    #: Seconds that a mini-batch takes.
+    seconds: float = 0.1
+
+    def __init__(self, launch: Launch) -> None:
+        """Be ready at once."""
+        self.launch = launch
+        self.started = time.monotonic()
+        self.pid = 0
+        self.blocked = False
+        #: Frames to be received, each with when it is there.
+        self._coming: deque[tuple[float, dict[str, Any], bytes]] = deque()
+        self._coming.append((self.started, {"type": "ready", "init_seconds": 0.0}, b""))
+
+    @property
+    def results(self) -> SleepingProcess:
+        """Return what the selector is to wait for."""
+        return self
+
+    #: Never waited for: nothing is ever blocked.
+    commands = None
+
+    @property
+    def due(self) -> float:
+        """When the next frame is there."""
+        return self._coming[0][0] if self._coming else float("inf")
+
+    def send(self, header: Mapping[str, Any]) -> None:
+        """Take a frame; mini-batches are answered one after the other."""
+        if header["type"] == "run":
+            begins = max(time.monotonic(), self._coming[-1][0] if self._coming else 0.0)
+            for number, batch in enumerate(header["batches"], 1):
+                data = "".join(f"{item}\n" for item in batch["items"]).encode()
+                result = self._result(batch["n"], len(batch["items"]), len(data))
+                self._coming.append((begins + number * self.seconds, {"type": "results", "results": [result]}, data))
+
+    def _result(self, number: int, items: int, size: int) -> dict[str, Any]:
+        return {
+            "n": number,
+            "outcome": "done",
+            "seconds": self.seconds,
+            "writing": 0.0,
+            "succeeded": items,
+            "rows": items,
+            "encoding": "text",
+            "columns": None,
+            "bytes": size,
+            "files": [],
+            "errors": [],
+        }
+
+    def receive(self) -> list[tuple[dict[str, Any], bytes]]:
+        """Return the frames that are there."""
+        now, frames = time.monotonic(), []
+        while self._coming and self._coming[0][0] <= now:
+            _, header, payload = self._coming.popleft()
+            frames.append((header, payload))
+        return frames
+
+    def flush(self) -> None:
+        """Do nothing: all was sent."""
+
+    def running(self) -> tuple[int | None, float]:
+        """Return that it is in no mini-batch: none is ever too slow."""
+        return None, 0.0
+
+    def culprit(self) -> int | None:
+        """Return nothing: it never dies."""
+
+    def dump_stacks(self) -> str:
+        """Return nothing."""
+        return ""
+
+    log_tail = dump_stacks
+
+    def kill(self) -> None:
+        """Answer nothing any more."""
+        self._coming.clear()
+
+    def close(self, _patience: float = 0.0) -> str:
+        """Answer nothing any more; return an end in words."""
+        self.kill()
+        return "exit code 0"
+
+
+class Key(NamedTuple):
+    """What was registered."""
+
+    fileobj: Any
+    data: Any
+
+
+class SleepingSelector:
+    """Waits until a sleeping scorer has answered."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._keys: dict[Any, Key] = {}
+
+    def register(self, fileobj: Any, _events: int, data: Any = None) -> None:
+        """Wait for that one, too."""
+        self._keys[fileobj] = Key(fileobj, data)
+
+    def unregister(self, fileobj: Any) -> None:
+        """Wait for that one no more."""
+        del self._keys[fileobj]
+
+    def select(self, timeout: float) -> list[tuple[Key, int]]:
+        """Return those that have answered, after so many seconds at most."""
+        now = time.monotonic()
+        due = min((process.due for process in self._keys), default=float("inf"))
+        time.sleep(max(0.0, min(timeout, due + TOGETHER - now)))
+        now = time.monotonic()
+        return [(key, selectors.EVENT_READ) for process, key in self._keys.items() if process.due <= now]
+
+    def close(self) -> None:
+        """Forget all."""
+        self._keys.clear()
+
+
+#: Seconds that each call took, by its kind, of all ledgers of this process.
+TOOK: dict[str, list[float]] = {}
+#: What leases were answered: ranges, their mini-batches, waits.
+ANSWERS: Counter[str] = Counter()
+
+
+def _timed(name: str) -> Callable[..., Any]:
+    plain = getattr(Ledger, name)
+    took = TOOK.setdefault(name, [])
+
+    def call(self: Ledger, *arguments: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        answer = plain(self, *arguments, **named)
+        took.append(time.perf_counter() - began)
+        if name == "lease":
+            kind = type(answer).__name__.lower()
+            ANSWERS[kind] += 1
+            if kind == "lease":
+                ANSWERS["mini_batches"] += answer.last - answer.first + 1
+        return answer
+
+    return call
+
+
+class TimedLedger(Ledger):
+    """A ledger whose calls are timed."""
+
+    register = _timed("register")
+    renew = _timed("renew")
+    lease = _timed("lease")
+    commit = _timed("commit")
+    give_back = _timed("give_back")
+    snapshot = _timed("snapshot")
+    leave = _timed("leave")
+    see_node = _timed("see_node")
