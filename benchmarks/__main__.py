@@ -4,6 +4,7 @@ python -m benchmarks compare [CASE ...]   product and limit in turn; without a c
 python -m benchmarks fixed                two mini-batches: what is paid whatever there is to score
 python -m benchmarks memory               the whole tree at 1,000 and at 100,000 items (--large: and 1,000,000)
 python -m benchmarks starting             import and help
+python -m benchmarks service              a server: invocations, looks at jobs, many jobs
 python -m benchmarks simulated-cluster    hundreds of instances whose scorers sleep (--instances, --scorers, --seconds)
 python -m benchmarks scraping             what Prometheus costs a server that leads 1, 20, 100 jobs
 python -m benchmarks all                  all of these
@@ -19,7 +20,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import comparing, machine, memory, report, scraping, simulated_cluster, simulated_figures, starting
+from benchmarks import (
+    comparing,
+    machine,
+    memory,
+    report,
+    scraping,
+    service,
+    simulated_cluster,
+    simulated_figures,
+    starting,
+)
 from benchmarks.cases import CASES, FIXED, Case, named
 from benchmarks.peers import measuring
 from benchmarks.running import Failed
@@ -69,6 +80,13 @@ def _simulated(options: argparse.Namespace) -> dict[str, Any]:
     return measured
 
 
+def _service(_: argparse.Namespace) -> dict[str, Any]:
+    measured = service.measure()
+    for name, one in measured.items():
+        print(f"{name}: {', '.join(f'{key} {value:g}' for key, value in one.items())}")
+    return measured
+
+
 #: Those that take a cluster, and are no part of "all".
 _CLUSTERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {"simulated-cluster": _simulated}
 
@@ -77,6 +95,7 @@ _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "fixed": lambda options: _compare(FIXED, options),
     "memory": _memory,
     "starting": _starting,
+    "service": _service,
     "scraping": _scraping,
 }
 

@@ -98,7 +98,7 @@ def _watch(root: int, peak: Peak, over: threading.Event) -> None:
 def _look(root: int) -> dict[str, int]:
     """Return the bytes of each kind of process below `root`, and of it."""
     found: dict[str, int] = {}
-    for pid in _tree(root):
+    for pid in tree(root):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             size = _pss(pid)
@@ -114,7 +114,7 @@ def _pss(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def _tree(root: int) -> Iterator[int]:
+def tree(root: int) -> Iterator[int]:
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
