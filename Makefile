@@ -47,7 +47,7 @@ JUDGE_VERSION := 1.35.2
 # What checks the files of deploy/ brings programs with it that nothing else needs.
 LINTERS := .venv-deploy
 
-.PHONY: help setup demo test coverage test-long bench bench-peers chaos chaos-short chaos-old-celery simulate judge azurite dashboards-test prometheus lint lint-deploy lock-images wheels compose-test format wheel pin clean
+.PHONY: help setup demo test coverage test-long bench bench-peers chaos chaos-short chaos-old-celery simulate judge azurite dashboards-test prometheus lint lint-deploy lock-images wheels compose-test image-torch-test format wheel pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -126,6 +126,9 @@ wheels: $(DEV_READY) ## Fetch what the image needs into deploy/wheels, for build
 
 compose-test: $(DEV_READY) ## Build the image, and let a cluster of containers fail while a job runs on it
 	$(BIN)/python scripts/compose_test.py
+
+image-torch-test: $(DEV_READY) ## Build the image with torch, and try torch in it
+	$(BIN)/python scripts/torch_image_test.py
 
 format: $(DEV_READY) ## Rewrite the sources in the house style
 	$(BIN)/ruff check --fix

@@ -36,6 +36,10 @@ torch() {
         export UV_INDEX="$2"
     fi
     /opt/tools/bin/uv pip install --quiet $offline --python "$python" "$1"
+    # Its own tests, and the headers of extensions, for which the image has no compiler.
+    folder=$("$python" -c 'import importlib.util as u; print(u.find_spec("torch").submodule_search_locations[0])')
+    rm -rf "$folder/test" "$folder/include"
+    find "$folder" -path "$folder/bin/*" \( -name '*[Tt]est*' -o -name 'protoc*' \) -type f -delete
     tidy
 }
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import engine as engines
-import lock_images
 from engine import CACHE, ROOT, Engine
 
 IMAGE: Final = "gristmill:test"
@@ -132,23 +131,10 @@ def main() -> None:
 
 
 def build(engine: Engine) -> None:
-    """Build the image; where nothing can be pulled, of what this machine could fetch by its own clients."""
-    arguments: list[object] = []
+    """Build the image, and make what stands in for those that cannot be pulled."""
     if not engine.pulls:
-        engines.import_base(engine)
         engines.import_parts(engine)
-        lock_images.main(["--wheels"])
-        arguments = ["--build-arg", "OFFLINE=1"]
-    began = time.monotonic()
-    engine.docker(
-        "build", "-q", "-f", ROOT / "deploy/Dockerfile", "-t", IMAGE, *arguments, ROOT, stdout=subprocess.DEVNULL
-    )
-    tell("image built", began)
-    # What had its name before.
-    engine.docker("image", "prune", "-f", stdout=subprocess.DEVNULL)
-    size = int(engine.docker("image", "inspect", "-f", "{{.Size}}", IMAGE, capture_output=True).stdout)
-    print(f"{IMAGE}: {size / 1e6:.0f} MB", flush=True)
-    assert size < MOST_BYTES, "the runtime image is to be below 400 MB"
+    assert engines.build(engine, IMAGE) < MOST_BYTES, "the runtime image is to be below 400 MB"
 
 
 @contextmanager

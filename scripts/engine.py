@@ -15,11 +15,13 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import lock_images
 
 ROOT: Final = Path(__file__).parent.parent
 #: What is kept between two runs; an engine takes no path that goes through a link.
@@ -184,6 +186,27 @@ def import_parts(own: Engine) -> None:
             (root / "usr/local/bin" / name).write_text(text)
             (root / "usr/local/bin" / name).chmod(0o755)
     _import(own, root, PARTS)
+
+
+def build(own: Engine, name: str, *arguments: object, locks: Sequence[str] = ("build", "runtime")) -> int:
+    """Build an image of deploy/Dockerfile; tell how long that took, and return its size in bytes.
+
+    Where nothing can be pulled, its base is made of Debian's packages, and its wheels are those that this machine could
+    fetch by its own clients.
+    """
+    if not own.pulls:
+        import_base(own)
+        lock_images.main(["--wheels", *locks])
+        arguments = (*arguments, "--build-arg", "OFFLINE=1")
+    began = time.monotonic()
+    command = ("build", "-q", "-f", ROOT / "deploy/Dockerfile", "-t", name, *arguments, ROOT)
+    own.docker(*command, stdout=subprocess.DEVNULL)
+    took = time.monotonic() - began
+    # What had its name before.
+    own.docker("image", "prune", "-f", stdout=subprocess.DEVNULL)
+    size = int(own.docker("image", "inspect", "-f", "{{.Size}}", name, capture_output=True).stdout)
+    print(f"{name}: built in {took:.1f} s, {size / 1e6:.0f} MB", flush=True)
+    return size
 
 
 def _bootstrap(root: Path, packages: str) -> None:

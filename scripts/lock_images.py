@@ -3,6 +3,7 @@
     python scripts/lock_images.py           write them (asks the package index)
     python scripts/lock_images.py --check   tell whether they are what pyproject.toml and constraints.txt want
     python scripts/lock_images.py --wheels  download what they name into deploy/wheels, for builds without an index
+                                            (build and runtime, or the locks that follow)
 
 The image of nodes and scheduler is small without pandas, numpy and pyarrow, which `full` adds.
 """
@@ -23,8 +24,10 @@ WHEELS: Final = ROOT / "deploy" / "wheels"
 
 RUNTIME: Final = ("scheduler", "worker", "http", "otel", "s3", "azure")
 
+FULL: Final = (*RUNTIME, "gcs", "mlflow", "parquet")
+
 #: The extras of each lock; a file of the same name ending with .in adds more.
-EXTRAS: Final = {"build": (), "lint": (), "runtime": RUNTIME, "full": (*RUNTIME, "gcs", "mlflow", "parquet")}
+EXTRAS: Final = {"build": (), "lint": (), "runtime": RUNTIME, "full": FULL, "torch": FULL}
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -93,6 +96,15 @@ def wheels(lock: str) -> None:
         subprocess.run([*command, "-d", WHEELS], check=True)
 
 
+def torch() -> None:
+    """Download torch as deploy/Dockerfile names it; its hash differs with the machine, and is in no lock."""
+    wanted = re.search(r"^ARG TORCH=(\S+)$", (LOCKS.parent / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    assert wanted is not None
+    if not list(WHEELS.glob(f"{wanted[1].replace('==', '-')}*.whl")):
+        command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", wanted[1], "-d", str(WHEELS)]
+        subprocess.run(command, check=True)
+
+
 def main(arguments: list[str]) -> int:
     """Do what the arguments ask for."""
     if arguments == ["--check"]:
@@ -105,6 +117,8 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--wheels"]:
         for lock in arguments[1:] or ("build", "runtime"):
             wheels(lock)
+            if lock == "torch":
+                torch()
         return 0
     for lock in EXTRAS:
         write(lock)

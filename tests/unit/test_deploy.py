@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import doc_blocks
 import lock_images
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 import gristmill
 from gristmill.settings import NAMES
@@ -50,6 +52,14 @@ def test_a_lock_that_lacks_a_package_or_has_another_version_is_found(
     assert "full.txt: celery is missing" in found
     assert "runtime.txt: celery is missing" in found
     assert [fault for fault in found if fault.startswith("runtime.txt: redis is 0.1")]
+
+
+def test_the_lock_of_the_torch_image_holds_what_torch_asks_for() -> None:
+    asked = [Requirement(each) for each in requires("torch") or ()]
+    here = {lock_images.normal(each.name) for each in asked if not each.marker or each.marker.evaluate({"extra": ""})}
+    gpu = re.compile("cuda-|nvidia-|triton")
+
+    assert {name for name in here if not gpu.match(name)} <= set(lock_images.pins(lock_images.LOCKS / "torch.txt"))
 
 
 def test_keda_reads_the_length_of_the_queue_that_its_nodes_serve() -> None:
