@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gristmill.cli.main import main
+from gristmill.cli.door import main
 
 raise SystemExit(main())

@@ -43,7 +43,7 @@ _WAIT_SECONDS: Final = 30
 _MORE_SECONDS: Final = 10.0
 
 #: Seconds between two tries to reach a server that is away: the first, and the longest.
-_FIRST_PAUSE: Final = 0.05
+_FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 1.0
 
 #: Seconds after which the sending side tries again.

@@ -1,9 +1,10 @@
-"""`python -m gristmill_workers`."""
+"""`python -m gristmill_workers`; with `--told` its arguments come when everything is imported."""
 
 from __future__ import annotations
 
 import sys
 
+from gristmill.local.ahead import told
 from gristmill.local.owner import end_with_owner
 
 if "--owned" in sys.argv:
@@ -11,4 +12,4 @@ if "--owned" in sys.argv:
 
 from gristmill_workers.node import main
 
-raise SystemExit(main())
+raise SystemExit(main(told() if "--told" in sys.argv else None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
@@ -11,11 +12,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
+from gristmill.local.ahead import Waiting
+
 #: Bytes of a log's end that are shown when a child ended by itself.
 _TAIL_BYTES: Final = 8192
 
 #: Lines of them.
 _TAIL_LINES: Final = 30
+
+#: Seconds between two looks at a process that ends, where the system does not tell.
+_LOOK_SECONDS: Final = 0.01
 
 
 class Child:
@@ -34,6 +40,7 @@ class Child:
         log: Path,
         piped: bool = False,
         keep: tuple[int, ...] = (),
+        ahead: Waiting | None = None,
     ) -> None:
         """Start `command`; stdout and stderr go to `log`, or with `piped` stdout to `self.stdout`.
 
@@ -44,11 +51,17 @@ class Child:
             log: the file that takes what it prints, at the end of what is there.
             piped: whether this process reads its stdout.
             keep: file descriptors that it inherits.
+            ahead: a process of the same program that waits to be told; it becomes the child.
 
         """
         self.name = name
         self.log = log
+        self._process: subprocess.Popen[bytes] | Waiting
         with log.open("ab") as stream:
+            if ahead is not None:
+                ahead.tell(command, environment, log=stream.fileno(), keep=keep)
+                self._process = ahead
+                return
             self._process = subprocess.Popen(
                 list(command),
                 bufsize=0,
@@ -102,18 +115,15 @@ class Child:
 
     def wait(self, deadline: float) -> None:
         """Wait for its end until `deadline` (by the monotonic clock), without a sign that anyone does."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(max(0.0, deadline - time.monotonic()))
+        while self._process.poll() is None and (left := deadline - time.monotonic()) > 0:
+            _await_end(self.pid, left)
 
     def reap(self, deadline: float) -> None:
         """Wait for its end until `deadline` (by the monotonic clock), then kill it; its process group ends with it."""
         self.release()
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._kill_group()
-            self._process.wait()
+        self.wait(deadline)
         self._kill_group()
+        self.wait(float("inf"))
         if self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -136,3 +146,18 @@ class Child:
         # macOS answers EPERM for a group of zombies.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def _await_end(pid: int, seconds: float) -> None:
+    """Return when a child of this process has ended, or some time later; after `seconds` at most."""
+    try:
+        handle = os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        time.sleep(min(seconds, _LOOK_SECONDS))
+        return
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        poll.poll(None if seconds == float("inf") else seconds * 1000)
+    finally:
+        os.close(handle)

@@ -6,8 +6,6 @@ parent's death (PR_SET_PDEATHSIG) when that *thread* ends.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,16 +13,12 @@ from typing import Final, Protocol
 from urllib.parse import quote
 
 from gristmill.errors import GristmillError, LedgerFailed
+from gristmill.local import ahead
 from gristmill.local.child import Child
+from gristmill.local.programs import server_command
 from gristmill.local.restarts import Restarts
 from gristmill.local.runtime import Runtime
 from gristmill.log_lines import words
-
-#: -P: the folder that the user happens to stand in is no place to import from.
-PYTHON: Final = (sys.executable, "-P", "-m")
-
-SERVER: Final = (*PYTHON, "gristmill_storage.server")
-NODE: Final = (*PYTHON, "gristmill_workers")
 
 #: Where a server keeps its append-only file, in the folder of its own.
 _MEMORY: Final = "appendonlydir"
@@ -52,15 +46,19 @@ class Home(Protocol):
 class Family:
     """The embedded server, if there is to be one, and others."""
 
-    def __init__(self, home: Home, *, redis_url: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, home: Home, *, redis_url: str, environment: Mapping[str, str], server: Child | None = None
+    ) -> None:
         """Take what the children need; nothing is started yet.
 
         Args:
             home: where the socket, the logs and the server's file go.
             redis_url: a server to use; "": there is to be an embedded one, called "server".
             environment: what the children's environment is made from.
+            server: an embedded server in the home's places that was started already.
 
         """
+        self._server = server
         self.embedded: Final = not redis_url
         url = redis_url or f"unix://{quote(str(home.runtime.socket))}?db=0"
         # What a killed node leaves lies in the run's own folder, and goes with it.
@@ -71,7 +69,7 @@ class Family:
         self.restarts: Final = Restarts()
 
     def begin(self, name: str, command: Sequence[str], *, piped: bool = False, locked: bool = True) -> Child:
-        """Start a child, in the place of one of that name that has ended.
+        """Start a child, in the place of one of that name that has ended; of what waits to be told, it becomes one.
 
         Args:
             name: what messages and its log are called by.
@@ -87,17 +85,22 @@ class Family:
         locks = self._home.locks if locked else ()
         log = self._home.logs / f"{name}.log"
         try:
-            child = Child(name, command, environment=self._environment, log=log, piped=piped, keep=locks)
+            child = Child(
+                name, command, environment=self._environment, log=log, piped=piped, keep=locks, ahead=ahead.take(name)
+            )
         except OSError as error:
             raise GristmillError(f"a process of Gristmill cannot be started: {error}") from error
         self._children[name] = child
         return child
 
     def begin_server(self) -> Child:
-        """Start the embedded server."""
-        # Its parent is named: it is not to take for its parent who inherits an orphan.
-        folder, socket, parent = str(self._home.state), str(self._home.runtime.socket), str(os.getpid())
-        return self.begin("server", (*SERVER, "--folder", folder, "--socket", socket, "--parent", parent))
+        """Start the embedded server; one that was started already is taken first."""
+        server, self._server = self._server, None
+        if server is None:
+            return self.begin("server", server_command(folder=self._home.state, socket=self._home.runtime.socket))
+        self.restarts.began(server.name)
+        self._children[server.name] = server
+        return server
 
     def get(self, name: str) -> Child | None:
         """Return the child of that name, which may have ended; None before it was started."""

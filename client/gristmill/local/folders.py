@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from gristmill.errors import Mistake
+from gristmill.local import early_server
 from gristmill.local.runtime import Runtime
 from gristmill.running import CLAIM
 
@@ -33,11 +34,16 @@ class Folders:
         self._made: list[Path] = []
         #: Whether nobody has claimed the job before.
         self._first = False
-        self.runtime = Runtime(scratch)
+        early = early_server.take()
+        self.runtime = Runtime(scratch) if early is None else early.runtime
+        #: The embedded server, where it was started before anything else.
+        self.server = None if early is None else early.child
         try:
             if job is not None:
                 self._make_job_folders(job)
         except BaseException:
+            if early is not None:
+                early.stop()
             self.close(keep_job=False, keep_claim=True)
             raise
 
@@ -49,7 +55,7 @@ class Folders:
     @property
     def state(self) -> Path:
         """Where the embedded server keeps its append-only file: not beside the output, a disk that may be full."""
-        return self.runtime.folder / "redis"
+        return self.runtime.state
 
     @property
     def locks(self) -> tuple[int, ...]:

@@ -48,6 +48,11 @@ class Runtime:
         """Path of the embedded server's socket."""
         return (self._short or self.folder) / _SOCKET_NAME
 
+    @property
+    def state(self) -> Path:
+        """Where the embedded server keeps its append-only file."""
+        return self.folder / "redis"
+
     def close(self) -> None:
         """Remove the folder."""
         os.close(self.lock)

@@ -24,7 +24,9 @@ from gristmill.certificates import first_of
 from gristmill.errors import GristmillError, Mistake
 from gristmill.local import logs, probe
 from gristmill.local.child import Child
-from gristmill.local.family import NODE, PYTHON, Family, for_good
+from gristmill.local.family import Family, for_good
+from gristmill.local.programs import NODE
+from gristmill.local.programs import SERVICE as SCHEDULER
 from gristmill.local.restarts import end_in_words
 from gristmill.local.run_folder import RunFolder
 from gristmill.local.runtime import Runtime
@@ -46,8 +48,6 @@ _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what the user may ask
 
 _LOOK_SECONDS: Final = 0.2
 _LOGS_SECONDS: Final = 10.0
-
-SCHEDULER: Final = (*PYTHON, "gristmill_scheduler.service")
 
 log = logging.getLogger("gristmill.up")
 

@@ -13,15 +13,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gristmill.local.child import Child
-from gristmill.local.family import NODE, PYTHON, Family, for_good
+from gristmill.local.family import Family, for_good
 from gristmill.local.folders import Folders
 from gristmill.local.orders import Orders
+from gristmill.local.programs import NODE, SCHEDULER
 from gristmill.local.restarts import end_in_words
 
 #: Seconds between two looks at whether a child ended by itself.
 _LOOK_SECONDS: Final = 0.2
-
-SCHEDULER: Final = (*PYTHON, "gristmill_scheduler")
 
 
 class Supervisor:
@@ -36,13 +35,13 @@ class Supervisor:
             environment: what the children's environment is made from.
 
         """
-        self._family = Family(folders, redis_url=redis_url, environment=environment)
+        self._family = Family(folders, redis_url=redis_url, environment=environment, server=folders.server)
         # What one thread kills and tells, another may be replacing.
         self._changing = threading.RLock()
         self._released = False
 
     def start(self, *, compute: str, slots: int) -> None:
-        """Start all of them; the slowest to be ready goes first.
+        """Start all of them, or tell those that wait already what they are to do.
 
         Raises:
             GristmillError: a program cannot be started at all.
@@ -50,7 +49,7 @@ class Supervisor:
         """
         self._node_arguments = ("--compute", compute, "--slots", str(slots), "--owned")
         self._orders = Orders(compute)
-        for name in ("node", "scheduler", *(["server"] if self._family.embedded else [])):
+        for name in (*(["server"] if self._family.embedded else []), "node", "scheduler"):
             self._begin(name)
 
     def send(self, command: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gristmill.errors import GristmillError
 from gristmill.local import probe
-from gristmill.local.family import PYTHON
+from gristmill.local.programs import PYTHON
 from gristmill.local.requirements import require_local
 from gristmill.local.run_folder import RunFolder
 from gristmill.local.service import LEAVE_SECONDS, SAVE_SECONDS, START_SECONDS, Service

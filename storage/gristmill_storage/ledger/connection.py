@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 #: The oldest server that has BITPOS by bits and EXPIRE NX.
 _OLDEST: Final = 7
-#: Seconds between two tries: the first, and the longest.
+#: Seconds between two tries: the first, of a server of our own that is just being started, of another; the longest.
+_FIRST_PAUSE_OWN: Final = 0.002
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 #: Answers of a server that will work again: it loads, runs another's script, fails over, or its disk is full for now.
@@ -68,7 +69,7 @@ class Connection:
 
         """
         deadline = time.monotonic() + self._patience
-        pause = _FIRST_PAUSE
+        pause = _FIRST_PAUSE_OWN if self._plain else _FIRST_PAUSE
         while True:
             try:
                 return act(self._connected())

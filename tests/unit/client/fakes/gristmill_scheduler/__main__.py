@@ -8,6 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from gristmill.local.ahead import told
+
+if "--told" in sys.argv:
+    sys.argv[1:] = told()
 notes = Path(os.environ["FAKE_NOTES"])
 mode = os.environ.get("FAKE_SCHEDULER", "completes")
 (notes / "scheduler.pid").write_text(str(os.getpid()))

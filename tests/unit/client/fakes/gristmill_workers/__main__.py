@@ -8,6 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from gristmill.local.ahead import told
+
+if "--told" in sys.argv:
+    sys.argv[1:] = told()
 notes = Path(os.environ["FAKE_NOTES"])
 (notes / "node.argv").write_text("\n".join(sys.argv[1:]))
 (notes / "node.url").write_text(os.environ.get("GRISTMILL_REDIS_URL", ""))
