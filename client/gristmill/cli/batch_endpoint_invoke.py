@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gristmill.cli import reading, server
 from gristmill.cli.service_options import add_file, add_name, add_no_wait, add_set, service_command
 from gristmill.cli.views import JOB, note, show
-from gristmill.errors import Mistake
+from gristmill.errors import Mistake, ResourceNotFound
+
+if TYPE_CHECKING:
+    from gristmill.service.jobs import ServiceJob
 
 _INVOKE: Final = """\
   gristmill batch-endpoint invoke -n mnist --input images/ --query name -o tsv
@@ -17,8 +20,12 @@ _INVOKE: Final = """\
   gristmill batch-endpoint invoke -n mnist -d blue --file inputs.yml --instance-count 5
 """
 
-#: What Azure's command line answers, word for word.
+#: What Azure's command line answers, word for word but for its own name.
 _OUTPUT_PATH: Final = "Not a valid output_path, it should start with 'azureml:'"
+
+_NO_DATA: Final = (
+    "Value passed to --input is not a supported data. Please use a registered data asset of type uri_folder or uri_file"
+)
 
 #: What Azure's service answers, word for word.
 _LITERAL: Final = (
@@ -87,18 +94,27 @@ def invoke(options: argparse.Namespace, file: str | None = None) -> int:
     endpoint = options.name or job.get("endpoint")
     if not endpoint:
         raise Mistake("invoke: say which endpoint: --name")
-    begun = server.connect().batch_endpoints.invoke(
-        endpoint.removeprefix("azureml:"),
-        deployment_name=job.get("deployment"),
-        inputs=_paths(job, "inputs"),
-        outputs=_paths(job, "outputs"),
-        params_override=[{key: value} for key, value in job.items() if key not in _OWN] or None,
-        job_name=job.get("job_name"),
-        experiment_name=job.get("experiment_name"),
-        tags=job.get("tags"),
-    )
+    begun = _begun(endpoint, job)
     note(f"job {begun['name']} is begun; follow it with: gristmill job stream -n {begun['name']}", options)
     return show(begun, options, JOB)
+
+
+def _begun(endpoint: str, job: Mapping[str, Any]) -> ServiceJob:
+    try:
+        return server.connect().batch_endpoints.invoke(
+            endpoint.removeprefix("azureml:"),
+            deployment_name=job.get("deployment"),
+            inputs=_paths(job, "inputs"),
+            outputs=_paths(job, "outputs"),
+            params_override=[{key: value} for key, value in job.items() if key not in _OWN] or None,
+            job_name=job.get("job_name"),
+            experiment_name=job.get("experiment_name"),
+            tags=job.get("tags"),
+        )
+    except ResourceNotFound as error:
+        if error.message.startswith("data asset"):
+            raise ResourceNotFound(f"{_NO_DATA}: {error.message}") from error
+        raise
 
 
 def _described(options: argparse.Namespace, file: str | None) -> dict[str, Any]:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from gristmill.errors import GristmillError, JobNotFound, LedgerLost, Mistake, StorageFailed
+from gristmill.errors import (
+    GristmillError,
+    InputEmpty,
+    InputNotFound,
+    JobNotFound,
+    LedgerLost,
+    Mistake,
+    StorageFailed,
+)
 from gristmill.log_context import about
 from gristmill.spec import Job
 from gristmill.states import JobStatus
@@ -23,6 +31,11 @@ from gristmill_storage import job_folder
 from gristmill_storage.documents import document_or_none
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
+
+#: What Azure's job says of an input that is not there, or empty; scripts look for it.
+NO_DATA: Final = (
+    "Dataset initialization failed: Source of the dataset is either not accessible or doesn't contain any data."
+)
 
 log = logging.getLogger("gristmill.jobs")
 
@@ -116,13 +129,18 @@ class Beginning:
                 return False  # its coordinator is about to end
             record = self._records.find(name)
             started = record is not None and record.state is state and act(record, lead)
+        except (InputEmpty, InputNotFound) as error:
+            self._refuse(name, type(error)(f"{NO_DATA} {error.message}"))
         except Mistake as error:
-            log.info("job %s cannot be begun: %s", name, error)
-            self._end(name, {"status": JobStatus.FAILED, "error": error.to_json()})
+            self._refuse(name, error)
         finally:
             if not started:
                 lead.stop()
         return True
+
+    def _refuse(self, name: str, error: Mistake) -> None:
+        log.info("job %s cannot be begun: %s", name, error)
+        self._end(name, {"status": JobStatus.FAILED, "error": error.to_json()})
 
     def _begin(self, record: JobRecord, lead: Leadership) -> bool:
         if record.paused:

@@ -123,6 +123,7 @@ def test_a_job_that_is_refused_ends_failed_and_says_why(world, jobs) -> None:
     done = world.ends(jobs, jobs.invoke("e", BODY)["name"])
 
     assert (done["status"], done["error"]["class"]) == ("Failed", "InputNotFound")
+    assert done["error"]["message"].startswith("Dataset initialization failed: ")
     assert done["started"] is None
 
 
