@@ -5,6 +5,7 @@ python -m benchmarks fixed                two mini-batches: what is paid whateve
 python -m benchmarks memory               the whole tree at 1,000 and at 100,000 items (--large: and 1,000,000)
 python -m benchmarks starting             import and help
 python -m benchmarks service              a server: invocations, looks at jobs, many jobs
+python -m benchmarks scale-out            W3 with 1, 2, 4 instances that have a core, or a part of one, each
 python -m benchmarks simulated-cluster    hundreds of instances whose scorers sleep (--instances, --scorers, --seconds)
 python -m benchmarks scraping             what Prometheus costs a server that leads 1, 20, 100 jobs
 python -m benchmarks all                  all of these
@@ -25,6 +26,7 @@ from benchmarks import (
     machine,
     memory,
     report,
+    scale_out,
     scraping,
     service,
     simulated_cluster,
@@ -87,8 +89,17 @@ def _service(_: argparse.Namespace) -> dict[str, Any]:
     return measured
 
 
+def _scale_out(options: argparse.Namespace) -> list[dict[str, Any]]:
+    measured = scale_out.compare(options.data, options.runs, options.items)
+    print(scale_out.table(measured))
+    return measured
+
+
 #: Those that take a cluster, and are no part of "all".
-_CLUSTERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {"simulated-cluster": _simulated}
+_CLUSTERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
+    "scale-out": _scale_out,
+    "simulated-cluster": _simulated,
+}
 
 _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "compare": lambda options: _compare(tuple(map(named, options.names)) or CASES, options),
@@ -111,6 +122,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder of what is scored (default: {DATA})")
     parser.add_argument("--json", type=Path, help="file that takes all figures")
     parser.add_argument("--large", action="store_true", help="memory: a job of 1,000,000 items, too")
+    parser.add_argument("--items", type=int, help="scale-out: so many, and not W3's 400")
     size = simulated_figures.Size()
     parser.add_argument("--instances", type=int, default=size.instances, help="of a simulated cluster")
     parser.add_argument("--scorers", type=int, default=size.scorers, help="of each of them")

@@ -20,12 +20,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import running, simulated_figures
+from benchmarks import simulated_figures
+from benchmarks.processes import Processes, read, tell
 from benchmarks.running import Failed
 from benchmarks.simulated_figures import Size, Watched
 
 from gristmill.spec import CodeConfiguration, Deployment, Input, Job, Output, Settings, to_json
-from gristmill_storage import job_folder, server
+from gristmill_storage import job_folder
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger, Measures
 from gristmill_storage.manifest import Item, ManifestWriter, cut
@@ -53,14 +54,15 @@ def measure(size: Size) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="gm-simulated-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         store = _plan(folder, size)
-        with _processes(folder, size) as (url, processes):
-            before = simulated_figures.commands(url)
-            with _scraped(url) as took:
-                watched = _lead(store, processes)
-            told = simulated_figures.of_server(url, before, size)
-            counted = [*_leave(processes), {"took": {"scrape": took}, "answers": {}}]
+        with Processes(folder) as processes:
+            _begin(processes, folder, size)
+            before = simulated_figures.commands(processes.url)
+            with _scraped(processes.url) as took:
+                watched = _lead(store, processes.by_name)
+            told = simulated_figures.of_server(processes.url, before, size)
+            counted = [*_leave(processes.by_name), {"took": {"scrape": took}, "answers": {}}]
             found = simulated_figures.of_job(size, watched, counted)
-            found |= {"server": told, "ledger": _ledger(url)}
+            found |= {"server": told, "ledger": _ledger(processes.url)}
         _check(folder, size, found)
     return found
 
@@ -87,64 +89,28 @@ def _plan(folder: Path, size: Size) -> Store:
     return store
 
 
-@contextlib.contextmanager
-def _processes(folder: Path, size: Size) -> Iterator[tuple[str, dict[str, subprocess.Popen[str]]]]:
-    """Start the server, the scheduler and the nodes."""
-    socket = folder / "private" / "s"
-    url = server.url_of(socket)
-    own = {"GRISTMILL_REDIS_URL": url, "GRISTMILL_CACHE": str(folder / "cache"), "GRISTMILL_LOG_LEVEL": "warning"}
-    environment = {**running.environment(), **own}
-    with contextlib.ExitStack() as stack:
-
-        def start(name: str, *command: str) -> None:
-            log = stack.enter_context((folder / f"{name}.log").open("w"))
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
-            )
-            processes[name] = process
-            stack.callback(_end, process)
-
-        processes: dict[str, subprocess.Popen[str]] = {}
-        start("server", *server.command(folder=folder / "server", socket=socket))
-        server.wait_until_ready(url, 30)
-        start("scheduler", sys.executable, "-m", "gristmill_scheduler")
-        for number, first in enumerate(range(0, size.instances, NODES_A_PROCESS)):
-            nodes = min(NODES_A_PROCESS, size.instances - first)
-            options = ["--compute", COMPUTE, "--first", str(first), "--nodes", str(nodes)]
-            options += ["--seconds", str(size.run_seconds), "--scratch", str(folder)]
-            start(f"nodes{number}", sys.executable, "-m", "benchmarks.simulated_nodes", url, *options)
-        for name, process in processes.items():
-            if name != "server":
-                _line(process)
-        yield url, processes
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise Failed(f"{process.args!r} ended with {process.wait()}")
-    return line
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
+def _begin(processes: Processes, folder: Path, size: Size) -> None:
+    """Start the scheduler and the nodes."""
+    processes.scheduler()
+    for number, first in enumerate(range(0, size.instances, NODES_A_PROCESS)):
+        nodes = min(NODES_A_PROCESS, size.instances - first)
+        options = ["--compute", COMPUTE, "--first", str(first), "--nodes", str(nodes)]
+        options += ["--seconds", str(size.run_seconds), "--scratch", str(folder)]
+        command = [sys.executable, "-m", "benchmarks.simulated_nodes", processes.url, *options]
+        processes.start(f"nodes{number}", command)
+    for name, process in processes.by_name.items():
+        if name.startswith("nodes"):
+            read(process)
 
 
 def _lead(store: Store, processes: Mapping[str, subprocess.Popen[str]]) -> Watched:
     """Have the scheduler lead the job to its end; return what was seen meanwhile."""
     scheduler = processes["scheduler"]
-    assert scheduler.stdin is not None
     watched = Watched()
     watched.used.append((time.monotonic(), _used(processes)))
-    scheduler.stdin.write(json.dumps({"command": "resume", "folder": store.url}) + "\n")
-    scheduler.stdin.flush()
+    tell(scheduler, {"command": "resume", "folder": store.url})
     while True:
-        event = json.loads(_line(scheduler))
+        event = json.loads(read(scheduler))
         now = time.monotonic()
         watched.events.append((now, event))
         if now - watched.used[-1][0] >= LOOK_SECONDS:
@@ -193,7 +159,7 @@ def _leave(processes: Mapping[str, subprocess.Popen[str]]) -> list[dict[str, Any
         if name.startswith("nodes"):
             assert process.stdin is not None
             process.stdin.close()
-            counted.append(json.loads(_line(process)))
+            counted.append(json.loads(read(process)))
     return counted
 
 

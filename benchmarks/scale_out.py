@@ -1,0 +1,180 @@
+"""W3 with more and more instances, each with as much of a core as the others: what n of them do in an nth of the time.
+
+An instance is a node of its own with one scorer. Server and scheduler are nobody's: they run beside them. Where there
+are more instances than cores, all of them are held to a part of one by quotas, in the runs with fewer instances too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import confined, inputs
+from benchmarks.cases import named
+from benchmarks.processes import Processes, read, tell
+from benchmarks.running import Failed
+
+from gristmill.spec import CodeConfiguration, Deployment, Input, Job, Model, Output, Settings, to_json
+from gristmill_storage.ledger import Ledger
+
+COMPUTE: Final = "scale"
+
+#: How many instances there are, one count after the other.
+COUNTS: Final = (1, 2, 4)
+
+#: Of the cores, the share that all instances together have: the rest is for the server and the scheduler.
+SHARED: Final = 0.9
+
+#: The least efficiency that is allowed.
+ALLOWED: Final = 0.95
+
+#: Which instance it is -> what stands before its command.
+Confine = Callable[[int], AbstractContextManager[list[str]]]
+
+
+def compare(data: Path, runs: int, items: int | None = None) -> list[dict[str, Any]]:
+    """Run W3 with every number of instances, in turn; return a row for each kind of confinement and number.
+
+    Args:
+        data: folder of what is scored.
+        runs: how often each.
+        items: so many, repeated where there are fewer; None: all.
+
+    Raises:
+        Failed: a job failed.
+
+    """
+    cores = len(os.sched_getaffinity(0))
+    part = round(SHARED * cores / COUNTS[-1], 3)
+    kinds: list[tuple[str, float, Confine, Sequence[int]]] = [
+        ("pinned", 1.0, lambda number: nullcontext(confined.pinned(number)), [n for n in COUNTS if n <= cores]),
+        ("quota", part, partial(confined.held_to, part), COUNTS),
+    ]
+    rows: list[dict[str, Any]] = []
+    for kind, share, confine, counts in kinds:
+        run = partial(_run, data, confine, items)
+        rows += _rows(kind, share, {count: [] for count in counts}, run, runs)
+    return rows
+
+
+def _rows(
+    kind: str, share: float, found: dict[int, list[dict[str, float]]], run: Callable[[int], dict[str, float]], runs: int
+) -> Iterator[dict[str, Any]]:
+    """Run every count in turn; yield what came of each."""
+    try:
+        for _ in range(runs):
+            for count, seconds in found.items():
+                seconds.append(run(count))
+                sys.stderr.write(f"{kind}, {count} x {share:g} cores: {seconds[-1]}\n")
+    except OSError as error:
+        sys.stderr.write(f"{kind}: left out: {error}\n")
+        return
+    alone = {name: _median(found[1], name) for name in ("score", "total")}
+    for count, seconds in found.items():
+        middle = {name: _median(seconds, name) for name in seconds[0]}
+        efficiency = {name: round(alone[name] / (count * middle[name]), 4) for name in alone}
+        yield {
+            "kind": kind,
+            "cores_each": share,
+            "instances": count,
+            "seconds": middle,
+            "efficiency": efficiency,
+            "runs": seconds,
+        }
+
+
+def _median(seconds: list[dict[str, float]], name: str) -> float:
+    return round(statistics.median(one[name] for one in seconds), 3)
+
+
+def _run(data: Path, confine: Confine, items: int | None, count: int) -> dict[str, float]:
+    """Score W3 with so many instances; return its seconds, and the share of the scoring that scorers were in run()."""
+    with tempfile.TemporaryDirectory(prefix="gm-scale-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        seconds = _score(folder, _job(data, folder, count, items), count, confine)["seconds"]
+        took = {part: float(seconds[part]) for part in ("score", "total", "init", "aggregate")}
+        return {**took, "busy": round(seconds["run"] / (count * took["score"]), 4)}
+
+
+def _job(data: Path, folder: Path, count: int, items: int | None) -> Job:
+    case = named("W3")
+    given = folder / "in"
+    given.mkdir()
+    paths = sorted(inputs.make(data, case.input).iterdir())
+    for number in range(items or len(paths)):
+        path = paths[number % len(paths)]
+        shutil.copy(path, given / f"{number // len(paths)}-{path.name}")
+    assert case.model is not None
+    deployment = Deployment(
+        code_configuration=CodeConfiguration(code=str(case.path.parent), scoring_script=case.script),
+        model=Model(path=str(inputs.make(data, case.model))),
+        compute=COMPUTE,
+        instance_count=count,
+        settings=Settings(mini_batch_size=case.mini_batch),
+    )
+    return Job(
+        name="scale", deployment=deployment, input=Input(uri=str(given)), output=Output(folder=str(folder / "out"))
+    )
+
+
+def _score(folder: Path, job: Job, count: int, confine: Confine) -> dict[str, Any]:
+    """Have a cluster of so many nodes score a job; return its summary.
+
+    Raises:
+        Failed: the job did not end well.
+
+    """
+    node = [sys.executable, "-m", "gristmill_workers", "--compute", COMPUTE, "--slots", "1", "--owned"]
+    with Processes(folder) as processes:
+        for number in range(count):
+            processes.start(f"node{number}", node, within=confine(number), GRISTMILL_NODE_NAME=f"node{number}")
+        scheduler = processes.scheduler()
+        _await_nodes(processes.url, count)
+        tell(scheduler, {"command": "submit", "job": to_json(replace(job, submitted=time.time()))})
+        while (event := json.loads(read(scheduler)))["event"] not in ("finished", "refused"):
+            pass
+        if event.get("status") != "Completed":
+            raise Failed(f"the job ended so: {event.get('error')}")
+        document: dict[str, Any] = event["document"]
+        return document
+
+
+def _await_nodes(url: str, count: int) -> None:
+    """Return when so many nodes take work."""
+    ledger, deadline = Ledger(url), time.monotonic() + 60
+    while len(ledger.nodes()) < count:
+        if time.monotonic() > deadline:
+            raise Failed(f"{count} nodes were begun, and {len(ledger.nodes())} are there")
+        time.sleep(0.05)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as a Markdown table."""
+    head = "| confined | cores each | instances | scoring s | efficiency | in run() | total s | efficiency | init s |"
+    lines = [head, "|" + " --- |" * 9]
+    for row in rows:
+        seconds, efficiency = row["seconds"], row["efficiency"]
+        short = "" if efficiency["score"] >= ALLOWED else " **less than allowed**"
+        cells = [
+            *(row["kind"], f"{row['cores_each']:g}", str(row["instances"])),
+            *(f"{seconds['score']:.2f}", f"{efficiency['score']:.1%}{short}"),
+            *(
+                f"{seconds['busy']:.1%}",
+                f"{seconds['total']:.2f}",
+                f"{efficiency['total']:.1%}",
+                f"{seconds['init']:.2f}",
+            ),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
