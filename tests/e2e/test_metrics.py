@@ -44,6 +44,25 @@ TOTALS = {
 }
 
 
+#: What there is to see of a cluster, by what it is about; labels where it is split by them.
+TOLD = {
+    "items and mini-batches by state": ("job_items{state}", "job_mini_batches{state}"),
+    "rows": ("job_rows_total",),
+    "failures by category, retries by reason": ("job_failed_items_total{category}", "job_retries_total{category}"),
+    "the last commit, the age of leases": ("job_since_commit_seconds", "job_oldest_lease_seconds{node}"),
+    "instances wanted and alive": ("job_wanted_instances", "job_alive_instances"),
+    "scorers busy": ("job_scorers", "job_busy_scorers"),
+    "when it is done": ("job_eta_seconds",),
+    "nodes": ("node_up{compute,node}", "node_slots{compute,node}", "node_busy_slots{compute,node}"),
+    "their machines": ("node_cpus", "node_cpu_seconds_total", "node_memory_bytes", "node_memory_available_bytes"),
+    "computes": ("compute_wanted_instances{compute}", "compute_waiting_messages{compute}"),
+    "histograms": tuple(f"job_{phase}_seconds_bucket{{le}}" for phase in ("run", "fetch", "commit", "init", "queue")),
+    "ledger and Redis": ("ledger_up", "ledger_latency_seconds", "ledger_memory_bytes", "ledger_append_only_bytes"),
+    "reconciler": ("job_coordinator_last_look_timestamp_seconds", "server_dispatcher_last_look_timestamp_seconds"),
+    "aggregator": ("job_aggregators",),
+}
+
+
 @pytest.fixture
 def serving(redis_server: str, tmp_path: Path) -> Iterator[Serving]:
     (tmp_path / "in").mkdir()
@@ -56,15 +75,26 @@ def serving(redis_server: str, tmp_path: Path) -> Iterator[Serving]:
         yield serving
 
 
-def told(serving: Serving) -> dict[str, float]:
-    """Scrape; return the sums of the job's series."""
+def told(serving: Serving, seen: set[tuple[str, str]]) -> dict[str, float]:
+    """Scrape; return the sums of the job's series, and add each series of all with each of its labels to `seen`."""
     sums: dict[str, float] = {}
     for family in parsed(serving.request("GET", "/metrics").raise_for_status().text):
         for sample in family.samples:
+            seen |= {(sample.name, label) for label in ("", *sample.labels)}
             if sample.labels.get("batch_job") == "watched":
                 name = sample.name.removeprefix("gristmill_job_")
                 sums[name] = sums.get(name, 0) + sample.value
     return sums
+
+
+def lacks(seen: set[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return what was never told, by what it is about."""
+    found: dict[str, list[str]] = {}
+    for what, names in TOLD.items():
+        for name, _, labels in (each.rstrip("}").partition("{") for each in names):
+            if not {(f"gristmill_{name}", label) for label in labels.split(",")} <= seen:
+                found.setdefault(what, []).append(name)
+    return found
 
 
 def ask(serving: Serving, method: str, path: str, document: Any) -> None:
@@ -90,16 +120,17 @@ def invoke(serving: Serving) -> None:
 
 def test_totals_are_exact_though_a_node_is_killed_in_the_middle(serving: Serving) -> None:
     invoke(serving)
-    seen, deadline = [told(serving)], time.monotonic() + 90
+    series: set[tuple[str, str]] = set()
+    seen, deadline = [told(serving, series)], time.monotonic() + 90
     while seen[-1].get("alive_instances") != 2 or not seen[-1].get("rows_total"):
         assert time.monotonic() < deadline, f"two instances never scored: {seen[-1]}\n{serving.log[-3000:]}"
-        seen.append(told(serving))
+        seen.append(told(serving, series))
     serving.nodes[0].kill()
     while seen[-1].get("items", 0) == 0 or seen[-1].get("rows_total", 0) < TOTALS["rows_total"]:
         assert time.monotonic() < deadline, f"the job does not end: {seen[-1]}\n{serving.log[-3000:]}"
-        seen.append(told(serving))
+        seen.append(told(serving, series))
     job = serving.until("/jobs/watched", lambda job: job["ended"])
-    seen.append(told(serving))
+    seen.append(told(serving, series))
 
     assert job["status"] == "Completed"
     assert {name: seen[-1].get(name) for name in TOTALS} == TOTALS
@@ -108,3 +139,4 @@ def test_totals_are_exact_though_a_node_is_killed_in_the_middle(serving: Serving
         values = [each.get(name, 0) for each in seen]
         assert values == sorted(values), f"{name} went down"
         assert max(values) <= total
+    assert lacks(series) == {}

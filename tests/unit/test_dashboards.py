@@ -64,6 +64,44 @@ def test_every_metric_of_a_job_is_shown_somewhere() -> None:
     assert told == elsewhere
 
 
+#: What somebody looks for on a dashboard, and the panel that has it.
+SHOWN = {
+    "Job progress": {
+        "state": "State",
+        "% done": "Done",
+        "ETA": "Time left",
+        "rows/s": "Rows a second",
+        "failures against the threshold": "Failures against the threshold",
+        "mini-batch time quantiles": "run() of a mini-batch",
+        "split by phase": "P95 of each phase",
+        "throughput by node": "Items a second by node",
+        "stragglers": "Time between leases and results",
+        "log link": "Logs",
+    },
+    "Cluster": {
+        "nodes": "Nodes",
+        "slots": "Places",
+        "queue of instances": "Instances by compute",
+        "jobs by state": "Jobs by status",
+        "saturation": "Places in use",
+    },
+    "Reliability": {
+        "retries": "Retries by reason",
+        "expiries": "Instances that fell silent",
+        "fenced commits": "Commits that came too late",
+        "store errors": "Waiting for storage that fails",
+        "reconciler": "Longest without a look",
+    },
+}
+
+
+@pytest.mark.parametrize("title", SHOWN)
+def test_what_is_looked_for_has_a_panel_with_something_in_it(title: str) -> None:
+    document = panels.dashboards()[f"Gristmill / {title}"]
+    filled = {panel["title"] for panel in document["panels"] if panel.get("targets") or panel["type"] == "text"}
+    assert set(SHOWN[title].values()) - filled == set()
+
+
 def test_panels_stand_beside_each_other_and_have_names_of_their_own() -> None:
     for document in panels.dashboards().values():
         assert len({panel["id"] for panel in document["panels"]}) == len(document["panels"])
