@@ -20,6 +20,10 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_SCRATCH": "Folder of what lives as long as a job; default: the system's temporary folder.",
     "GRISTMILL_LEASE_SECONDS": "Seconds until a silent instance's work goes to others; 2 to 600, default 15.",
     "GRISTMILL_GRACE_SECONDS": "Seconds that a leaving node gives to what is being scored; 0 to 3600, default 20.",
+    "GRISTMILL_KEEP_SCORERS_SECONDS": (
+        "Seconds that a node keeps the scorers of a server's job, with their model, for the next job of the same "
+        "deployment; 0 to 86400, default 300; 0: none are kept."
+    ),
     "GRISTMILL_SLICE_SECONDS": (
         "Seconds that a job has a place of a shared compute before one that waits may have it; 1 to 86400, default 30."
     ),
@@ -55,6 +59,10 @@ DEFAULT_GRACE_SECONDS: Final = 20.0
 #: Seconds that an instance has its place at least, when other jobs wait for it.
 DEFAULT_SLICE_SECONDS: Final = 30.0
 SLICE_BOUNDS: Final = (1, 86400)
+
+#: Seconds that scorers are kept: an upload and a look at the results lie between two jobs of one user, and a model's
+#: memory should not be held over lunch.
+DEFAULT_KEEP_SCORERS_SECONDS: Final = 300.0
 
 #: Days that uploaded inputs are kept after the jobs that read them are over.
 DEFAULT_KEEP_DAYS: Final = 30.0
@@ -100,6 +108,8 @@ class ProcessSettings:
     grace_seconds: float = DEFAULT_GRACE_SECONDS
     #: Seconds that an instance has its place at least, when other jobs wait for it.
     slice_seconds: float = DEFAULT_SLICE_SECONDS
+    #: Seconds that scorers of a server's jobs are kept when their job is over; 0: not at all.
+    keep_scorers_seconds: float = DEFAULT_KEEP_SCORERS_SECONDS
     #: human | json
     log_format: str = "human"
     #: debug | info | warning | error; "": as the process likes.
@@ -130,6 +140,9 @@ class ProcessSettings:
             grace_seconds=_seconds(given, "GRISTMILL_GRACE_SECONDS", DEFAULT_GRACE_SECONDS, 0, 3600),
             slice_seconds=_seconds(given, "GRISTMILL_SLICE_SECONDS", DEFAULT_SLICE_SECONDS, *SLICE_BOUNDS),
             node_name=given.get("GRISTMILL_NODE_NAME") or os.uname().nodename,
+            keep_scorers_seconds=_seconds(
+                given, "GRISTMILL_KEEP_SCORERS_SECONDS", DEFAULT_KEEP_SCORERS_SECONDS, 0, 86400
+            ),
             url=given.get("GRISTMILL_URL", ""),
             token=given.get("GRISTMILL_TOKEN", ""),
             workspace=given.get("GRISTMILL_WORKSPACE") or _default_workspace(given),

@@ -193,6 +193,9 @@ class Settings:
     isolate_failures: bool = False
     #: Whether the slowest mini-batches get a second attempt side by side once nothing else is left to score.
     speculate: bool = False
+    #: Seconds that scorers are kept for the deployment's next job, where the node keeps them so long; None: as long as
+    #: the node does.
+    keep_scorers_seconds: int | None = None
     #: How much of a shared compute the job gets beside others.
     priority: Priority = Priority.MEDIUM
     tuning: Tuning = field(default_factory=Tuning)
@@ -258,6 +261,9 @@ class Job:
     #: Of a job that a server was asked for: hosts of its network that web addresses may lead to beside public ones
     #: (names, addresses, networks). None: any, as for a job of one's own machine.
     allow_hosts: tuple[str, ...] | None = None
+    #: Of a job that a server was asked for: whose jobs may share scorers with it, a hash of endpoint, deployment, the
+    #: deployment's version and who asked; "": none.
+    kept_for: str = ""
     #: The span that asked for it (W3C Trace Context), whose children are those of its work; "": none.
     traceparent: str = ""
 

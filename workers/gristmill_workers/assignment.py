@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gristmill.settings import ProcessSettings
 from gristmill.spans import Span
@@ -11,6 +11,7 @@ from gristmill.spec import Job
 from gristmill.tracing import NO_SPAN
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Ledger
+from gristmill_workers.bench import Bench
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +31,5 @@ class Assignment:
     share: int
     #: What tells of this instance in its job's trace.
     span: Span = NO_SPAN
+    #: Where scorers rest between two jobs.
+    bench: Bench = field(default_factory=lambda: Bench(places=1, seconds=0))

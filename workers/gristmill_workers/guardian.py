@@ -49,6 +49,20 @@ def sweep(mark: str, sessions: frozenset[int] = frozenset()) -> int:
     return sum(_judge(int(name), sign, sessions) for name in os.listdir(_PROCESSES) if name.isdigit())  # noqa: PTH208
 
 
+def company(scorers: dict[int, str]) -> list[int]:
+    """Return the processes that scorers, by their ids, with their marks, have begun and that still run."""
+    sessions = frozenset(scorers)
+    signs = [f"\0{VARIABLE}={mark}\0".encode() for mark in scorers.values()]
+    found = []
+    for pid in (int(name) for name in os.listdir(_PROCESSES) if name.isdigit()):  # noqa: PTH208
+        if pid in scorers:
+            continue
+        variables = b"\0" + _read(pid, "environ")
+        if _in_sessions(pid, sessions) or any(sign in variables for sign in signs):
+            found.append(pid)
+    return found
+
+
 def sweep_clean(mark: str, sessions: frozenset[int] = frozenset(), *, patience: float = PATIENCE_SECONDS) -> int:
     """Sweep until nothing is left, for `patience` seconds at most; return how many were killed at first."""
     first = left = sweep(mark, sessions)

@@ -24,8 +24,9 @@ from gristmill_workers.assignment import Assignment
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import open_inputs
 from gristmill_workers.job_logs import JobLogs
+from gristmill_workers.keeping import Quarters, quarters
 from gristmill_workers.performance import Performance
-from gristmill_workers.preparation import Launcher, prepare
+from gristmill_workers.preparation import Launcher, Prepared, prepare
 from gristmill_workers.scoring import Scoring
 from gristmill_workers.scratch import scratch_folder
 from gristmill_workers.tuning import chosen_once
@@ -146,26 +147,38 @@ class Instance:
 
     def _score(self, registration: Registration, heartbeat: Heartbeat, scratch: Path, logs: JobLogs) -> None:
         """Make ready what scorers need, and score."""
-        with tracing.span("gristmill.prepare", attributes={"gristmill.job": self._job.name}):
-            prepared = prepare(
-                self._job,
-                scratch=scratch,
-                settings=self._assignment.settings,
-                log=logs.system.info,
-                wanted=lambda: heartbeat.needed and not self._assignment.drain.is_set(),
-            )
-        heartbeat.say(doing="running init()", python=prepared.python.python)
+
+        def ready(folder: Path) -> Prepared:
+            with tracing.span("gristmill.prepare", attributes={"gristmill.job": self._job.name}):
+                return prepare(
+                    self._job,
+                    scratch=folder,
+                    settings=self._assignment.settings,
+                    log=logs.system.info,
+                    wanted=lambda: heartbeat.needed and not self._assignment.drain.is_set(),
+                )
+
+        with quarters(self._assignment, scratch, logs, ready) as place:
+            heartbeat.say(doing="running init()", python=place.prepared.python.python)
+            self._score_in(place, registration, heartbeat, scratch, logs)
+
+    def _score_in(
+        self, place: Quarters, registration: Registration, heartbeat: Heartbeat, scratch: Path, logs: JobLogs
+    ) -> None:
+        """Score with the scorers that live there."""
         tallies = Tallies()
         inputs = open_inputs(self._job, scratch, patience_of(self._assignment.folder), tallies=tallies)
         launcher = Launcher(
             self._job,
-            prepared,
+            place.prepared,
             root=inputs.root,
             logs=logs,
-            scratch=scratch,
+            scratch=place.folder,
             staging=self._staging(scratch),
             settings=self._assignment.settings,
             share=self._assignment.share,
+            kept=place.kept,
+            log_dir=place.log_dir(logs),
         )
         base = self._assignment.settings.environment
         for line in chosen_once(self._job.deployment, cores=launcher.cores, base=base, ahead=inputs.ahead):
@@ -182,6 +195,7 @@ class Instance:
             logs=logs,
             tallies=tallies,
         )
+        launcher.leave = lambda pool: place.leave(pool, (scratch, launcher.staging), logs)
         performance = Performance(logs.performance, disks=self._disks(scratch), processes=scoring.processes)
         with performance.measured():
             scoring.run()

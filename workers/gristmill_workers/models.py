@@ -38,6 +38,8 @@ class ModelFolder:
     azureml_model_dir: Path | None
     #: The folder of the `MLmodel` file; None where it is no MLflow model.
     mlflow_path: Path | None
+    #: Its own file or folder on this machine; None without a model.
+    source: Path | None = None
 
 
 def prepare_model(
@@ -71,7 +73,7 @@ def prepare_model(
     mlflow_path = path if wanted and is_mlflow(path) else None
     if no_code or model.type is spec.ModelType.MLFLOW:
         _check_mlflow(path, mlflow_path, no_code=no_code)
-    return ModelFolder(azureml_model_dir=folder, mlflow_path=mlflow_path)
+    return ModelFolder(azureml_model_dir=folder, mlflow_path=mlflow_path, source=path)
 
 
 def is_mlflow(path: Path) -> bool:

@@ -31,6 +31,7 @@ from gristmill_storage.queues import serve
 from gristmill_workers.aggregator import aggregate
 from gristmill_workers.aggregator.summary import Tally
 from gristmill_workers.assignment import Assignment
+from gristmill_workers.bench import Bench
 from gristmill_workers.guarding import GUARD
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.instance import Instance
@@ -62,6 +63,7 @@ class Node:
         self._slots = slots
         self._ledger = Ledger(settings.redis_url)
         self._drain = threading.Event()
+        self._bench = Bench(places=slots, seconds=settings.keep_scorers_seconds)
         self._idle = threading.Condition()
         self._running = 0
         #: The job that each slot works for.
@@ -72,6 +74,7 @@ class Node:
             compute=compute,
             slots=slots,
             running=lambda: list(self._jobs),
+            resting=self._bench.resting,
             redis_url=settings.redis_url,
         )
         self._vitality = Vitality(
@@ -106,6 +109,7 @@ class Node:
                 pass
             log.info("the owner is gone: leaving")
             self._drain.set()
+            self._bench.close()
             with self._idle:
                 self._idle.wait_for(lambda: not self._running, ORPHAN_SECONDS)
             self.leave()
@@ -115,7 +119,8 @@ class Node:
         threading.Thread(target=watch, name="owner", daemon=True).start()
 
     def leave(self) -> None:
-        """Be seen by others no more."""
+        """Be seen by others no more, and leave no scorer behind."""
+        self._bench.close()
         self._presence.leave()
 
     def _take_work(self) -> None:
@@ -131,6 +136,7 @@ class Node:
 
     def _begin_to_leave(self) -> None:
         self._drain.set()
+        threading.Thread(target=self._bench.close, name="bench").start()
         self._vitality.leaves(self._running)
 
     def _is_free(self) -> bool:
@@ -145,6 +151,7 @@ class Node:
             if self._running or self._drain.is_set():
                 return
             log.warning("messages wait and are not taken: the node begins anew")
+            self._bench.close()
             os.execv(sys.executable, sys.orig_argv)  # noqa: S606 (an argument list, no shell)
 
     def _busy_with(self, task: Callable[[Message], None], message: Message) -> None:
@@ -218,6 +225,7 @@ class Node:
             settings=self._settings,
             drain=self._drain,
             share=min(self._slots, job.deployment.instance_count),
+            bench=self._bench,
         )
         with processing("gristmill.instance", message, self._queue) as span:
             Instance(replace(assignment, span=span)).run()

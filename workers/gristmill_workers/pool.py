@@ -12,15 +12,15 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gristmill.states import Category
 from gristmill_storage.tallies import Tallies
-from gristmill_workers.attempts import Attempts, ProcessAttempts
+from gristmill_workers.attempts import Attempts
 from gristmill_workers.feeding import Feeding
+from gristmill_workers.place import Place
 from gristmill_workers.scorer import protocol
-from gristmill_workers.scorer_process import Launch, ScorerProcess
+from gristmill_workers.scorer_process import Launch, ScorerProcess, begun
 from gristmill_workers.tuning import Choice
 from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
 
@@ -36,28 +36,11 @@ LEAST_SECONDS: Final = 1e-5
 #: Seconds that a process whose pipe has closed may take to be gone.
 DYING_SECONDS: Final = 0.5
 
+#: Seconds that a scorer which was kept may take to begin its next job.
+BEGIN_SECONDS: Final = 10.0
+
 #: Seconds that scorers may take to leave by themselves at the end.
 LEAVE_SECONDS: Final = 5.0
-
-
-@dataclass(eq=False)
-class _Place:
-    """A place in the pool: whoever scores there now."""
-
-    process: ScorerProcess
-    #: Which of the pool's places it is, from 0: a scorer's successor has the same.
-    number: int
-    #: Where its attempts are noted, if they are.
-    attempts: ProcessAttempts | None
-    ready: bool = False
-    #: What it was given and has not answered, in order.
-    held: deque[Work] = field(default_factory=deque)
-
-    def takes(self, limit: int, work: Work) -> bool:
-        """Whether the scorer is to be given more, when it may hold `limit` mini-batches already."""
-        if not self.ready or self.process.blocked:
-            return False
-        return not self.held or (len(self.held) <= limit and not work.alone and not self.held[0].alone)
 
 
 class Pool:
@@ -87,7 +70,7 @@ class Pool:
         self._init_seconds = init_seconds
         self._feeding = Feeding(frames)
         self._selector = selectors.DefaultSelector()
-        self._places: list[_Place] = []
+        self._places: list[Place] = []
         self._wanted = places
         self._watched = time.monotonic()
         self._once_ready = False
@@ -95,6 +78,8 @@ class Pool:
         self.returned: deque[Work] = deque()
         #: Scorers in a row that died while they were in no mini-batch.
         self.idle_deaths = 0
+        #: Whether a scorer has failed in anything.
+        self.troubled = False
         self._pace: float | None = None
         #: Seconds that every scorer has been in its present mini-batch for at least, when that was last looked at.
         self._slowness = 0.0
@@ -166,7 +151,7 @@ class Pool:
         share = -(-waiting // (2 * self._wanted))
         return max(1, min(share, self._feeding.size(self.pace)))
 
-    def _give(self, place: _Place, works: list[Work]) -> None:
+    def _give(self, place: Place, works: list[Work]) -> None:
         place.held.extend(works)
         if self._tallies is not None and works[0].piece is None:
             # A frame's mini-batches mostly come of one lease, and their times differ by milliseconds if not.
@@ -186,7 +171,7 @@ class Pool:
         if self._tallies is not None and free and (fetching or committing):
             self._tallies.beside("fetch" if fetching else "commit", free * (time.monotonic() - began))
         for key, mask in found:
-            place: _Place = key.data
+            place: Place = key.data
             if place not in self._places:
                 continue  # it was ended by an event before this one
             if mask & selectors.EVENT_WRITE:
@@ -200,12 +185,12 @@ class Pool:
                 events.extend(self._watch(place))
         return events
 
-    def _unblock(self, place: _Place) -> None:
+    def _unblock(self, place: Place) -> None:
         place.process.flush()
         if not place.process.blocked:
             self._selector.unregister(place.process.commands)
 
-    def _read(self, place: _Place) -> Iterable[Event]:
+    def _read(self, place: Place) -> Iterable[Event]:
         events: list[Event] = []
         try:
             frames = place.process.receive()
@@ -217,7 +202,7 @@ class Pool:
             events.extend(self._replace(place, Category.CRASH, f"the scorer wrote nonsense to its node: {error}"))
         return events
 
-    def _take(self, place: _Place, header: dict[str, Any], payload: bytes) -> Sequence[Event]:
+    def _take(self, place: Place, header: dict[str, Any], payload: bytes) -> Sequence[Event]:
         kind = header["type"]
         if kind == "ready":
             place.ready = self._once_ready = True
@@ -229,7 +214,7 @@ class Pool:
             return self._init_failed(place, error["message"], error.get("traceback", ""))
         return []
 
-    def _answers(self, place: _Place, results: list[dict[str, Any]], payload: bytes) -> Sequence[Event]:
+    def _answers(self, place: Place, results: list[dict[str, Any]], payload: bytes) -> Sequence[Event]:
         events: list[Scored] = []
         seconds: list[float] = []
         start = 0
@@ -240,7 +225,9 @@ class Pool:
             length = 0 if "spool" in result else result["bytes"]
             events.append(Scored(work=work, result=result, data=payload[start : start + length]))
             start += length
-            if work.piece is None and result["outcome"] == "done":
+            if result["outcome"] != "done":
+                self.troubled = True
+            elif work.piece is None:
                 seconds.append(result["seconds"])
         self._measure(seconds)
         if self._tallies is not None:
@@ -264,9 +251,9 @@ class Pool:
         running = [place.process.running() for place in self._places if place.ready]
         return min((0.0 if number is None else seconds for number, seconds in running), default=0.0)
 
-    def _watch(self, place: _Place) -> list[Event]:
+    def _watch(self, place: Place) -> list[Event]:
         if not place.ready:
-            if time.monotonic() - place.process.started <= self._init_seconds:
+            if time.monotonic() - place.process.started <= (BEGIN_SECONDS if place.waking else self._init_seconds):
                 return []
             stacks = place.process.dump_stacks()
             return self._init_failed(place, f"init() took longer than {self._init_seconds:g} s", stacks)
@@ -279,18 +266,23 @@ class Pool:
         message = f"run() took longer than {self._run_seconds:g} s (retry_settings.timeout)"
         return self._replace(place, Category.TIMEOUT, message, stacks)
 
-    def _died(self, place: _Place) -> list[Event]:
+    def _died(self, place: Place) -> list[Event]:
         if place.ready:
             return self._replace(place, Category.CRASH, "the scorer's process died: {end}", place.process.log_tail())
         return self._init_failed(place, "the scorer's process died in init(): {end}", place.process.log_tail())
 
-    def _init_failed(self, place: _Place, message: str, traceback: str) -> list[Event]:
-        once_worked = self._once_ready
+    def _init_failed(self, place: Place, message: str, traceback: str) -> list[Event]:
+        if place.waking:
+            self._end(place, gently=False)
+            self._places.append(self._fill(place.number))
+            return []
+        self.troubled, once_worked = True, self._once_ready
         end = self._end(place, gently=True)
         return [InitFailure(message=message.replace("{end}", end), traceback=traceback, once_worked=once_worked)]
 
-    def _replace(self, place: _Place, category: Category, message: str, traceback: str = "") -> list[Event]:
+    def _replace(self, place: Place, category: Category, message: str, traceback: str = "") -> list[Event]:
         """End a scorer, start another in its place; the mini-batch that it was in has failed, the others come back."""
+        self.troubled = True
         number, seconds = place.process.culprit(), place.process.running()[1]
         end = self._end(place, gently=category is Category.CRASH)
         guilty = next((work for work in place.held if work.number == number), None)
@@ -306,7 +298,7 @@ class Pool:
             place.attempts.failed(failed, seconds)
         return [failed]
 
-    def _end(self, place: _Place, *, gently: bool) -> str:
+    def _end(self, place: Place, *, gently: bool) -> str:
         """Take a scorer out; `gently` when it is dying by itself, so that its own exit code is seen."""
         self._places.remove(place)
         for descriptor in (place.process.results, place.process.commands):
@@ -320,12 +312,19 @@ class Pool:
         """Start scorers where some have failed in init()."""
         self.start()
 
-    def _fill(self, number: int) -> _Place:
+    def _fill(self, number: int) -> Place:
         launch = self._launch(number)
         attempts = None if self._attempts is None else self._attempts.process(str(launch.start.get("process", "")))
-        place = _Place(process=ScorerProcess(launch), number=number, attempts=attempts)
+        place = Place(process=begun(launch), number=number, attempts=attempts)
         self._selector.register(place.process.results, selectors.EVENT_READ, place)
         return place
+
+    def release(self) -> dict[int, ScorerProcess]:
+        """Let go of the scorers, by their places, for whoever has further use of them; end those that are at work."""
+        released = {place.number: place.process for place in self._places if not place.held}
+        self._places = [place for place in self._places if place.held]
+        self.kill()
+        return released
 
     def stop(self) -> None:
         """Let idle scorers run shutdown() and leave; kill those that take too long, and those that are at work at once.

@@ -20,8 +20,9 @@ from gristmill_workers.environments import ScorerPython, prepare_environment
 from gristmill_workers.fetching import CODE, fetched
 from gristmill_workers.job_logs import JobLogs
 from gristmill_workers.models import ModelFolder, prepare_model
+from gristmill_workers.pool import Pool
 from gristmill_workers.scorer_environment import available_cores, scorer_variables
-from gristmill_workers.scorer_process import Launch
+from gristmill_workers.scorer_process import Launch, ScorerProcess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +110,14 @@ class Launcher:
         staging: Path,
         settings: ProcessSettings,
         share: int,
+        kept: dict[int, ScorerProcess] | None = None,
+        log_dir: Callable[[str], Path] | None = None,
     ) -> None:
-        """Take the job, what was prepared, and where everything goes; `share` instances use this machine's cores."""
+        """Take the job, what was prepared, and where everything goes; `share` instances use this machine's cores.
+
+        Scorers that were kept are taken out of `kept`, by their places. `log_dir` tells where a process, by its name,
+        finds its job's logs, whichever job that is; None: no scorer outlives this job.
+        """
         self._job = job
         self._prepared = prepared
         self._root = root
@@ -121,11 +128,25 @@ class Launcher:
         self._settings = settings
         #: Cores that all scorers together may use.
         self.cores = max(1, available_cores() // share)
-        self._numbers = itertools.count(0)
+        self._kept = kept or {}
+        self._log_dir = log_dir
+        #: Says what becomes of the scorers when all went well.
+        self.leave: Callable[[Pool], None] = Pool.stop
+        self._numbers = itertools.count(1 + max((process.launch.number for process in self._kept.values()), default=-1))
 
     def __call__(self, place: int) -> Launch:
         """Return the next scorer's launch; `place` is which of the instance's scorers it is, and decides on its GPU."""
-        number = next(self._numbers)
+        process = self._kept.pop(place, None)
+        if process is not None:
+            launch = self._launch(place, process.launch.number, process)
+            if launch.born_alike(process.launch):
+                return launch
+            self._logs.system.info("%s was begun otherwise than this job asks for: it ends", launch.start["process"])
+            process.kill()
+            process.close()
+        return self._launch(place, next(self._numbers))
+
+    def _launch(self, place: int, number: int, kept: ScorerProcess | None = None) -> Launch:
         folder = self._scratch / f"process{number:03d}"
         output = folder / "output"
         output.mkdir(parents=True, exist_ok=True)
@@ -136,6 +157,9 @@ class Launcher:
             folder=folder,
             stdout=self._logs.output("stdout", number),
             stderr=self._logs.output("stderr", number),
+            number=number,
+            lasting=self._log_dir is not None,
+            kept=kept,
         )
 
     def _variables(self, place: int, folder: Path, output: Path) -> Mapping[str, str]:
@@ -152,15 +176,15 @@ class Launcher:
 
     def _start(self, number: int, folder: Path, output: Path) -> dict[str, Any]:
         """Return the `start` frame (see `scorer/child.py`)."""
-        deployment = self._job.deployment
+        deployment, process = self._job.deployment, f"process{number:03d}"
         frame: dict[str, Any] = {
             "type": "start",
             "root": self._root,
             "output_dir": str(output),
             "staging_dir": str(self.staging),
-            "log_dir": str(self._logs.user),
+            "log_dir": str(self._log_dir(process) if self._log_dir is not None else self._logs.user),
             "node": self._logs.node,
-            "process": f"process{number:03d}",
+            "process": process,
             "logging_level": deployment.settings.logging_level,
             "format": row_format(deployment),
             "argv": ["--logging_level", deployment.settings.logging_level.upper()],

@@ -44,6 +44,7 @@ class Presence:
         compute: str,
         slots: int,
         running: Callable[[], list[str | None]],
+        resting: Callable[[], list[dict[str, Any]]] = list,
         redis_url: str = "",
         beat_seconds: float = BEAT_SECONDS,
     ) -> None:
@@ -55,6 +56,7 @@ class Presence:
             compute: the compute that is served.
             slots: tasks at once.
             running: returns the job that each slot works for, None for a free one.
+            resting: returns which scorers are kept, by the deployments that they are of.
             redis_url: the server, by whose side of the network this machine's address is told; "": none is.
             beat_seconds: seconds between two signs of life.
 
@@ -62,6 +64,7 @@ class Presence:
         self.name = f"{node}@{compute}/{os.getpid()}"
         self._ledger = ledger
         self._running = running
+        self._resting = resting
         self._load = MachineLoad()
         self._beat_seconds = beat_seconds
         self._redis_url = redis_url
@@ -120,6 +123,8 @@ class Presence:
             # Looked for again after the server was away: the way to it may be another one.
             self._address = address_towards(self._redis_url)
         found = {**self._news, "address": self._address, "running": self._running(), "machine": self._load.document()}
+        if resting := self._resting():
+            found["resting"] = resting
         return {**found, **self._refusal} if time.monotonic() < self._refused_until else found
 
     def _try(self, tell: Callable[[], None]) -> None:

@@ -15,10 +15,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from gristmill_workers.guardian import VARIABLE
 from gristmill_workers.guarding import GUARD
 from gristmill_workers.scorer import protocol
 
@@ -33,6 +35,12 @@ TAIL_BYTES: Final = 8000
 
 #: Bytes asked for at once from a pipe, and the size that the pipes are given where the system allows.
 PIPE_BYTES: Final = 1 << 20
+
+#: What a scorer is told of each of its jobs: it keeps all else of its `start` frame for life.
+OF_A_JOB: Final = frozenset({"root", "staging_dir"})
+
+#: The thread that starts what may outlive its job: the system ends a scorer with the thread that started it.
+_STARTER: Final = ThreadPoolExecutor(1, thread_name_prefix="scorers")
 
 log = logging.getLogger("gristmill.node")
 
@@ -51,6 +59,29 @@ class Launch:
     folder: Path
     stdout: Path
     stderr: Path
+    #: The number in its process's name.
+    number: int = 0
+    #: Whether it may be kept when its job is over.
+    lasting: bool = False
+    #: One that was kept, born alike: it is told of the job, and none is started.
+    kept: ScorerProcess | None = None
+
+    def born_alike(self, other: Launch) -> bool:
+        """Return whether all that a scorer has from its birth on is the same."""
+        return _birth(self) == _birth(other)
+
+
+def _birth(launch: Launch) -> tuple[object, ...]:
+    frame = {name: value for name, value in launch.start.items() if name not in OF_A_JOB}
+    return launch.python, dict(launch.variables), frame, launch.folder
+
+
+def begun(launch: Launch) -> ScorerProcess:
+    """Return the scorer of a launch: started now, or kept and told of its job now."""
+    if launch.kept is not None:
+        launch.kept.begin(launch)
+        return launch.kept
+    return _STARTER.submit(ScorerProcess, launch).result() if launch.lasting else ScorerProcess(launch)
 
 
 class ScorerProcess:
@@ -79,10 +110,32 @@ class ScorerProcess:
             _widen(descriptor)
         self.send(dict(launch.start))
 
+    def begin(self, launch: Launch) -> None:
+        """Tell a scorer that rests of its next job."""
+        for path in (launch.stdout, launch.stderr):
+            _log_file(path).close()
+        self.launch = launch
+        self.started = time.monotonic()
+        told = {name: launch.start[name] for name in OF_A_JOB}
+        self.send({"type": "job", **told, "stdout": str(launch.stdout), "stderr": str(launch.stderr)})
+
+    @property
+    def alive(self) -> bool:
+        """Whether a scorer that rests is there, and silent as it should be."""
+        try:
+            return self._process.poll() is None and self.receive() == []
+        except protocol.ProtocolError:
+            return False
+
     @property
     def pid(self) -> int:
         """Return the child's process id."""
         return self._process.pid
+
+    @property
+    def mark(self) -> str:
+        """Return what all that the child starts bears in its environment."""
+        return self._mark[VARIABLE]
 
     @property
     def results(self) -> int:

@@ -375,7 +375,7 @@ class Scoring:
         """End the scorers, keep what they finished, whatever happened."""
         self._flush_quietly()
         if gently:
-            self._pool.stop()
+            self._launcher.leave(self._pool)
         else:
             self._pool.kill()
         self._attempts_log.write()

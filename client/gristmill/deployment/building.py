@@ -165,6 +165,7 @@ class Building:
             init_timeout=settings.get("init_timeout", default.init_timeout),
             isolate_failures=settings.get("isolate_failures", default.isolate_failures),
             speculate=settings.get("speculate", default.speculate),
+            keep_scorers_seconds=settings.get("keep_scorers_seconds", default.keep_scorers_seconds),
             priority=spec.Priority(settings.get("priority", default.priority)),
             tuning=spec.Tuning(**settings.section("tuning").values),
             **output_settings(settings, has_code=has_code, friendly=self._friendly),

@@ -164,6 +164,13 @@ _OWN_SETTINGS: Final = (
         ours=True,
     ),
     Key(
+        name="keep_scorers_seconds",
+        kind=Integer(0),
+        default="the node's, 300",
+        meaning="Seconds that a server's nodes keep scorers, with their model, for the next job, at most.",
+        ours=True,
+    ),
+    Key(
         name="priority",
         kind=Choice(tuple(word.value for word in Priority)),
         default="`medium`",

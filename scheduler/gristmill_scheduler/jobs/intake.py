@@ -101,6 +101,7 @@ class Intake:
                 submitted=time.time(),
                 traceparent=traceparent,
                 allow_hosts=self._allow_hosts,
+                kept_for=_hash([endpoint, deployment, version, by]),
             )
         )
         return JobRecord(
@@ -143,8 +144,11 @@ def _name(endpoint: str, asked: Asked, request_id: str) -> str:
         return asked.job_name
     if not request_id:
         return make_name(endpoint[:_STEM])
-    digest = hashlib.sha256(json.dumps([endpoint, request_id]).encode()).hexdigest()[:24]
-    return f"{endpoint[:_STEM]}-{digest}"
+    return f"{endpoint[:_STEM]}-{_hash([endpoint, request_id])}"
+
+
+def _hash(words: list[str | int]) -> str:
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:24]
 
 
 def _same(known: JobRecord, endpoint: str, request_id: str) -> JobRecord:

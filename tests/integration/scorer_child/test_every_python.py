@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gristmill_workers.scorer import protocol
+
 RETURNS = """
     def init(): pass
     def run(batch):
@@ -236,3 +238,47 @@ def test_the_end_of_the_pipe_means_stop(launch: Any, python: str) -> None:
     child.expect("stopped")
     assert child.wait() == 0
     assert child.stdout == "gone\n"
+
+
+KEPT = """
+    import os
+    from azureml_user.parallel_run import EntryScript
+    logger = EntryScript().logger
+    print("loaded")
+    def init(): pass
+    def run(batch):
+        print(*batch)
+        os.write(1, b"past Python\\n")
+        logger.warning(batch[0])
+        with open(os.environ["AZUREML_BI_OUTPUT_PATH"] + "/file", "w") as file: file.write(batch[0])
+        return batch
+"""
+
+
+def test_a_scorer_serves_the_next_job_with_its_lines_and_files_where_they_belong(launch: Any, python: str) -> None:
+    child = launch(KEPT, python=python).ready()
+    for job in ("one", "two"):
+        if job == "two":
+            protocol.write_frame(child.commands, {"type": "rest"})
+            child.expect("rested")
+            (child.folder / "out" / "stray").touch()
+            (child.folder / "logs").rename(child.folder / "logs-one")
+            files = {name: child.folder / f"{name}-two.txt" for name in ("stdout", "stderr")}
+            for file in files.values():
+                file.touch()
+            given = {"root": "/two", "staging_dir": str(child.folder / "staging-two"), **files}
+            protocol.write_frame(child.commands, {"type": "job", **{name: str(given[name]) for name in given}})
+            assert child.expect("ready")["init_seconds"] == 0
+        result, rows = child.score(job)
+        assert result["files"] == ["file"]
+    child.stop()
+
+    one, two = f"{child.folder}/input/one", "/two/two"
+    assert rows == f"{two}\n".encode()
+    assert child.stdout == f"loaded\n{one}\npast Python\n"
+    assert (child.folder / "stdout-two.txt").read_text() == f"{two}\npast Python\n"
+    for logs, path in (("logs-one", one), ("logs", two)):
+        (line,) = (child.folder / logs / "entry_script_log" / "node0" / "process003.log.txt").read_text().splitlines()
+        assert line.endswith(f"|{path}")
+    assert (child.folder / "staging" / "0-1" / "file").read_text() == one
+    assert [path.name for path in (child.folder / "staging-two" / "0-1").iterdir()] == ["file"]

@@ -42,10 +42,11 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_KEEP_INPUTS_DAYS": "0.5",
         "GRISTMILL_SECRETS": "/secrets",
         "GRISTMILL_PULSE_FILE": "/run/pulse",
+        "GRISTMILL_KEEP_SCORERS_SECONDS": "0",
     }
     settings = ProcessSettings.read(given)
 
-    assert (settings.slice_seconds, settings.keep_inputs_days) == (5, 0.5)
+    assert (settings.slice_seconds, settings.keep_inputs_days, settings.keep_scorers_seconds) == (5, 0.5, 0)
     assert set(given) == set(NAMES)
     assert (settings.redis_url, settings.cache, settings.scratch) == ("redis://h/1", Path("/cache"), Path("/scratch"))
     assert (settings.lease_seconds, settings.node_name, settings.pythons) == (2.5, "left", ("/a", "/b/python3"))

@@ -48,6 +48,7 @@ def full() -> spec.Job:
                 isolate_failures=True,
                 speculate=True,
                 priority=spec.Priority.HIGH,
+                keep_scorers_seconds=60,
                 split_files=True,
                 split_bytes=2000,
                 tuning=spec.Tuning(

@@ -1,7 +1,7 @@
 """Azure's helper `from azureml_user.parallel_run import EntryScript`, where its package is not installed."""
 
 # Paths are plain strings here: a Path a mini-batch would cost more than the mini-batch.
-# ruff: noqa: PTH103, PTH118
+# ruff: noqa: PTH103, PTH118, PTH120
 # ruff: noqa: PTH
 
 from __future__ import annotations
@@ -44,7 +44,12 @@ def entry_script_class(start: Start) -> type:
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that drops what its disk does not take, also where it cannot be made."""
+    """A log file that drops what its disk does not take, also where it cannot be made; closed, it is opened anew."""
+
+    def _open(self) -> Any:
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(self.baseFilename), exist_ok=True)
+        return super()._open()
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):
@@ -55,15 +60,20 @@ def entry_script_logger(start: Start) -> logging.Logger:
     """Return the entry script's logger; its file is made with the first line."""
     logger = logging.getLogger("EntryScript")
     if not logger.handlers:
-        folder = os.path.join(start.log_dir, "entry_script_log", start.node)
-        with contextlib.suppress(OSError):
-            os.makedirs(folder, exist_ok=True)
-        handler = _LogFile(os.path.join(folder, start.process + ".log.txt"), encoding="utf-8", delay=True)
+        path = os.path.join(start.log_dir, "entry_script_log", start.node, start.process + ".log.txt")
+        handler = _LogFile(path, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s|%(levelname)s|%(process)d|%(message)s"))
         logger.addHandler(handler)
         logger.setLevel(start.logging_level.upper())
         logger.propagate = False
     return logger
+
+
+def close_log() -> None:
+    """Close the entry script's log; the next line opens that of the job that is scored then."""
+    for handler in logging.getLogger("EntryScript").handlers:
+        if isinstance(handler, _LogFile):
+            handler.close()
 
 
 class AzuremlUser:

@@ -39,6 +39,10 @@ class Hush:
             self._seen.add(text)
         return True
 
+    def forget(self) -> None:
+        """Take every message for new."""
+        self._seen.clear()
+
     def say_once(self, name: str) -> None:
         """Let each message of the named library's loggers through its handlers once."""
         for handler in logging.getLogger(name).handlers:

@@ -62,6 +62,10 @@ class NoCodeScorer:
             self._model = filemodel.FileModel(pyfunc.load_model(folder), self._hush)
         self._hush.say_once("mlflow")
 
+    def begin(self) -> None:
+        """Begin a job: its log gets each warning, whatever those before it got."""
+        self._hush.forget()
+
     def score(self, items: list[str], root: str, slices: list[Any] | None = None) -> Scored:
         """Return the outcome of one mini-batch; `items` are paths relative to `root`, '/' between their parts.
 

@@ -101,10 +101,13 @@ class Scorer:
             return 1
         while True:
             frame = read_frame(in_fd)
-            if frame is None or frame[0]["type"] == "stop":
+            if frame is not None and frame[0]["type"] == "run":
+                self._run(frame[0]["batches"])
+            elif frame is not None and frame[0]["type"] == "job":
+                self._begin(frame[0])
+            elif frame is None or frame[0]["type"] != "rest" or not self._rest():
                 self._stop()
                 return 0
-            self._run(frame[0]["batches"])
 
     def _settle(self) -> None:
         """Make the process what a script expects: folder, arguments, log, EntryScript."""
@@ -129,15 +132,43 @@ class Scorer:
             return False
         self._around.restore()
         self._files.keep()
+        self._ready(perf_counter() - began)
+        return True
+
+    def _ready(self, init_seconds: float) -> None:
         self._outbox.send(
             {
                 "type": "ready",
-                "init_seconds": perf_counter() - began,
+                "init_seconds": init_seconds,
                 "python": platform.python_version(),
                 "versions": surroundings.loaded_versions(),
             }
         )
+
+    def _rest(self) -> bool:
+        """End the job, ready for another; False: this process cannot serve two.
+
+        A script with a shutdown() expects it at the end of its job, and so do files that init() left open. Where the C
+        library cannot be told to write what it holds, lines of one job would come out in the next one's log.
+        """
+        self._around.restore()
+        if self._scoring is None or self._scoring.ends_jobs or self._files.lasting or not surroundings.flush_c():
+            return False
+        self._around.redirect("", "")
+        entry_script.close_log()
+        self._files.discard()
+        self._outbox.send({"type": "rested"})
         return True
+
+    def _begin(self, job: dict[str, Any]) -> None:
+        """Take the next job."""
+        assert self._scoring is not None
+        self._around.redirect(job["stdout"], job["stderr"])
+        entry_script.close_log()
+        self._files.discard()  # what a thread wrote meanwhile is of no job
+        self._files = WrittenFiles(self._start.output_dir, job["staging_dir"])
+        self._scoring.begin(job["root"])
+        self._ready(0.0)
 
     def _run(self, batches: list[dict[str, Any]]) -> None:
         """Score the mini-batches of one frame."""

@@ -10,10 +10,14 @@ Node to scorer:
              "slices", where tables are cut into items: for each item {"at": path of its file, "file": the file's
              name} and, where it is not all of it, "row", "rows", "start", "end", "head", "groups" (see `sources.py`)
     stop     finish: call shutdown(), answer `stopped`, leave with exit code 0. The end of the pipe means the same.
+    rest     the job is over, and another may come: answer `rested`. A scorer that cannot bear that does as for `stop`.
+    job      to one that rests, the next job: `root` and `staging_dir` as in `start`, and the files `stdout` and
+             `stderr`, which exist; it answers `ready`, with 0 seconds
 Scorer to node:
     ready    init() is done: `init_seconds`, `python` ("3.8.18"), `versions` {"pandas": "2.0.3", ...} of what is loaded
     failed   init() is not done: `error`; the scorer leaves with exit code 1
     results  `results`: one object a mini-batch, in order; the payload is their rows' bytes, one after the other
+    rested   what it prints from now on is dropped, and nothing of the job is open by our doing
     stopped  the answer to `stop`; `files`: what init() and shutdown() wrote, under `staging_dir`/stop, of no mini-batch
 
 A result: {"n", "attempt", "outcome": "done" | "failed", "items", "succeeded", "rows", "seconds",

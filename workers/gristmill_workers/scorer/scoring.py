@@ -37,12 +37,21 @@ class ScriptScoring:
         open_import_path(start, bare)
         self._script = Script(start, bare)
         self._progress = progress
-        self._prefix = start.root.rstrip("/") + "/"
         self._form = start.form
+        self.begin(start.root)
+
+    def begin(self, root: str) -> None:
+        """Score what lies in this folder from now on."""
+        self._prefix = root.rstrip("/") + "/"
 
     def load(self) -> None:
         """Run init()."""
         self._script.load()
+
+    @property
+    def ends_jobs(self) -> bool:
+        """Whether the script wants to do something at the end of a job."""
+        return self._script.has_shutdown
 
     def score(self, mini_batch: int, items: list[str], sink: Sink, _slices: list[Any] | None = None) -> Scored:
         """Run run(), and write what it returns.
@@ -88,9 +97,19 @@ class NoCodeScoring:
         self._root = start.root
         self._form = start.form
 
+    def begin(self, root: str) -> None:
+        """Score what lies in this folder from now on, and say anew what was said to another job."""
+        self._root = root
+        self._model.begin()
+
     def load(self) -> None:
         """Load the model."""
         self._model.load()
+
+    @property
+    def ends_jobs(self) -> bool:
+        """Say no."""
+        return False
 
     def score(self, mini_batch: int, items: list[str], sink: Sink, slices: list[Any] | None = None) -> Scored:
         """Read, predict and write, table by table; `slices` says what the items are where they are not whole files.

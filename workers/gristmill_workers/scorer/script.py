@@ -98,6 +98,11 @@ class Script:
             return self._run(paths, MiniBatchContext(mini_batch))
         return self._run(paths)
 
+    @property
+    def has_shutdown(self) -> bool:
+        """Whether it knows how to end what it began."""
+        return callable(self._shutdown)
+
     def shutdown(self) -> None:
         """Have the script end what it began, if it knows how."""
         if callable(self._shutdown):

@@ -148,11 +148,37 @@ class Surroundings:
         if _unusable(sys.stderr):
             sys.stderr = _stream(2)
 
+    def redirect(self, stdout: str, stderr: str) -> None:
+        """Send what is printed from now on to other files ("": nowhere), what was printed before to the old ones."""
+        self.flush()
+        flush_c()
+        for number, path in ((1, stdout), (2, stderr)):
+            descriptor = _open_log(path)
+            os.dup2(descriptor, number, inheritable=True)
+            os.dup2(descriptor, self._streams[number], inheritable=False)
+            os.close(descriptor)
+
     def flush(self) -> None:
         """Send what is in the standard streams' buffers to the log."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
+
+
+def flush_c() -> bool:
+    """Send what libraries printed past Python and the C library still holds; False: it cannot be told to."""
+    if ctypes is None:
+        return False
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).fflush(None)
+        return True
+    return False
+
+
+def _open_log(path: str) -> int:
+    with contextlib.suppress(OSError):
+        return os.open(path or os.devnull, os.O_WRONLY | os.O_APPEND)
+    return os.open(os.devnull, os.O_WRONLY)
 
 
 def _unusable(stream: Any) -> bool:

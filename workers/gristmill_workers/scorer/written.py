@@ -52,6 +52,11 @@ class WrittenFiles:
                 some,
             )
 
+    @property
+    def lasting(self) -> bool:
+        """Whether files are there that belong to no mini-batch, but to the job."""
+        return bool(self._own)
+
     def take(self, label: str) -> list[str]:
         """Move the files of a finished attempt to its folder `label`; return their paths relative to it."""
         if not self._any():

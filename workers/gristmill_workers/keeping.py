@@ -1,0 +1,106 @@
+"""What an instance has to do with scorers that are kept: it takes those of the job before, and leaves its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gristmill_workers.assignment import Assignment
+from gristmill_workers.bench import Bench
+from gristmill_workers.crew import Crew
+from gristmill_workers.crew_key import key_of
+from gristmill_workers.home import Home
+from gristmill_workers.job_logs import JobLogs
+from gristmill_workers.pool import Pool
+from gristmill_workers.preparation import Prepared
+from gristmill_workers.scorer_process import ScorerProcess
+
+
+@dataclass
+class Quarters:
+    """Where an instance's scorers live, and with what."""
+
+    prepared: Prepared
+    folder: Path
+    #: Those who may outlive the job; None: nobody may.
+    crew: Crew | None = None
+    bench: Bench | None = None
+    #: Whether they were left to another instance.
+    left: bool = False
+
+    @property
+    def kept(self) -> dict[int, ScorerProcess]:
+        """Scorers that were kept for the instance, by their places."""
+        return {} if self.crew is None else self.crew.processes
+
+    def log_dir(self, logs: JobLogs) -> Callable[[str], Path] | None:
+        """Return what tells a process that may outlive the job where it finds these logs."""
+        return None if self.crew is None else self.crew.log_dir(logs.user)
+
+    def leave(self, pool: Pool, places: Iterable[Path], logs: JobLogs) -> None:
+        """End the scorers of a job that went well, or let those rest that may serve another one.
+
+        Args:
+            pool: has them.
+            places: the job's own folders on this machine, but for its logs.
+            logs: told what becomes of them.
+
+        """
+        if self.crew is None or self.bench is None:
+            pool.stop()
+            return
+        if pool.troubled:
+            why = "one of them has failed in something"
+            pool.stop()
+        else:
+            why = self.crew.rest(pool.release(), (logs.folder, *places))
+        if why:
+            logs.system.info("scorers of %s are not kept: %s", self.crew.label, why)
+        elif self.bench.keep(self.crew):
+            self.left = True
+            count, seconds = len(self.crew.processes), self.crew.seconds
+            logs.system.info("kept %d scorers of %s for %g s", count, self.crew.label, seconds)
+
+
+@contextmanager
+def quarters(
+    assignment: Assignment, scratch: Path, logs: JobLogs, prepare: Callable[[Path], Prepared]
+) -> Iterator[Quarters]:
+    """Have quarters for an instance's scorers while the block runs.
+
+    Args:
+        assignment: what it works for.
+        scratch: a folder that goes with the instance.
+        logs: told what was kept for it.
+        prepare: makes ready what scorers need, in a folder.
+
+    """
+    bench, job = assignment.bench, assignment.job
+    seconds = bench.seconds_of(job)
+    if not seconds:
+        prepared = prepare(scratch)
+        with bench.place(""):
+            yield Quarters(prepared, scratch)
+        return
+    home = Home(assignment.settings.scratch)
+    try:
+        prepared = prepare(home.path)
+        key = key_of(job, prepared)
+    except BaseException:
+        home.close()
+        raise
+    label = f"{job.deployment.endpoint_name}/{job.deployment.name}"
+    crew = Crew(home, prepared, key=key, label=label, seconds=seconds)
+    with bench.place(key) as found:
+        if found is not None:
+            home.close()
+            crew = found
+            logs.system.info("took %d kept scorers of %s", len(crew.processes), label)
+        taken = Quarters(crew.prepared, crew.home.path, crew, bench if key else None)
+        try:
+            yield taken
+        finally:
+            if not taken.left:
+                crew.end()
