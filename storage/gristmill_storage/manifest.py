@@ -236,6 +236,10 @@ class Chunk:
         start = self.first if first is None else first
         return map(self.mini_batch, range(start, (self.last if last is None else last) + 1))
 
+    def lines(self, first: int, last: int) -> list[str]:
+        """Return the lines of these mini-batches, without their ends."""
+        return self._lines[first - self.first : last - self.first + 1]
+
     def info(self) -> ChunkInfo:
         """Read every line; return what the chunk holds."""
         items = size = 0

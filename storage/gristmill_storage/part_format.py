@@ -20,8 +20,10 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, chain
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 #: How a block's rows are written; "none": it has no rows' bytes.
@@ -89,6 +91,31 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """The outcomes of mini-batches of which all items succeeded and nothing but rows came, by column.
+
+    All lists are as long; the rows of all are in one encoding and have the same columns.
+    """
+
+    mini_batches: list[int]
+    attempt: int
+    items: list[int]
+    rows: list[int]
+    #: Microseconds that each run() took.
+    microseconds: list[int]
+    #: Bytes of the rows of each.
+    sizes: list[int]
+    encoding: Encoding = "none"
+    #: Names of the rows' columns; None where rows have none.
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the rows of all."""
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartInfo:
     """What a sealed part holds."""
 
@@ -117,46 +144,68 @@ class Place:
     errors_crc: int
 
 
-def index_bytes(blocks: list[Block], places: list[Place], rows_end: int) -> bytes:
-    """Return the index; `rows_end` is where the errors begin."""
-    columns: dict[tuple[str, ...], int] = {}
-    lines = []
-    for block, place in zip(blocks, places, strict=True):
-        number = _number(block.columns, columns)
-        pieces = [(p.items, p.succeeded, p.rows, p.size, _number(p.columns, columns)) for p in block.pieces]
-        lines.append((
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the bytes of `Blocks` are: one behind the other."""
+
+    start: int
+    crcs: list[int]
+    #: Where their errors would begin, had they any.
+    errors_start: int
+
+
+class Index:
+    """The index of a part that is being written, as far as it is known before the part's rows end."""
+
+    def __init__(self) -> None:
+        """Begin with no blocks."""
+        self._columns: dict[tuple[str, ...], int] = {}
+        #: What returns the lines of what was added, given where the errors begin.
+        self._lines: list[Callable[[int], str]] = []
+
+    def add(self, block: Block, place: Place) -> None:
+        """Take a block and where it is."""
+        self._lines.append(partial(self._line, block, place))
+
+    def add_all(self, blocks: Blocks, places: Places) -> None:
+        """Take blocks and where they are."""
+        self._lines.append(partial(self._line_each, blocks, places))
+
+    def document(self, rows_end: int) -> bytes:
+        """Return the index; `rows_end` is where the errors begin."""
+        lines = [line(rows_end) for line in self._lines]
+        head = json.dumps({"fields": FIELDS, "columns": list(self._columns)}, separators=(",", ":"))
+        return f'{head[:-1]},"blocks":[{",".join(lines)}]}}'.encode("ascii")
+
+    def _line(self, block: Block, place: Place, rows_end: int) -> str:
+        pieces = [(p.items, p.succeeded, p.rows, p.size, self._number(p.columns)) for p in block.pieces]
+        line = (
             block.mini_batch, block.attempt, block.items, block.succeeded, block.failed, block.rows,
-            round(block.seconds, 6), block.encoding, number, place.start, place.size, place.crc,
+            round(block.seconds, 6), block.encoding, self._number(block.columns), place.start, place.size, place.crc,
             rows_end + place.errors_start, place.errors_size, place.errors_crc, block.files, pieces, block.runs,
-        ))  # fmt: skip
-    return json.dumps({"fields": FIELDS, "columns": list(columns), "blocks": lines}, separators=(",", ":")).encode(
-        "ascii"
-    )
+        )  # fmt: skip
+        return json.dumps(line, separators=(",", ":"))
 
+    def _line_each(self, blocks: Blocks, places: Places, rows_end: int) -> str:
+        """Return the line of each block, as `_line` would, in a tenth of its time."""
+        columns = json.dumps(self._number(blocks.columns))
+        errors = f"{rows_end + places.errors_start},0,0"
+        line = f'[%d,{blocks.attempt},%d,%d,0,%d,%r,"{blocks.encoding}",{columns},%d,%d,%d,{errors},[],[],1]'
+        starts = accumulate(blocks.sizes[:-1], initial=places.start)
+        seconds = [microseconds / 1e6 for microseconds in blocks.microseconds]
+        counts = blocks.mini_batches, blocks.items, blocks.items, blocks.rows
+        cells = zip(*counts, seconds, starts, blocks.sizes, places.crcs, strict=True)
+        return ",".join([line] * len(seconds)) % tuple(chain.from_iterable(cells))
 
-def _number(names: tuple[str, ...] | None, columns: dict[tuple[str, ...], int]) -> int | None:
-    """Return the number of columns in the list of all; they get the next one when they are new."""
-    return None if names is None else columns.setdefault(names, len(columns))
+    def _number(self, names: tuple[str, ...] | None) -> int | None:
+        """Return the number of columns in the list of all; they get the next one when they are new."""
+        return None if names is None else self._columns.setdefault(names, len(self._columns))
 
 
 def trailer_bytes(rows_end: int, errors_end: int, index: bytes) -> bytes:
     """Return the trailer of a part with this index."""
     sealed = SEALED.pack(rows_end, errors_end, errors_end + len(index), len(index), zlib.crc32(index), VERSION)
     return sealed + struct.pack("<II8s", zlib.crc32(sealed), 0, MAGIC)
-
-
-def part_info(name: str, blocks: list[Block], size: int) -> PartInfo:
-    """Return what a part of `size` bytes with these blocks holds."""
-    return PartInfo(
-        name=name,
-        blocks=len(blocks),
-        ranges=tuple(runs(sorted(block.mini_batch for block in blocks))),
-        items=sum(block.items for block in blocks),
-        succeeded=sum(block.succeeded for block in blocks),
-        failed=sum(block.failed for block in blocks),
-        rows=sum(block.rows for block in blocks),
-        size=size,
-    )
 
 
 def runs(numbers: list[int]) -> Iterator[tuple[int, int]]:

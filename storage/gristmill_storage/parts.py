@@ -9,6 +9,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,13 +22,14 @@ from gristmill_storage.part_format import (
     TRAILER,
     VERSION,
     Block,
+    Blocks,
     Encoding,
+    Index,
     PartInfo,
     Piece,
     Place,
+    Places,
     block_of,
-    index_bytes,
-    part_info,
     runs,
     trailer_bytes,
 )
@@ -36,6 +38,7 @@ from gristmill_storage.store import BLOCK, Bytes, Store, Writer
 
 __all__ = [
     "Block",
+    "Blocks",
     "Encoding",
     "PartInfo",
     "PartReader",
@@ -63,9 +66,9 @@ class PartWriter:
         self._writer: Writer | None = None
         #: Rows of small blocks that the writer has not been given yet: a call for each costs more than they do.
         self._pending = bytearray()
-        self._blocks: list[Block] = []
-        self._places: list[Place] = []
+        self._index = Index()
         self._numbers: set[int] = set()
+        self._items = self._succeeded = self._rows = 0
         self._errors: list[bytes] = []
         self._errors_size = 0
 
@@ -96,26 +99,57 @@ class PartWriter:
             raise ValueError(
                 f"mini-batch {block.mini_batch}: twice in a part, or {found} bytes of rows, not {block.size}"
             )
-        if self._writer is None:
-            self._writer = self._store.writer(part_path(self.name))
-        start = self._writer.tell() + len(self._pending)
-        crc = self._append_file(self._writer, spool, block.size) if spool else self._append(self._writer, data or b"")
+        writer = self._begun()
+        start = writer.tell() + len(self._pending)
+        if spool:
+            crc = self._append_file(writer, spool, block.size)
+        else:
+            self._append(writer, data or b"")
+            crc = zlib.crc32(data or b"")
         errors = b"".join([json.dumps(error).encode() + b"\n" for error in block.errors]) if block.errors else b""
-        self._places.append(Place(start, block.size, crc, self._errors_size, len(errors), zlib.crc32(errors)))
+        self._index.add(block, Place(start, block.size, crc, self._errors_size, len(errors), zlib.crc32(errors)))
         self._errors.append(errors)
         self._errors_size += len(errors)
-        self._blocks.append(block)
         self._numbers.add(block.mini_batch)
+        self._items += block.items
+        self._succeeded += block.succeeded
+        self._rows += block.rows
 
-    def _append(self, writer: Writer, data: bytes) -> int:
-        """Take rows, in order; return their crc32."""
+    def add_all(self, blocks: Blocks, data: bytes) -> None:
+        """Add the outcomes of mini-batches, whose rows stand in `data` one behind the other.
+
+        Raises:
+            ValueError: a mini-batch is in the part already, or the rows are not `blocks.size` bytes.
+            StorageFailed: the store does not take it.
+
+        """
+        numbers = set(blocks.mini_batches)
+        if len(numbers) < len(blocks.mini_batches) or numbers & self._numbers or len(data) != blocks.size:
+            raise ValueError(f"mini-batches twice in a part, or {len(data)} bytes of rows, not {blocks.size}")
+        writer = self._begun()
+        start, rows, ends = writer.tell() + len(self._pending), memoryview(data), list(accumulate(blocks.sizes))
+        crcs = [zlib.crc32(rows[end - size : end]) for end, size in zip(ends, blocks.sizes, strict=True)]
+        self._append(writer, data)
+        self._index.add_all(blocks, Places(start, crcs, self._errors_size))
+        self._numbers |= numbers
+        items = sum(blocks.items)
+        self._items += items
+        self._succeeded += items
+        self._rows += sum(blocks.rows)
+
+    def _begun(self) -> Writer:
+        if self._writer is None:
+            self._writer = self._store.writer(part_path(self.name))
+        return self._writer
+
+    def _append(self, writer: Writer, data: bytes) -> None:
+        """Take rows, in order."""
         if len(self._pending) + len(data) > _PENDING:
             self._hand_over(writer)
         if len(data) > _PENDING:
             writer.write(data)
         else:
             self._pending += data
-        return zlib.crc32(data)
 
     def _append_file(self, writer: Writer, spool: Path, size: int) -> int:
         self._hand_over(writer)
@@ -141,13 +175,22 @@ class PartWriter:
             rows_end = writer.tell()
             for errors in self._errors:
                 writer.write(errors)
-            index = index_bytes(self._blocks, self._places, rows_end)
+            index = self._index.document(rows_end)
             errors_end = writer.tell()
             writer.write(index)
             writer.write(trailer_bytes(rows_end, errors_end, index))
             size = writer.tell()
             writer.publish()
-        return part_info(self.name, self._blocks, size)
+        return PartInfo(
+            name=self.name,
+            blocks=len(self._numbers),
+            ranges=tuple(runs(sorted(self._numbers))),
+            items=self._items,
+            succeeded=self._succeeded,
+            failed=self._items - self._succeeded,
+            rows=self._rows,
+            size=size,
+        )
 
     def discard(self) -> None:
         """Leave nothing of the part; after `seal` this does nothing."""

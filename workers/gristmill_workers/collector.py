@@ -10,7 +10,8 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +21,10 @@ from gristmill.spec import Settings
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Commit, Entry
-from gristmill_storage.parts import Block, PartWriter, part_name
+from gristmill_storage.parts import Block, Blocks, PartWriter, part_name
 from gristmill_storage.patient_store import patience_of
 from gristmill_storage.store import shown
-from gristmill_storage.tallies import Tallies, count_outcome, encode
+from gristmill_storage.tallies import Tallies, count_outcome, count_runs, encode
 
 #: Bytes of rows at which a part is sealed.
 PART_BYTES: Final = 16 * 1024 * 1024
@@ -48,26 +49,46 @@ class Draft:
     entries: list[Entry]
 
 
+@dataclass(kw_only=True, slots=True)
 class _Kept:
-    """A mini-batch's outcome that stands in the part, without its errors, which may be long; their counts stay."""
+    """What stands in the part of neighbours under one lease, as the ledger is to be told of it."""
 
-    __slots__ = ("amounts", "block", "token")
+    token: str
+    first: int
+    last: int
+    items: int
+    succeeded: int
+    rows: int
+    #: Bytes of the rows.
+    size: int
+    #: What is counted beside that.
+    amounts: Counter[str]
 
-    def __init__(self, token: str, block: Block) -> None:
-        self.token = token
-        self.amounts: Counter[str] | None = None
-        if block.errors:
-            self.amounts = Counter()
-            count_outcome(self.amounts, block)
-            block = replace(block, errors=())
-        self.block = block
+    def absorb(self, other: _Kept) -> bool:
+        """Take what comes right behind, under the same lease; False: it does not."""
+        if other.token != self.token or other.first != self.last + 1:
+            return False
+        self.last = other.last
+        self.items += other.items
+        self.succeeded += other.succeeded
+        self.rows += other.rows
+        self.size += other.size
+        self.amounts.update(other.amounts)
+        return True
 
-    def count(self, amounts: Counter[str]) -> None:
-        """Add what the outcome tells."""
-        if self.amounts is None:
-            count_outcome(amounts, self.block)
-        else:
-            amounts.update(self.amounts)
+    def entry(self) -> Entry:
+        """Return what the ledger is told."""
+        return Entry(
+            token=self.token,
+            first=self.first,
+            last=self.last,
+            items=self.items,
+            succeeded=self.succeeded,
+            failed=self.items - self.succeeded,
+            rows=self.rows,
+            size=self.size,
+            tallies=encode(self.amounts),
+        )
 
 
 class Collector:
@@ -86,13 +107,13 @@ class Collector:
         self._begun = 0.0
         self._writer: PartWriter | None = None
         self._name = ""
-        self._blocks: list[_Kept] = []
+        self._kept: list[_Kept] = []
         self._bytes = 0
 
     @property
     def empty(self) -> bool:
         """Whether nothing was added since the last `take`."""
-        return not self._blocks
+        return not self._kept
 
     @property
     def due(self) -> bool:
@@ -103,7 +124,7 @@ class Collector:
 
     def holds(self, mini_batch: int) -> bool:
         """Whether an outcome of that mini-batch was added since the last `take`."""
-        return any(kept.block.mini_batch == mini_batch for kept in self._blocks)
+        return any(kept.first <= mini_batch <= kept.last for kept in self._kept)
 
     def add(self, token: str, block: Block, data: bytes, spool: Path | None, files: Path | None) -> None:
         """Add a mini-batch's outcome; `spool` holds its rows where `data` does not, `files` what its script wrote.
@@ -120,8 +141,24 @@ class Collector:
             spool.unlink(missing_ok=True)
         else:
             writer.add(block, data)
-        self._blocks.append(_Kept(token, block))
-        self._bytes += block.size
+        self._keep(_kept(token, block))
+
+    def add_all(self, tokens: Sequence[str], blocks: Blocks, data: bytes) -> None:
+        """Add the outcomes of mini-batches, each leased under its token; `data` holds their rows, in order.
+
+        Raises:
+            StorageFailed: the store does not take it.
+
+        """
+        writer = self._writer or self._begin(blocks.mini_batches[0])
+        writer.add_all(blocks, data)
+        for kept in _kept_of(tokens, blocks):
+            self._keep(kept)
+
+    def _keep(self, kept: _Kept) -> None:
+        self._bytes += kept.size
+        if self._apart or not self._kept or not self._kept[-1].absorb(kept):
+            self._kept.append(kept)
 
     def _begin(self, mini_batch: int) -> PartWriter:
         self._serial += 1
@@ -141,16 +178,16 @@ class Collector:
         """Hand over what was added, to be sealed; None when that is nothing."""
         if self._writer is None:
             return None
-        draft = Draft(writer=self._writer, name=self._name, entries=list(_entries(self._blocks, apart=self._apart)))
+        draft = Draft(writer=self._writer, name=self._name, entries=list(_entries(self._kept, apart=self._apart)))
         self._keep_seconds = min(LONGEST_SECONDS, self._keep_seconds * GROWTH)
-        self._writer, self._blocks, self._bytes = None, [], 0
+        self._writer, self._kept, self._bytes = None, [], 0
         return draft
 
     def discard(self) -> None:
         """Drop what was added and not taken."""
         if self._writer is not None:
             self._writer.discard()
-            self._writer, self._blocks, self._bytes = None, [], 0
+            self._writer, self._kept, self._bytes = None, [], 0
 
 
 def move_into(store: Store, path: str, source: Path) -> None:
@@ -167,6 +204,15 @@ def move_into(store: Store, path: str, source: Path) -> None:
     with source.open("rb") as stream, store.writer(path, overwrite=True) as writer:
         writer.copy_from(stream, 0, source.stat().st_size)
         writer.publish()
+
+
+def remove(*paths: Path | None) -> None:
+    """Remove files and folders with all that is in them, where they are."""
+    for path in filter(None, paths):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _move(source: Path, target: Path) -> None:
@@ -190,41 +236,53 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _kept(token: str, block: Block) -> _Kept:
+    amounts: Counter[str] = Counter()
+    count_outcome(amounts, block)
+    return _Kept(
+        token=token,
+        first=block.mini_batch,
+        last=block.mini_batch,
+        items=block.items,
+        succeeded=block.succeeded,
+        rows=block.rows,
+        size=block.size,
+        amounts=amounts,
+    )
+
+
+def _kept_of(tokens: Sequence[str], blocks: Blocks) -> Iterator[_Kept]:
+    """Yield what is kept of blocks: one for each run of neighbours under one lease."""
+    numbers, first = blocks.mini_batches, 0
+    for end in range(1, len(numbers) + 1):
+        if end < len(numbers) and tokens[end] == tokens[first] and numbers[end] == numbers[end - 1] + 1:
+            continue
+        amounts: Counter[str] = Counter()
+        count_runs(amounts, blocks.microseconds[first:end])
+        items = sum(blocks.items[first:end])
+        yield _Kept(
+            token=tokens[first],
+            first=numbers[first],
+            last=numbers[end - 1],
+            items=items,
+            succeeded=items,
+            rows=sum(blocks.rows[first:end]),
+            size=sum(blocks.sizes[first:end]),
+            amounts=amounts,
+        )
+        first = end
+
+
 def _entries(blocks: Iterable[_Kept], *, apart: bool) -> Iterator[Entry]:
     """Yield one entry for each run of neighbours under one lease, or for each mini-batch."""
-    run: list[_Kept] = []
-    for kept in sorted(blocks, key=lambda each: each.block.mini_batch):
-        if run and (apart or kept.token != run[-1].token or kept.block.mini_batch != run[-1].block.mini_batch + 1):
-            yield _entry(run)
-            run = []
-        run.append(kept)
-    if run:
-        yield _entry(run)
-
-
-def _entry(run: Sequence[_Kept]) -> Entry:
-    """Return one entry for neighbours under one lease."""
-    amounts: Counter[str] = Counter()
-    items = succeeded = failed = rows = size = 0
-    for kept in run:
-        block = kept.block
-        items += block.items
-        succeeded += block.succeeded
-        failed += block.failed
-        rows += block.rows
-        size += block.size
-        kept.count(amounts)
-    return Entry(
-        token=run[0].token,
-        first=run[0].block.mini_batch,
-        last=run[-1].block.mini_batch,
-        items=items,
-        succeeded=succeeded,
-        failed=failed,
-        rows=rows,
-        size=size,
-        tallies=encode(amounts),
-    )
+    run: _Kept | None = None
+    for kept in sorted(blocks, key=attrgetter("first")):
+        if run is not None and (apart or not run.absorb(kept)):
+            yield run.entry()
+            run = kept
+        run = run or kept
+    if run is not None:
+        yield run.entry()
 
 
 class Committer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 from gristmill.errors import Fenced
@@ -79,6 +80,9 @@ class Leasing:
         self._ahead = None if ahead is None else ahead // settings.mini_batch_size
         self._fixed = settings.tuning.lease_mini_batches
         self._speculate = settings.speculate
+        #: Whether scorers may be given mini-batches by their lines: items are where the manifest says, nobody else may
+        #: answer the same, and no trace tells of each.
+        self._by_line = ahead is None and spans is None and not (settings.speculate or settings.split_files)
         #: Bytes of a mini-batch, lately; None before the first, 0 where sizes are not asked for.
         self._bytes: int | None = None
         #: How many mini-batches may be held for their pace: a few quick ones say little of those that follow.
@@ -191,6 +195,8 @@ class Leasing:
     def _works(self, lease: Lease) -> list[Work]:
         self._copies += lease.copy
         now = time.monotonic()
+        chunk = self._manifest.chunk(lease.chunk)
+        lines: Iterable[str] = chunk.lines(lease.first, lease.last) if self._by_line else repeat("")
         return [
             Work(
                 number=mini_batch.number,
@@ -200,8 +206,9 @@ class Leasing:
                 size=mini_batch.size,
                 copy=self._copies if lease.copy else None,
                 leased=now,
+                line=line,
             )
-            for mini_batch in self._manifest.chunk(lease.chunk).mini_batches(lease.first, lease.last)
+            for mini_batch, line in zip(chunk.mini_batches(lease.first, lease.last), lines, strict=False)
         ]
 
     def close(self) -> None:

@@ -17,18 +17,22 @@ from typing import Any, Final
 from gristmill.states import Category
 from gristmill_storage.tallies import Tallies
 from gristmill_workers.attempts import Attempts
+from gristmill_workers.dialogue import answer_together, answers, frame_of
 from gristmill_workers.feeding import Feeding
 from gristmill_workers.place import Place
 from gristmill_workers.scorer import protocol
 from gristmill_workers.scorer_process import Launch, ScorerProcess, begun
 from gristmill_workers.tuning import Choice
-from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
+from gristmill_workers.work import Event, Failed, InitFailure, Ready, Work
 
 #: Seconds between two looks at the progress memories.
 WATCH_SECONDS: Final = 0.1
 
 #: How much the latest measurement weighs in the pace.
 PACE_WEIGHT: Final = 0.2
+
+#: Of many mini-batches that are answered at once, the pace follows so many: those before weigh nothing any more.
+MEASURED: Final = 32
 
 #: A mini-batch counts for so many seconds at least.
 LEAST_SECONDS: Final = 1e-5
@@ -156,7 +160,7 @@ class Pool:
         if self._tallies is not None and works[0].piece is None:
             # A frame's mini-batches mostly come of one lease, and their times differ by milliseconds if not.
             self._tallies.timed("queue", time.monotonic() - works[0].leased, len(works))
-        place.process.send({"type": "run", "batches": [work.command() for work in works]})
+        place.process.send(*frame_of(works))
         if place.process.blocked:
             self._selector.register(place.process.commands, selectors.EVENT_WRITE, place)
 
@@ -209,33 +213,36 @@ class Pool:
             return [Ready(report=header)]
         if kind == "results":
             return self._answers(place, header["results"], payload)
+        if kind == "scored":
+            return self._answer_together(place, header, payload)
         if kind == "failed":
             error = header["error"]
             return self._init_failed(place, error["message"], error.get("traceback", ""))
         return []
 
     def _answers(self, place: Place, results: list[dict[str, Any]], payload: bytes) -> Sequence[Event]:
-        events: list[Scored] = []
-        seconds: list[float] = []
-        start = 0
-        for result in results:
-            work = place.held.popleft()
-            if work.number != result["n"]:
-                raise protocol.ProtocolError(f"an answer to mini-batch {result['n']} where {work.number} was due")
-            length = 0 if "spool" in result else result["bytes"]
-            events.append(Scored(work=work, result=result, data=payload[start : start + length]))
-            start += length
-            if result["outcome"] != "done":
-                self.troubled = True
-            elif work.piece is None:
-                seconds.append(result["seconds"])
-        self._measure(seconds)
+        events = answers(place.held, results, payload)
+        done = [event for event in events if event.result["outcome"] == "done"]
+        self.troubled = self.troubled or len(done) < len(events)
+        self._measure([event.result["seconds"] for event in done if event.work.piece is None])
         if self._tallies is not None:
             self._tallies.beside("encode", sum(float(result.get("writing") or 0) for result in results))
         self.idle_deaths = 0
         if place.attempts is not None:
             place.attempts.answered([event.work for event in events], results)
+        _forget(place.held, events)
         return events
+
+    def _answer_together(self, place: Place, header: dict[str, Any], payload: bytes) -> Sequence[Event]:
+        event = answer_together(place.held, header, payload)
+        self._measure([microseconds / 1e6 for microseconds in event.blocks.microseconds[-MEASURED:]])
+        if self._tallies is not None:
+            self._tallies.beside("encode", float(header["writing"]) / 1e6)
+        self.idle_deaths = 0
+        if place.attempts is not None:
+            place.attempts.scored(event)
+        _forget(place.held, event.works)
+        return [event]
 
     def _measure(self, measured: Sequence[float]) -> None:
         """Let the pace follow what mini-batches took that were scored just now."""
@@ -361,3 +368,9 @@ def _frame(waiting: deque[Work], limit: int) -> Iterator[Work]:
         if waiting[0].alone:
             return
         yield waiting.popleft()
+
+
+def _forget(held: deque[Work], answered: Sequence[object]) -> None:
+    """Take out what has been answered."""
+    for _ in answered:
+        held.popleft()

@@ -152,9 +152,9 @@ class ScorerProcess:
         """Whether frames wait for the child to read."""
         return bool(self._outgoing)
 
-    def send(self, header: Mapping[str, Any]) -> None:
+    def send(self, header: Mapping[str, Any], payload: bytes = b"") -> None:
         """Send a frame, or as much of it as the pipe takes now; `flush` sends the rest."""
-        self._outgoing += protocol.encode(dict(header))
+        self._outgoing += protocol.encode(dict(header), payload) + payload
         self.flush()
 
     def flush(self) -> None:

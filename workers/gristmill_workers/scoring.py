@@ -20,7 +20,7 @@ from gristmill_storage.ledger import Commit, Entry
 from gristmill_storage.parts import Block
 from gristmill_storage.tallies import Tallies
 from gristmill_workers.assignment import Assignment
-from gristmill_workers.collector import Collector, Committer
+from gristmill_workers.collector import Collector, Committer, remove
 from gristmill_workers.departure import Departure
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.inputs import Inputs
@@ -33,7 +33,7 @@ from gristmill_workers.salvage import Salvage
 from gristmill_workers.tuning import Choices
 from gristmill_workers.verdict import Halve, Outcome, Retry, judge, lost
 from gristmill_workers.watchdog import SLOWEST_BYTES, Watchdog
-from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, Work
+from gristmill_workers.work import Event, Failed, InitFailure, Ready, Scored, ScoredTogether, Work
 
 #: Times that a mini-batch may be lost with its instance before it is taken for the cause.
 LOSS_LIMIT: Final = 5
@@ -228,6 +228,8 @@ class Scoring:
                 init_seconds=event.report.get("init_seconds"),
                 versions=event.report.get("versions", {}),
             )
+        elif isinstance(event, ScoredTogether):
+            self._keep_together(event)
         elif isinstance(event, InitFailure):
             self._react_to_init(event)
         else:
@@ -313,14 +315,19 @@ class Scoring:
             self._spans.scored(work, block)
         twofold = work.number in self._twofold
         if work.number in self._settled or (twofold and self._collector.holds(work.number)):
-            for left in (spool, files):
-                _remove(left)
+            remove(spool, files)
             return
         if twofold:
             self._settled.add(work.number)
         if block.size > SLOWEST_BYTES:
             self._watchdog.turn(block.size)
         self._collector.add(work.token, block, data, spool, files)
+
+    def _keep_together(self, event: ScoredTogether) -> None:
+        """Put outcomes into the part of which nothing is to be judged; their items lie where they lay before."""
+        if len(event.data) > SLOWEST_BYTES:
+            self._watchdog.turn(len(event.data))
+        self._collector.add_all([work.token for work in event.works], event.blocks, event.data)
 
     def _drop(self, event: Scored | Failed) -> None:
         """Remove what an attempt left that does not count."""
@@ -389,10 +396,3 @@ class Scoring:
         except GristmillError as error:
             self._log.warning("what was scored last could not be kept: %s", error)
             self._collector.discard()
-
-
-def _remove(path: Path | None) -> None:
-    if path is not None and path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    elif path is not None:
-        path.unlink(missing_ok=True)

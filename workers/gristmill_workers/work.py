@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gristmill.states import Category
+from gristmill_storage.parts import Blocks
 from gristmill_storage.slices import Slice, file_of
 
 
@@ -33,6 +34,8 @@ class Work:
     split: bool = False
     #: When it was leased, by the clock that never jumps; 0 where nobody asks.
     leased: float = 0.0
+    #: Its line in the manifest, where a scorer may be given that, with the lines of others; else nothing.
+    line: str = ""
 
     @property
     def label(self) -> str:
@@ -78,6 +81,17 @@ class Scored:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredTogether:
+    """A scorer's answer to mini-batches that it was given by their lines, of which nothing failed."""
+
+    #: In the order of `blocks`.
+    works: list[Work]
+    blocks: Blocks
+    #: The rows of all, one behind the other.
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
     """An attempt that ended without an answer: its scorer hung or died."""
 
@@ -106,7 +120,7 @@ class InitFailure:
 
 
 #: What can happen in a pool of scorers.
-Event = Scored | Failed | Ready | InitFailure
+Event = Scored | ScoredTogether | Failed | Ready | InitFailure
 
 
 def error_record(work: Work, *, file: str | None, category: str, message: str, traceback: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from gristmill_storage.files import Store
 from gristmill_storage.local_store import LocalStore
 from gristmill_storage.memory_store import MemoryStore
 from gristmill_storage.part_format import TRAILER, Piece
-from gristmill_storage.parts import Block, PartReader, PartWriter, list_parts, part_name
+from gristmill_storage.parts import Block, Blocks, PartReader, PartWriter, list_parts, part_name
 
 NAME = part_name("0001", 0, "node-1", 1)
 PATH = f"parts/{NAME}.part"
@@ -297,3 +297,38 @@ def test_the_pieces_of_a_block_come_back_as_they_were_written() -> None:
 
     with PartReader(store, NAME) as part:
         assert [it.pieces for it in part.blocks()] == [pieces, ()]
+
+
+def test_blocks_given_by_column_are_the_same_bytes_as_one_by_one() -> None:
+    one_by_one, by_column = MemoryStore(), MemoryStore()
+    rows = [b"", b"a,1\n", b"ccc,2\nd,3\n"]
+    columns = ("file", "100 %d")
+    for store in (one_by_one, by_column):
+        writer = PartWriter(store, NAME)
+        writer.add(block(9, b"x\n", failed=1, succeeded=1, errors=(error("no"),)), b"x\n")
+        if store is by_column:
+            found = Blocks(
+                mini_batches=[3, 4, 7], attempt=2, items=[2, 2, 1], rows=[0, 1, 2], microseconds=[0, 21, 1_500_000],
+                sizes=[0, 4, 10], encoding="csv", columns=columns,
+            )  # fmt: skip
+            writer.add_all(found, b"".join(rows))
+        else:
+            for number, items, seconds, data in zip([3, 4, 7], [2, 2, 1], [0.0, 2.1e-5, 1.5], rows, strict=True):
+                fields = {"rows": data.count(b"\n"), "seconds": seconds, "encoding": "csv", "columns": columns}
+                writer.add(block(number, data, attempt=2, items=items, succeeded=items, **fields), data)
+        writer.add(block(5, b"y\n"), b"y\n")
+        assert writer.first == 3
+        info = writer.seal()
+
+    assert by_column.read(PATH) == one_by_one.read(PATH)
+    assert (info.ranges, info.items, info.rows) == (((3, 5), (7, 7), (9, 9)), 9, 7)
+
+
+@pytest.mark.parametrize(("numbers", "data"), [([3, 3], b"ab"), ([3, 9], b"ab"), ([3, 4], b"a")])
+def test_blocks_by_column_that_cannot_be_are_refused(numbers: list[int], data: bytes) -> None:
+    writer = PartWriter(MemoryStore(), NAME)
+    writer.add(block(9, b"x\n"), b"x\n")
+    blocks = Blocks(mini_batches=numbers, attempt=1, items=[1, 1], rows=[1, 1], microseconds=[1, 1], sizes=[1, 1])
+
+    with pytest.raises(ValueError, match="twice in a part, or"):
+        writer.add_all(blocks, data)
