@@ -115,6 +115,45 @@ def test_settings_that_are_given_to_processes_exist() -> None:
     assert given - {"GRISTMILL_IMAGE"} <= set(NAMES)
 
 
+def test_every_service_is_looked_after_and_opens_its_ports_to_this_machine_alone() -> None:
+    services = compose()["services"]
+    once = {name for name, service in services.items() if service["restart"] == "no"}
+
+    assert once == {"setup", "container", "metrics-token"}
+    for name, service in services.items():
+        assert ("test" in service["healthcheck"]) != (name in once), name
+        assert service["mem_limit"], name
+        assert (name in once) or service["restart"] == "unless-stopped", name
+        assert all(port.startswith("${PUBLISH:-127.0.0.1}:") for port in service.get("ports", ())), name
+        for other, wanted in service.get("depends_on", {}).items():
+            assert wanted["condition"] != "service_healthy" or other not in once, f"{name} waits for {other} in vain"
+
+
+def test_probes_of_nodes_read_what_the_image_has_nodes_write() -> None:
+    pods = [
+        of_kind("base/node/node.yaml", "Deployment", "node")["spec"]["template"]["spec"],
+        of_kind("overlays/keda/scaled-job.yaml", "ScaledJob", "node")["spec"]["jobTargetRef"]["template"]["spec"],
+    ]
+    (pulse,) = re.findall(r"GRISTMILL_PULSE_FILE=(\S+)", (DEPLOY / "Dockerfile").read_text())
+
+    for pod in pods:
+        (container,) = pod["containers"]
+        assert container["livenessProbe"]["exec"]["command"] == ["gristmill", "node", "--probe"]
+        assert any(pulse.startswith(mount["mountPath"] + "/") for mount in container["volumeMounts"])
+    assert compose()["services"]["worker"]["healthcheck"]["test"] == ["CMD", "gristmill", "node", "--probe"]
+
+
+def test_a_node_with_gpus_takes_one_instance_at_a_time() -> None:
+    """Its scorers share what it has (`CUDA_VISIBLE_DEVICES`); two instances would not know of each other."""
+    patch = {
+        each["path"].rpartition("/")[2]: each["value"] for each in documents("overlays/gpu/nodes/gpu-patch.yaml")[0]
+    }
+
+    assert patch["args"] == ["--compute=gpu", "--slots=1"]
+    assert patch["resources"]["limits"]["nvidia.com/gpu"] >= 1
+    assert patch["image"].endswith("-torch")
+
+
 def test_no_password_stands_in_a_file() -> None:
     given = re.findall(r"^(\w*(?:PASSWORD|KEY|SECRET)\w*)=(.*)$", (DEPLOY / ".env.example").read_text(), re.MULTILINE)
 
