@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import logging
 import os
 import platform
@@ -103,6 +104,8 @@ class Scorer:
             frame = read_frame(in_fd)
             if frame is not None and frame[0]["type"] == "run":
                 self._run(frame[0]["batches"])
+            elif frame is not None and frame[0]["type"] == "lines":
+                self._run(_of_lines(*frame), together=True)
             elif frame is not None and frame[0]["type"] == "job":
                 self._begin(frame[0])
             elif frame is None or frame[0]["type"] != "rest" or not self._rest():
@@ -170,9 +173,9 @@ class Scorer:
         self._scoring.begin(job["root"])
         self._ready(0.0)
 
-    def _run(self, batches: list[dict[str, Any]]) -> None:
-        """Score the mini-batches of one frame."""
-        self._outbox.begin()
+    def _run(self, batches: list[dict[str, Any]], *, together: bool = False) -> None:
+        """Score the mini-batches of one frame; `together`: results may be told by column."""
+        self._outbox.begin(together=together)
         self._around.restore_signals()
         for batch in batches:
             self._outbox.add(*self.attempt(batch))
@@ -221,6 +224,14 @@ class Scorer:
         self._around.restore()
         self._around.flush()
         self._outbox.send({"type": "stopped", "files": self._files.take_last()})
+
+
+def _of_lines(header: dict[str, Any], payload: bytes) -> list[dict[str, Any]]:
+    """Return the mini-batches of a `lines` frame."""
+    batches: list[dict[str, Any]] = json.loads(b"[" + payload.replace(b"\n", b",") + b"]")
+    for batch in batches:
+        batch["attempt"] = header["attempt"]
+    return batches
 
 
 def _done(

@@ -9,6 +9,7 @@ Node to scorer:
              ...], each of which is one call of the user's run(); a "label" names its files in place of <n>-<attempt>;
              "slices", where tables are cut into items: for each item {"at": path of its file, "file": the file's
              name} and, where it is not all of it, "row", "rows", "start", "end", "head", "groups" (see `sources.py`)
+    lines    `attempt`, of all; the payload has a line a mini-batch, as it stands in the manifest: {"n", "items", ...}
     stop     finish: call shutdown(), answer `stopped`, leave with exit code 0. The end of the pipe means the same.
     rest     the job is over, and another may come: answer `rested`. A scorer that cannot bear that does as for `stop`.
     job      to one that rests, the next job: `root` and `staging_dir` as in `start`, and the files `stdout` and
@@ -18,6 +19,9 @@ Scorer to node:
     failed   init() is not done: `error`; the scorer leaves with exit code 1
     results  `results`: one object a mini-batch, in order; the payload is their rows' bytes, one after the other
     rested   what it prints from now on is dropped, and nothing of the job is open by our doing
+    scored   in answer to `lines`, mini-batches of which all items succeeded and nothing but rows came, in order, by
+             column: `n`, `rows`, `us` (microseconds in run()), `bytes`; `columns` and `encoding` are those of all of
+             them, `writing` is in microseconds and of all together. The others of the frame stand in `results`
     stopped  the answer to `stop`; `files`: what init() and shutdown() wrote, under `staging_dir`/stop, of no mini-batch
 
 A result: {"n", "attempt", "outcome": "done" | "failed", "items", "succeeded", "rows", "seconds",
