@@ -22,14 +22,14 @@ from gristmill_storage.ledger.memory import MemoryLedger
 
 
 class Timed(MemoryLedger):
-    """A ledger that notes when it first heard of mini-batches."""
+    """A ledger that notes when it first heard of mini-batches: the time, and the processor time of this process."""
 
-    first: float | None = None
+    first: tuple[float, float] | None = None
 
     def extend(self, job: str, **facts: Any) -> None:
         """Note the time."""
         if facts["count"] and self.first is None:
-            self.first = time.monotonic()
+            self.first = time.monotonic(), time.process_time()
         super().extend(job, **facts)
 
 
@@ -72,7 +72,7 @@ def main() -> None:
         input=Input(uri=str(source)),
         output=Output(folder=str(given.folder / "out")),
     )
-    found: dict[str, object] = {"files": given.files, "folders": given.folders, "floor": floor(source, given.folders)}
+    found: dict[str, object] = {"files": given.files, "folders": given.folders}
     ledger = Timed()
     ledger.open(job.name, epoch="1", lease_seconds=30, error_threshold=-1)
     planner = Planner(job, open_store(job_folder.url(job.output.folder, job.name)), ledger)
@@ -84,8 +84,11 @@ def main() -> None:
         ledger.wait(job.name, 0.05)
     found["wall"] = round(time.monotonic() - began, 2)
     found["processor"] = round(time.process_time() - used, 2)
-    found["first"] = round((ledger.first or 0) - began, 2)
+    assert ledger.first is not None
+    found["first"] = round(ledger.first[0] - began, 2)
+    found["first_processor"] = round(ledger.first[1] - used, 2)
     found["grown_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+    found["floor"] = floor(source, given.folders)  # last: it holds all names
     found["planned"] = ledger.snapshot(job.name).items_planned
     print(json.dumps(found))
 

@@ -8,16 +8,22 @@ Pipes, sockets and devices are passed over: reading one may never end.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Final
 
 from gristmill.errors import StorageFailed
-from gristmill_storage.selection import is_item, is_searched
-from gristmill_storage.sorting import in_order
+from gristmill_storage.selection import SUSPECT_FIRST, SUSPECT_LAST, is_item, is_searched
+from gristmill_storage.sorting import batches_in_order
 from gristmill_storage.store import shown
 
 _SLASH: Final = ord("/")
+
+#: Entries of a folder that are looked at together, at first and at most.
+_FIRST_BATCH: Final = 16
+_LARGEST_BATCH: Final = 8192
 
 #: What a file system calls one folder: device and inode.
 Identity = tuple[int, int]
@@ -65,7 +71,7 @@ def has_item(root: bytes, *, recursive: bool) -> bool:
         if identity in seen:
             continue
         seen.add(identity)
-        for key in _unsorted(folder, recursive=recursive):
+        for key in chain.from_iterable(_unsorted(folder, recursive=recursive)):
             if not key.endswith(b"/"):
                 return True
             folders.append(os.path.join(folder, key))  # noqa: PTH118 - bytes
@@ -73,19 +79,32 @@ def has_item(root: bytes, *, recursive: bool) -> bool:
 
 
 def _keys(folder: bytes, *, recursive: bool) -> Iterable[bytes]:
-    return in_order(_unsorted(folder, recursive=recursive))
+    return batches_in_order(_unsorted(folder, recursive=recursive))
 
 
-def _unsorted(folder: bytes, *, recursive: bool) -> Iterator[bytes]:
-    """Yield the items of a folder, and the folders in it with a slash."""
+def _unsorted(folder: bytes, *, recursive: bool) -> Iterator[list[bytes]]:
+    """Yield the items of a folder, and the folders in it with a slash, some at a time, first a few."""
+    size = _FIRST_BATCH
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                key = _key(entry, recursive=recursive)
-                if key is not None:
-                    yield key
+            while batch := list(islice(entries, size)):
+                yield _keys_of(batch, recursive=recursive)
+                size = min(2 * size, _LARGEST_BATCH)
     except OSError as error:
         raise _unreadable(folder, error) from error
+
+
+def _keys_of(batch: list[os.DirEntry[bytes]], *, recursive: bool) -> list[bytes]:
+    """Return the keys of entries: at once where all of them are plain files that nothing suspicious is about."""
+    with contextlib.suppress(OSError):
+        names = [
+            name
+            for entry in batch
+            if entry.is_file() and (name := entry.name)[0] not in SUSPECT_FIRST and name[-1] not in SUSPECT_LAST
+        ]
+        if len(names) == len(batch):
+            return names
+    return [key for entry in batch if (key := _key(entry, recursive=recursive)) is not None]
 
 
 def _key(entry: os.DirEntry[bytes], *, recursive: bool) -> bytes | None:

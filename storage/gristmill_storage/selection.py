@@ -35,13 +35,14 @@ _IS_MARKER: Final = re.compile(
 ).fullmatch
 
 
-#: What the name of a hidden file or of a mark begins with, unless it ends with a dollar: other names need no look.
-_SUSPECT: Final = b"._eTtDd"
+#: What the name of a hidden file or of a mark begins or ends with: other names need no look.
+SUSPECT_FIRST: Final = b"._"
+SUSPECT_LAST: Final = b"$bi"
 
 
 def is_item(name: bytes) -> bool:
     """Return whether a file of this name (without its folder) is an item."""
-    if name[:1] not in _SUSPECT and not name.endswith(b"$"):
+    if name[:1] not in SUSPECT_FIRST and name[-1:] not in SUSPECT_LAST:
         return True
     return not name.startswith(b".") and not _IS_MARKER(name)
 

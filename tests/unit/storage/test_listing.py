@@ -126,6 +126,18 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
     assert names(folder(tmp_path / "link")) == names(folder(tmp_path / "in"))
 
 
+@pytest.mark.parametrize("odd", [None, "sub/x", ".hidden", "_SUCCESS", "a.db", "Thumbs.db", "round"])
+def test_a_folder_of_many_files_is_listed_whatever_stands_between_them(tmp_path: Path, odd: str | None) -> None:
+    fill(tmp_path, *(f"{number * 7919 % 500:03d}.png" for number in range(500)))
+    if odd == "round":
+        (tmp_path / odd).symlink_to(tmp_path / odd)
+    elif odd:
+        fill(tmp_path, odd)
+    is_one = odd not in (None, ".hidden", "_SUCCESS", "Thumbs.db")
+
+    assert names(folder(tmp_path)) == [f"{number:03d}.png" for number in range(500)] + [odd] * is_one
+
+
 def test_links_that_lead_nowhere_are_items(tmp_path: Path) -> None:
     (tmp_path / "gone").symlink_to(tmp_path / "no such file")
     (tmp_path / "round").symlink_to(tmp_path / "round")
@@ -251,17 +263,18 @@ def test_an_empty_folder_is_said(tmp_path: Path) -> None:
 
 def test_the_check_stops_at_the_first_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, *(f"{number}" for number in range(100)))
-    looked: list[bytes] = []
-    key = local_input._key
+    looked: list[list[bytes]] = []
+    keys_of = local_input._keys_of
 
-    def count(entry: os.DirEntry[bytes], *, recursive: bool) -> bytes | None:
-        looked.append(entry.name)
-        return key(entry, recursive=recursive)
+    def count(batch: list[os.DirEntry[bytes]], *, recursive: bool) -> list[bytes]:
+        looked.append(keys_of(batch, recursive=recursive))
+        return looked[-1]
 
-    monkeypatch.setattr(local_input, "_key", count)
+    monkeypatch.setattr(local_input, "_keys_of", count)
     check_input(folder(tmp_path), recursive=True)
 
     assert len(looked) == 1
+    assert len(looked[0]) < 100
 
 
 def test_results_are_never_read_as_input(store: Store) -> None:
