@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import doc_blocks
@@ -45,6 +47,15 @@ SETTINGS = {
     "output_file_name": "scores.csv",
 }
 
+DEPLOYMENT = {
+    "name": "blue",
+    "endpoint_name": "names",
+    "type": "model",
+    "model": {"path": "net"},
+    "code_configuration": {"code": "code", "scoring_script": "score.py"},
+    "settings": SETTINGS,
+}
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -58,15 +69,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "images" / name).write_text(name)
     (folder / "seen" / "a.txt").write_text("a.txt")
     (folder / "endpoint.yml").write_text("name: names\n")
-    deployment = {
-        "name": "blue",
-        "endpoint_name": "names",
-        "type": "model",
-        "model": {"path": "net"},
-        "code_configuration": {"code": "code", "scoring_script": "score.py"},
-        "settings": SETTINGS,
-    }
-    (folder / "deployment.yml").write_text(json.dumps(deployment))
+    (folder / "deployment.yml").write_text(json.dumps(DEPLOYMENT))
+    (folder / "alone.yml").write_text(json.dumps({**DEPLOYMENT, "endpoint_name": "alone"}))
     return folder
 
 
@@ -197,6 +201,76 @@ def test_the_server_of_the_environment_is_found(serving: Serving, client: gristm
     with gristmill.Client(settings=settings) as found:
         assert found.status().redis
         assert found.info().api == 1
+
+
+#: What a program does with the client, in an interpreter that has little beside it.
+ALONE = """\
+import io, sys
+
+sys.path += sys.argv[1:3]
+import gristmill
+
+client, folder = gristmill.Client(sys.argv[3], sys.argv[4]), sys.argv[5]
+client.batch_endpoints.begin_create_or_update({"name": "alone"}).result()
+made = client.batch_deployments.begin_create_or_update(f"{folder}/alone.yml", set_default=True).result()
+made["settings"]["error_threshold"] = 5
+client.batch_deployments.begin_create_or_update(made).result()
+client.models.create_or_update({"name": "alone", "path": f"{folder}/net"})
+client.data.create_or_update({"name": "alone", "path": f"{folder}/images"})
+client.compute.begin_create_or_update({"name": "alone", "max_instances": 2}).result()
+job = client.batch_endpoints.invoke("alone", input="azureml:alone@latest", params_override=[{"error_threshold": 4}])
+out = io.StringIO()
+client.jobs.stream(job.name, out=out)
+assert "Status: Completed" in out.getvalue()
+assert job.wait(timeout=60, progress=True).summary["items"]["failed"] == 1
+assert [error["file"] for error in job.errors()] == ["bad.txt"]
+client.jobs.download(job.name, download_path=sys.argv[6], output_name="score")
+assert job.name in [each.name for each in client.jobs.list()]
+assert client.jobs.verify(job.name).ok
+assert job._repr_html_()
+try:
+    job.to_pandas()
+except gristmill.errors.MissingExtra as error:
+    print(error.message)
+client.close()
+"""
+
+
+def linked(folder: Path, *names: str) -> Path:
+    """Make a folder with so many distributions, and all that they ask for."""
+    folder.mkdir()
+    waiting, seen = [*names], set()
+    while waiting:
+        if (name := waiting.pop()) in seen:
+            continue
+        seen.add(name)
+        found = metadata.distribution(name)
+        waiting += [re.split(r"[^\w.-]", each)[0] for each in found.requires or () if ";" not in each]
+        for top in {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}:
+            (folder / top).symlink_to(found.locate_file(top))
+    return folder
+
+
+def test_httpx_and_yaml_are_all_that_the_client_needs(
+    serving: Serving, client: gristmill.Client, project: Path, tmp_path: Path
+) -> None:
+    site = linked(tmp_path / "site", "httpx", "PyYAML")
+    here = Path(gristmill.__file__).parent.parent
+    arguments = [here, site, serving.url, serving.token, project, tmp_path / "got"]
+    done = subprocess.run(
+        # Neither what is installed beside it nor what the environment names.
+        [sys.executable, "-I", "-S", "-c", ALONE, *map(str, arguments)],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "to_pandas() needs an optional part: pip install 'gristmill[mlflow]'\n"
+    assert len((tmp_path / "got/named-outputs/score/scores.csv").read_text().splitlines()) == 4
 
 
 def test_the_example_of_programs_that_submit_jobs_checks_what_came_back(serving: Serving) -> None:

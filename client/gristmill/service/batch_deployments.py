@@ -68,10 +68,10 @@ class BatchDeployments:
         return Poller(self._stored.write(where, document, deployment, params=params))
 
     def begin_delete(self, name: str, endpoint_name: str) -> Poller[None]:
-        """Delete a deployment; what its jobs left stays.
+        """Delete a deployment; its jobs go on.
 
         Raises:
-            Conflict: it is the endpoint's default, or a job of it runs.
+            Conflict: it is the endpoint's default.
 
         """
         self._stored.remove(_place(endpoint_name, name))
