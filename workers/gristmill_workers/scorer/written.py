@@ -12,6 +12,7 @@ that made them in init() still finds them. Files that are there when init() ends
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -27,6 +28,9 @@ LAST = "stop"
 
 #: Nanoseconds after which two changes of a folder bear different times on any file system.
 _TELLING_APART = 3_000_000_000
+
+#: The year 2000, in nanoseconds after the epoch.
+_LONG_AGO = 946_684_800_000_000_000
 
 
 class WrittenFiles:
@@ -74,19 +78,27 @@ class WrittenFiles:
         return self._move(set(self._found()), LAST) if self._any() else []
 
     def _any(self) -> bool:
-        """Most scripts write no files: one look at the folder tells, and mostly its time of change does."""
+        """Most scripts write no files: the folder's time of change mostly tells, else one look into it."""
         try:
-            changed = os.stat(self._folder).st_mtime_ns
-            if changed == self._empty_since:
+            if os.stat(self._folder).st_mtime_ns == self._empty_since:
                 return False
+            self._empty_since = self._date_back()
             if os.listdir(self._folder):
                 self._empty_since = -1
                 return True
         except OSError:
-            return False
-        # A change that comes now must show another time than this one: file systems tell times apart by up to 2 s.
-        self._empty_since = changed if time.time_ns() - changed > _TELLING_APART else -1
+            self._empty_since = -1
         return False
+
+    def _date_back(self) -> int:
+        """Return the time of change that the folder has from now on until something changes; -1: none can be told.
+
+        It is one of long ago: what changes now must show another, and file systems tell times apart by up to 2 s.
+        """
+        with contextlib.suppress(OSError):
+            os.utime(self._folder, ns=(_LONG_AGO, _LONG_AGO))
+        changed = os.stat(self._folder).st_mtime_ns
+        return changed if time.time_ns() - changed > _TELLING_APART else -1
 
     def _move(self, paths: set[str], name: str) -> list[str]:
         for path in sorted(paths):

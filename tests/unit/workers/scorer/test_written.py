@@ -80,3 +80,18 @@ def test_a_change_in_a_folder_that_has_long_been_quiet_is_seen(tmp_path: Path, f
 
     assert files.take("2-1") == ["a"]
     assert files.take("3-1") == []
+
+
+def test_a_folder_that_stays_empty_is_looked_into_once(
+    tmp_path: Path, files: WrittenFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: looks.append(path) or listdir(path))
+
+    for number in range(5):
+        assert files.take(f"{number}-1") == []
+    assert len(looks) == 1
+
+    (tmp_path / "out" / "a").touch()
+    assert files.take("5-1") == ["a"]
