@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -59,17 +59,31 @@ def arrive(target: Path, write: Callable[[Path], None]) -> Path:
         StorageFailed: this machine's disk does not take it.
 
     """
+    with arriving(target) as place:
+        write(place)
+    return target
+
+
+@contextmanager
+def arriving(target: Path) -> Iterator[Path]:
+    """Give the place beside a target of a file, which becomes the target when it is whole: when nothing is raised.
+
+    Raises:
+        StorageFailed: this machine's disk does not take it.
+
+    """
     temporary = target.parent / f"{TEMPORARY}{os.urandom(12).hex()}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
+        yield temporary
         temporary.replace(target)
-    except OSError as error:
-        raise StorageFailed(f"{shown(str(target))}: cannot be written: {error.strerror or error}") from error
-    finally:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-    return target
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise StorageFailed(f"{shown(str(target))}: cannot be written: {reason}") from error
+        raise
 
 
 def _is_usable(part: str) -> bool:

@@ -13,6 +13,7 @@ Nothing is cached: listings always ask the store.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import shutil
 import zlib
@@ -30,6 +31,7 @@ from gristmill_storage import credentials, drivers
 from gristmill_storage.fsspec_errors import answer_of, is_refusal, own_error
 from gristmill_storage.fsspec_writer import FsspecWriter
 from gristmill_storage.reach import Reach
+from gristmill_storage.signed_gets import SignedGets
 from gristmill_storage.store import BLOCK, Entry, checked, checked_prefix, shown, without_secrets
 
 #: Schemes whose stores refuse a second conditional put.
@@ -73,6 +75,7 @@ class FsspecStore:
             self.fs = drivers.open_driver(self.scheme, url, secret=secret, reach=reach)
         except ImportError as error:
             raise MissingExtra(f"opening {self.scheme}://", extra) from error
+        self._gets = SignedGets(self.fs) if self.scheme in ("s3", "s3a") else None
         self._http = self.scheme in ("http", "https")
         # What stands behind a web address (a signature) belongs behind each file's.
         query = urlsplit(url).query if self._http else ""
@@ -140,6 +143,20 @@ class FsspecStore:
         """Copy a file to this machine by one request."""
         with self.translated(path):
             self.fs.get_file(self.address(path), str(local), **drivers.ONE_STREAM.get(self.scheme, {}))
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop on which the driver works; None where it works in whichever thread calls it."""
+        return cast("asyncio.AbstractEventLoop", self.fs.loop) if self.fs.async_impl else None
+
+    async def copy(self, path: str, local: Path) -> None:
+        """Copy a file to this machine by one request; to be called on the driver's loop."""
+        address = self.address(path)
+        with self.translated(path):
+            if self._gets is not None:
+                await self._gets.copy(address, local)
+            else:
+                await self.fs._get_file(address, str(local), **drivers.ONE_STREAM.get(self.scheme, {}))  # noqa: SLF001 - what `get_file` calls there
 
     def exists(self, path: str) -> bool:
         """Return whether there is a file."""

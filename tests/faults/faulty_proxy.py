@@ -7,13 +7,16 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 #: lose: the request is carried out, its reply does not come. reset: it is not carried out. cut: the reply breaks off.
-Action = Literal["lose", "reset", "cut", "busy", "forbid"]
+#: damage: its first byte is another.
+Action = Literal["lose", "reset", "cut", "damage", "busy", "forbid"]
 
 ANSWERS = {
     "busy": (503, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"),
@@ -48,6 +51,10 @@ class FaultyProxy:
     #: What was asked for: "METHOD /path?query".
     log: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    #: Seconds that each request takes; how many are under way, and how many were at most.
+    delay: float = 0.0
+    under_way: int = 0
+    most: int = 0
 
     def __enter__(self) -> Self:
         proxy = self
@@ -75,6 +82,18 @@ class FaultyProxy:
         self.faults.append(Fault(request=request, action=action, **more))
         return self.faults[-1]
 
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request as under way."""
+        with self.lock:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.under_way -= 1
+
     def fault_of(self, request: str) -> Fault | None:
         """Return what is to happen to a request."""
         with self.lock:
@@ -96,7 +115,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _serve(self) -> None:
+        with self.owner.counted():
+            self._served()
+
+    def _served(self) -> None:
         body = self._body()
+        time.sleep(self.owner.delay)
         fault = self.owner.fault_of(f"{self.command} {self.path}")
         action = fault.action if fault else None
         if fault:
@@ -133,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
             if action == "lose":
                 self._break()
             else:
+                data = bytes([data[0] ^ 1]) + data[1:] if action == "damage" else data
                 self._answer(response.status, data, response.getheaders(), cut=action == "cut")
         finally:
             connection.close()

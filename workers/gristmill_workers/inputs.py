@@ -6,15 +6,15 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from gristmill.errors import GristmillError
-from gristmill.log_context import carried
 from gristmill.spec import Input, Job
 from gristmill.states import Category
+from gristmill_storage.copier import Copier
 from gristmill_storage.fetching import contained, fetch, local_name
 from gristmill_storage.listing import input_root, input_store
 from gristmill_storage.patience import Patience
@@ -26,9 +26,6 @@ from gristmill_workers.work import Failed, Work
 
 #: Items that are fetched ahead of the scorers.
 FETCH_AHEAD: Final = 128
-
-#: Items that are fetched at once.
-FETCHERS: Final = 64
 
 
 class Inputs(Protocol):
@@ -138,7 +135,7 @@ class FetchedInputs:
         self.root = str(folder)
         self._folder = folder
         self._store = patient(input_store(given, reach=reach), patience)
-        self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
+        self._copier = Copier(self._store, folder, self._fetch, whole=not split)
         self._fetching: deque[tuple[Work, list[Future[Path]]]] = deque()
         self._copies: dict[str, _Copy] = {}
         self._tallies = tallies or Tallies()
@@ -151,13 +148,14 @@ class FetchedInputs:
                 self._fetching.appendleft(fetching)
             else:
                 self._fetching.append(fetching)
+        self._copier.begin()
 
     def _claim(self, item: str) -> Future[Path]:
         copy = self._copies.get(item)
         if copy is None:
-            copy = self._copies[item] = _Copy(self._pool.submit(carried(self._fetch), item))
+            copy = self._copies[item] = _Copy(self._copier.copy(item))
         elif copy.failed:
-            copy.future = self._pool.submit(carried(self._fetch), item)
+            copy.future = self._copier.copy(item)
         copy.wanted += 1
         return copy.future
 
@@ -206,7 +204,7 @@ class FetchedInputs:
 
     def close(self) -> None:
         """Give up what is under way."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._copier.close()
 
 
 def _queue(work: Work, waiting: deque[Work]) -> None:

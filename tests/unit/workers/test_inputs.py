@@ -117,7 +117,7 @@ def test_a_name_that_can_be_none_here_has_a_place_of_its_own(tmp_path: Path, slo
     slow.gate.set()
     long = "n" * 300
     inputs = FetchedInputs(Input(uri="s3://box/in"), tmp_path, Patience(0))
-    inputs._pool.shutdown()
+    inputs.close()
     waiting: deque[Work] = deque()
     inputs._fetching.append((work(0, "a", long), []))
 

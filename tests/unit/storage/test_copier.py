@@ -1,0 +1,119 @@
+"""Copies of many items at once, on the loop of a store's driver."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gristmill.errors import NotFound, StorageFailed
+from gristmill_storage.copier import COPIES, Copier
+
+
+class OnLoop:
+    """A store whose driver works on a loop; an item's name says what becomes of it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.under_way = self.most = self.asked = 0
+        self.gate = asyncio.Event()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+
+    async def copy(self, path: str, local: Path) -> None:
+        self.asked += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await self.gate.wait()
+            if path == "gone":
+                raise NotFound("gone: no such file")
+            if path == "broken":
+                raise StorageFailed("broken: reset by peer") from ConnectionResetError()
+            local.write_text(path)  # noqa: ASYNC240 - as drivers do
+        finally:
+            self.under_way -= 1
+
+    def answer(self) -> None:
+        self.loop.call_soon_threadsafe(self.gate.set)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+@pytest.fixture
+def store() -> Iterator[Any]:
+    store = OnLoop()
+    yield store
+    store.close()
+
+
+def patiently(folder: Path) -> Any:
+    def fetch(item: str) -> Path:
+        (folder / item).write_text(f"{item}, by a thread")
+        return folder / item
+
+    return fetch
+
+
+def test_many_are_copied_at_once_and_no_more_than_the_store_is_to_bear(store: Any, tmp_path: Path) -> None:
+    copier = Copier(store, tmp_path, patiently(tmp_path))
+    copies = [copier.copy(str(number)) for number in range(COPIES)]
+    copier.begin()
+    copies += [copier.copy(str(number)) for number in range(COPIES, 3 * COPIES)]
+    copier.begin()
+    store.answer()
+
+    assert [copy.result(30).read_text() for copy in copies] == list(map(str, range(3 * COPIES)))
+    assert store.most == COPIES
+    more = copier.copy("more")
+    copier.begin()
+    assert more.result(30).read_text() == "more"
+    copier.close()
+
+
+def test_what_may_come_later_is_waited_for_by_a_thread(store: Any, tmp_path: Path) -> None:
+    store.answer()
+    copier = Copier(store, tmp_path, patiently(tmp_path))
+    broken, gone, whole = map(copier.copy, ("broken", "gone", "whole"))
+    copier.begin()
+
+    assert broken.result(30).read_text() == "broken, by a thread"
+    with pytest.raises(NotFound):
+        gone.result(30)
+    assert whole.result(30).read_text() == "whole"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "whole"]
+    copier.close()
+
+
+def test_what_nobody_waits_for_any_more_is_not_asked_for(store: Any, tmp_path: Path) -> None:
+    copier = Copier(store, tmp_path, patiently(tmp_path))
+    copies = [copier.copy(str(number)) for number in range(COPIES + 9)]
+    copies[0].cancel()
+    copier.begin()
+    copies[COPIES + 1].cancel()
+    copies[-1].cancel()
+    store.answer()
+
+    for copy in copies:
+        if not copy.cancelled():
+            copy.result(30)
+    assert store.asked == COPIES + 9 - sum(copy.cancelled() for copy in copies)
+    copier.close()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_stores_without_a_loop_and_slices_of_tables_have_threads(store: Any, tmp_path: Path, whole: bool) -> None:
+    copier = Copier(object() if whole else store, tmp_path, patiently(tmp_path), whole=whole)  # type: ignore[arg-type]
+    copy = copier.copy("a")
+    copier.begin()
+
+    assert copy.result(30).read_text() == "a, by a thread"
+    assert store.asked == 0
+    copier.close()
