@@ -143,6 +143,8 @@ class Patience:
         self._outages: dict[object, float] = {}
         #: Told why this process waits, once an outage; "" when it goes on.
         self.tell: Callable[[str], None] = lambda _: None
+        #: Called at each fault that may pass.
+        self.fault: Callable[[], None] = lambda: None
         #: Asked while waiting whether there is nothing left to wait for: the job has ended.
         self.pointless: Callable[[], bool] = lambda: False
 
@@ -171,6 +173,7 @@ class Patience:
             except Exception as error:
                 if not may_pass(error, writing=writing):
                     raise
+                self.fault()
                 now = time.monotonic()
                 began = now if began is None else began
                 self._wait(key, error, began, pause)

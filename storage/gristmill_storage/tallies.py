@@ -33,6 +33,9 @@ BOUNDS: Final = (
 #: `scorers:commit`, they have nothing to do because inputs are on their way, or the disk is waited for.
 BESIDE: Final = "scorers"
 
+#: Faults of storage that may pass, each time that something was tried.
+STORAGE_FAULTS: Final = "storage:faults"
+
 #: The items that failed for good, by category; `UNKNOWN` where only their number is known.
 FAILED: Final = "item"
 UNKNOWN: Final = "unknown"
@@ -61,6 +64,11 @@ class Tallies:
         """Count seconds of scorers that they did not spend in run()."""
         with self._lock:
             self._amounts[f"{BESIDE}:{what}"] += round(seconds * 1e6)
+
+    def storage_fault(self) -> None:
+        """Count a fault of storage."""
+        with self._lock:
+            self._amounts[STORAGE_FAULTS] += 1
 
     def take(self) -> str:
         """Return what was counted since the last time, as `encode` writes it."""

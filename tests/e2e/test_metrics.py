@@ -60,6 +60,7 @@ TOLD = {
     "ledger and Redis": ("ledger_up", "ledger_latency_seconds", "ledger_memory_bytes", "ledger_append_only_bytes"),
     "reconciler": ("job_coordinator_last_look_timestamp_seconds", "server_dispatcher_last_look_timestamp_seconds"),
     "aggregator": ("job_aggregators",),
+    "storage": ("job_storage_waiters", "job_storage_faults_total"),
 }
 
 

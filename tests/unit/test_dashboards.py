@@ -89,7 +89,7 @@ SHOWN = {
         "retries": "Retries by reason",
         "expiries": "Instances that fell silent",
         "fenced commits": "Commits that came too late",
-        "store errors": "Waiting for storage that fails",
+        "store errors": "Storage that fails",
         "reconciler": "Longest without a look",
     },
 }

@@ -166,8 +166,9 @@ class Instance:
         self, place: Quarters, registration: Registration, heartbeat: Heartbeat, scratch: Path, logs: JobLogs
     ) -> None:
         """Score with the scorers that live there."""
-        tallies = Tallies()
-        inputs = open_inputs(self._job, scratch, patience_of(self._assignment.folder), tallies=tallies)
+        tallies, patience = Tallies(), patience_of(self._assignment.folder)
+        patience.fault = tallies.storage_fault
+        inputs = open_inputs(self._job, scratch, patience, tallies=tallies)
         launcher = Launcher(
             self._job,
             place.prepared,

@@ -70,8 +70,12 @@ RELIABILITY: Final = Dashboard(
             title="Storage and Redis",
             panels=(
                 Panel(
-                    title="Waiting for storage that fails",
-                    queries=(_all("storage_waiters"),),
+                    title="Storage that fails",
+                    text="Processes that wait for it now, and faults so far: each time that something was tried.",
+                    queries=(
+                        ("sum by (batch_job) (gristmill_job_storage_waiters)", "{{batch_job}} waiting"),
+                        ("sum by (batch_job) (gristmill_job_storage_faults_total)", "{{batch_job}} faults"),
+                    ),
                 ),
                 Panel(
                     title="P95 of making a part durable",

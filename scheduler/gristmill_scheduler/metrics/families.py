@@ -73,6 +73,7 @@ _TABLE: Final = (
     _of("job", "gauge", "job_wanted_instances", "", "Instances that the job asks for."),
     _of("job", "gauge", "job_alive_instances", "", "Instances that give signs of life."),
     _of("job", "gauge", "job_storage_waiters", "", "Instances and aggregators that wait for storage that fails."),
+    _of("job", "counter", "job_storage_faults", "", "Faults of storage that instances waited out, each try of it."),
     _of("job", "gauge", "job_scorers", "", "Scorers that have run init()."),
     _of("job", "gauge", "job_busy_scorers", "", "Scorers that have something to do."),
     _of("job", "counter", "job_node_mini_batches", "node", "Mini-batches that count, by the node that scored them."),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from gristmill_scheduler.jobs.observed import JobSeen
 from gristmill_scheduler.metrics.samples import Samples
 from gristmill_storage.ledger import InstanceInfo, JobMeasures, Snapshot
-from gristmill_storage.tallies import FAILED, PHASES
+from gristmill_storage.tallies import FAILED, PHASES, STORAGE_FAULTS
 
 #: The sums that the ledger keeps by node, and the metric of each.
 _BY_NODE: Final = (("done", "mini_batches"), ("items_done", "items"), ("rows", "rows"))
@@ -104,6 +104,7 @@ def _tell_instances(samples: Samples, measured: JobMeasures, own: dict[str, str]
 
 
 def _tell_tallies(samples: Samples, measured: JobMeasures, own: dict[str, str]) -> None:
+    samples.add("job_storage_faults", measured.tallies.get(STORAGE_FAULTS, 0), **own)
     for phase in PHASES:
         samples.histogram(f"job_{phase}_seconds", phase, measured.tallies, **own)
     by_node = {metric: _by_node(measured, sum_name) for sum_name, metric in _BY_NODE}

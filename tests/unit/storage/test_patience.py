@@ -219,6 +219,25 @@ def test_an_outage_is_told_once_and_its_end_once(caplog: pytest.LogCaptureFixtur
     assert len(caplog.records) == 2
 
 
+def test_each_fault_that_may_pass_is_counted_and_no_other() -> None:
+    patience, counted = Patience(10), []
+    patience.fault = lambda: counted.append(1)
+    errors = [failure(errno.EIO), failure(errno.ETIMEDOUT)]
+
+    def action() -> str:
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    def hopeless() -> None:
+        raise NotFound("x")
+
+    assert patience.call(action) == "done"
+    with pytest.raises(NotFound):
+        patience.call(hopeless)
+    assert len(counted) == 2
+
+
 def test_a_thousand_files_on_a_store_that_is_gone_take_as_long_as_one() -> None:
     faulty = FaultyStore(MemoryStore())
     faulty.faults.add("read", error=errno.ETIMEDOUT, times=10**6)

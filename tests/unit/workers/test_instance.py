@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gristmill.errors import Fenced, LedgerLost, ModelNotFound, OtherVersion
+from gristmill.errors import Fenced, LedgerLost, ModelNotFound, OtherVersion, StorageFailed
 from gristmill.settings import ProcessSettings
 from gristmill.spec import Deployment, Input, Job, Output
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger.memory import MemoryLedger
+from gristmill_storage.patience import Patience
+from gristmill_storage.patient_store import patient
+from gristmill_storage.tallies import Tallies
 from gristmill_workers import instance as instance_module
 from gristmill_workers.assignment import Assignment
 from gristmill_workers.instance import Instance
@@ -36,7 +43,7 @@ def instance(tmp_path: Path, ledger: MemoryLedger) -> Instance:
     return Instance(
         Assignment(
             job=job,
-            folder=open_store(str(tmp_path / "job")),
+            folder=patient(open_store(str(tmp_path / "job")), Patience(10)),
             slot=0,
             ledger=ledger,
             settings=ProcessSettings.read({"GRISTMILL_SCRATCH": str(scratch), "GRISTMILL_NODE_NAME": "n"}),
@@ -66,6 +73,31 @@ def test_what_goes_wrong_before_scoring_ends_the_job_with_its_reason(
     assert words in snapshot.error["message"]
     assert snapshot.instances == []
     assert not list(instance._assignment.settings.scratch.iterdir())
+
+
+def test_faults_of_storage_are_counted_with_what_else_the_instance_counts(instance, ledger, monkeypatch) -> None:
+    counted = []
+    faults = [StorageFailed("the disk is full")]
+    faults[0].__cause__ = OSError(errno.ENOSPC, "full")
+
+    @contextmanager
+    def quarters(*_: Any) -> Iterator[Any]:
+        yield SimpleNamespace(prepared=SimpleNamespace(python=SimpleNamespace(python="python")))
+
+    def open_inputs(job: Any, scratch: Any, patience: Patience, *, tallies: Tallies) -> None:
+        patience.call(lambda: faults and raised(faults.pop()))
+        counted.append(tallies.take())
+        raise ModelNotFound("far enough")
+
+    monkeypatch.setattr(instance_module, "quarters", quarters)
+    monkeypatch.setattr(instance_module, "open_inputs", open_inputs)
+    instance.run()
+
+    assert counted == ["storage:faults=1"]
+
+
+def raised(error: Exception) -> None:
+    raise error
 
 
 def test_a_scratch_folder_that_is_not_there_ends_the_job_too(instance, ledger, tmp_path) -> None:

@@ -25,6 +25,7 @@ TALLIES = {
     "init:us": 800_000,
     "item:timeout": 2,
     "item:unknown": 1,
+    "storage:faults": 3,
     "node:done:n 1": 5,
     "node:items_done:n 1": 10,
     "node:rows:n 1": 9,

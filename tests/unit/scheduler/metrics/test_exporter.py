@@ -119,6 +119,7 @@ def test_scorers_and_waiters(world: Any) -> None:
     found = told(world)
     assert found["gristmill_job_alive_instances",] == 3
     assert (found["gristmill_job_scorers",], found["gristmill_job_busy_scorers",]) == (4, 3)
+    assert found["gristmill_job_storage_faults_total",] == 3
     assert (found["gristmill_job_storage_waiters",], found["gristmill_job_merged_mini_batches",]) == (1, 4)
 
 
