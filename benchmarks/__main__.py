@@ -5,6 +5,7 @@ python -m benchmarks fixed                two mini-batches: what is paid whateve
 python -m benchmarks memory               the whole tree at 1,000 and at 100,000 items (--large: and 1,000,000)
 python -m benchmarks starting             import and help
 python -m benchmarks service              a server: invocations, looks at jobs, many jobs
+python -m benchmarks warm [CASE ...]      second jobs of a server whose scorers were kept, and jobs of one file
 python -m benchmarks scale-out            W3 with 1, 2, 4 instances that have a core, or a part of one, each
 python -m benchmarks simulated-cluster    hundreds of instances whose scorers sleep (--instances, --scorers, --seconds)
 python -m benchmarks scraping             what Prometheus costs a server that leads 1, 20, 100 jobs
@@ -32,6 +33,7 @@ from benchmarks import (
     simulated_cluster,
     simulated_figures,
     starting,
+    warm,
 )
 from benchmarks.cases import CASES, FIXED, Case, named
 from benchmarks.peers import measuring
@@ -89,6 +91,13 @@ def _service(_: argparse.Namespace) -> dict[str, Any]:
     return measured
 
 
+def _warm(options: argparse.Namespace) -> dict[str, Any]:
+    measured = warm.measure(options.names, options.data, options.runs)
+    print(report.table(measured["cases"]))
+    print("one file:", ", ".join(f"{name} {value:g}" for name, value in measured["one_file"].items()))
+    return measured
+
+
 def _scale_out(options: argparse.Namespace) -> list[dict[str, Any]]:
     measured = scale_out.compare(options.data, options.runs, options.items)
     print(scale_out.table(measured))
@@ -107,6 +116,7 @@ _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "memory": _memory,
     "starting": _starting,
     "service": _service,
+    "warm": _warm,
     "scraping": _scraping,
 }
 

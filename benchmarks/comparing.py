@@ -8,14 +8,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks import sides
 from benchmarks.cases import Case
 from benchmarks.sides import Result
 
+#: Runs a case on the data in a folder, with another folder for what it makes.
+Side: TypeAlias = Callable[[Case, Path, Path], Result]
 
-def compare(case: Case, data: Path, runs: int) -> dict[str, Any]:
+
+def compare(case: Case, data: Path, runs: int, product: Side = sides.product) -> dict[str, Any]:
     """Run both sides of a case in turn; return every figure, and what they come to.
 
     Raises:
@@ -25,7 +28,7 @@ def compare(case: Case, data: Path, runs: int) -> dict[str, Any]:
     pairs = []
     for number in range(runs):
         with tempfile.TemporaryDirectory(prefix="gristmill-benchmark-", ignore_cleanup_errors=True) as folder:
-            first, second = (sides.product, sides.limit) if number % 2 else (sides.limit, sides.product)
+            first, second = (product, sides.limit) if number % 2 else (sides.limit, product)
             one, other = first(case, data, Path(folder)), second(case, data, Path(folder))
             ours, theirs = (one, other) if number % 2 else (other, one)
             sides.check(case, ours, theirs)

@@ -49,8 +49,9 @@ _OVER: Final = ("Completed", "Failed", "Canceled")
 class Serving:
     """A server with one endpoint, whose jobs do nothing with one file; `with` ends it."""
 
-    def __init__(self) -> None:
-        """Make the folder."""
+    def __init__(self, *roots: Path) -> None:
+        """Make the folder; jobs may read below `roots`, too."""
+        self._roots = roots
         self._temporary = tempfile.TemporaryDirectory(prefix="gristmill-benchmark-", ignore_cleanup_errors=True)
         self.folder = Path(self._temporary.name)
         self.workspace = self.folder / "workspace"
@@ -69,7 +70,8 @@ class Serving:
         (self.folder / "code").mkdir()
         (self.folder / "code" / "score.py").write_text(_SCRIPT)
         (self.folder / "deployment.yml").write_text(_DEPLOYMENT)
-        self.command("up", "--port", "0", "--allow-root", str(self.folder))
+        allowed = [word for root in (self.folder, *self._roots) for word in ("--allow-root", str(root))]
+        self.command("up", "--port", "0", *allowed)
         self._state = json.loads((self.workspace / "run" / "server.json").read_text())
         return self
 
@@ -108,11 +110,11 @@ class Serving:
         headers = {"Authorization": f"Bearer {token}"}
         return httpx.Client(base_url=self._state["url"], headers=headers, timeout=_PATIENCE)
 
-    def invoke(self, client: httpx.Client) -> tuple[float, str]:
-        """Begin a job; return the seconds until the answer, and its name."""
-        uri = {"JobInputType": "UriFolder", "Uri": str(self.folder / "one")}
+    def invoke(self, client: httpx.Client, *, endpoint: str = "bench", given: Path | None = None) -> tuple[float, str]:
+        """Begin a job, on one file unless another input is given; return the seconds until the answer, and its name."""
+        uri = {"JobInputType": "UriFolder", "Uri": str(given or self.folder / "one")}
         began = time.perf_counter()
-        answer = client.post("/batchEndpoints/bench/jobs", json={"properties": {"InputData": {"in": uri}}})
+        answer = client.post(f"/batchEndpoints/{endpoint}/jobs", json={"properties": {"InputData": {"in": uri}}})
         took = time.perf_counter() - began
         answer.raise_for_status()
         return took, str(answer.json()["name"])

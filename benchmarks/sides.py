@@ -54,7 +54,17 @@ def product(case: Case, data: Path, scratch: Path) -> Result:
     command = [str(Path(sys.executable).with_name("gristmill")), "run", str(deployment(case, data, scratch))]
     command += ["--input", str(inputs.make(data, case.input)), "--output", str(output)]
     ran = running.run(command, output, running.environment())
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return made(case, ran, output)
+
+
+def made(case: Case, ran: Ran, output: Path) -> Result:
+    """Return what a job of the product came to.
+
+    Raises:
+        Failed: not all of it was scored.
+
+    """
+    summary: dict[str, Any] = json.loads(output.with_name("summary.json").read_text())
     if summary["status"] != "Completed" or summary["items"] != {
         "total": case.items,
         "succeeded": case.items,

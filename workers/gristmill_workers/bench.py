@@ -9,16 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from gristmill.spec import Job
-from gristmill_workers.crew import Crew
+from gristmill_workers.crew import REST_SECONDS, Crew
 
 #: Seconds between two looks at those that rest.
 LOOK_SECONDS: Final = 1.0
+
+#: Seconds that a crew which is about to rest is waited for: as many as its scorers may take to, and a little.
+COMING_SECONDS: Final = REST_SECONDS + 1
 
 #: Seconds that the end of those whose time is over is waited for, when the node leaves.
 LEAVE_SECONDS: Final = 1.0
@@ -36,11 +40,12 @@ class Bench:
         """Take how many instances the node has places for, and how long scorers are kept at most (0: not at all)."""
         self._places = places
         self._seconds = seconds
-        self._lock = threading.Lock()
-        self._changed = threading.Event()
+        self._lock = threading.Condition()
         #: Who has rested longest comes first.
         self._crews: list[Crew] = []
         self._working = 0
+        #: How many crews are about to rest, by their keys.
+        self._coming: Counter[str] = Counter()
         self._closed = seconds <= 0 or not _PROCESSES.is_dir()
         self._watching = False
         self._watcher: threading.Thread | None = None
@@ -53,10 +58,15 @@ class Bench:
 
     @contextmanager
     def place(self, key: str) -> Iterator[Crew | None]:
-        """Have a place for an instance while the block runs; give the crew of its key, if one rests ("": none does)."""
+        """Have a place for an instance while the block runs; give the crew of its key, if one rests ("": none does).
+
+        One that is about to rest is waited for: that takes less time than init() of another.
+        """
         with self._lock:
+            if key and self._coming[key]:
+                self._lock.wait_for(lambda: self._find(key) or not self._coming[key], COMING_SECONDS)
             self._working += 1
-            found = next((crew for crew in reversed(self._crews) if key and crew.key == key), None)
+            found = self._find(key)
             if found is not None:
                 self._crews.remove(found)
             surplus = self._surplus()
@@ -68,6 +78,20 @@ class Bench:
         finally:
             with self._lock:
                 self._working -= 1
+
+    @contextmanager
+    def coming(self, key: str) -> Iterator[None]:
+        """Have others wait for a crew of a key that comes to rest while the block runs."""
+        with self._lock:
+            self._coming[key] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming[key] -= 1
+                if not self._coming[key]:
+                    del self._coming[key]
+                self._lock.notify_all()
 
     def keep(self, crew: Crew) -> bool:
         """Let a crew rest whose instance is about to end; False: it must end, too."""
@@ -81,7 +105,6 @@ class Bench:
                 self._watching = True
                 self._watcher = threading.Thread(target=self._watch, name="bench", daemon=True)
                 self._watcher.start()
-        self._changed.set()
         _end(surplus, "others have rested for less time")
         return True
 
@@ -90,7 +113,7 @@ class Bench:
         with self._lock:
             self._closed = True
             crews, self._crews = self._crews, []
-        self._changed.set()
+            self._lock.notify_all()
         _end(crews, "the node leaves")
         if self._watcher is not None:
             self._watcher.join(LEAVE_SECONDS)  # it may be ending others
@@ -99,6 +122,9 @@ class Bench:
         """Return what rests, for those who look at the node: the deployment and how many scorers, a crew each."""
         with self._lock:
             return [{"deployment": crew.label, "scorers": len(crew.processes)} for crew in self._crews]
+
+    def _find(self, key: str) -> Crew | None:
+        return next((crew for crew in reversed(self._crews) if key and crew.key == key), None)
 
     def _surplus(self, less: int = 0) -> list[Crew]:
         """Take out the crews that there is no place for."""
@@ -109,9 +135,8 @@ class Bench:
     def _watch(self) -> None:
         """End crews whose time is over, or who have died; until none rests."""
         while True:
-            self._changed.wait(LOOK_SECONDS)
-            self._changed.clear()
             with self._lock:
+                self._lock.wait(LOOK_SECONDS)
                 over = self._take_out(lambda crew: time.monotonic() - crew.resting_since > crew.seconds)
                 dead = sum(crew.muster() for crew in self._crews)
                 empty = self._take_out(lambda crew: not crew.processes)

@@ -51,17 +51,19 @@ class Quarters:
         if self.crew is None or self.bench is None:
             pool.stop()
             return
+        count = 0
         if pool.troubled:
             why = "one of them has failed in something"
             pool.stop()
         else:
-            why = self.crew.rest(pool.release(), (logs.folder, *places))
+            with self.bench.coming(self.crew.key):
+                why = self.crew.rest(pool.release(), (logs.folder, *places))
+                count = len(self.crew.processes)
+                self.left = not why and self.bench.keep(self.crew)
         if why:
             logs.system.info("scorers of %s are not kept: %s", self.crew.label, why)
-        elif self.bench.keep(self.crew):
-            self.left = True
-            count, seconds = len(self.crew.processes), self.crew.seconds
-            logs.system.info("kept %d scorers of %s for %g s", count, self.crew.label, seconds)
+        elif self.left:
+            logs.system.info("kept %d scorers of %s for %g s", count, self.crew.label, self.crew.seconds)
 
 
 @contextmanager
