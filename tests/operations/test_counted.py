@@ -87,7 +87,11 @@ IMPORTS = {
     "gristmill_scheduler.door": (215, "celery kombu redis fsspec opentelemetry yaml httpx fastapi http.client"),
     "gristmill_workers.node": (260, "celery kombu redis fsspec opentelemetry yaml packaging uv http.client numpy"),
     "gristmill_storage.server": (22, "logging subprocess socket pathlib typing re enum argparse contextlib signal"),
-    "gristmill_workers.scorer.process": (130, "tempfile subprocess importlib.resources yaml numpy pandas"),
+    "gristmill_workers.scorer.process": (
+        95,
+        "dataclasses inspect pathlib datetime decimal uuid shutil platform tempfile subprocess importlib.resources "
+        "yaml numpy pandas",
+    ),
 }
 
 

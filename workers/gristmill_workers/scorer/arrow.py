@@ -14,7 +14,7 @@ from typing import Any, Iterable, Sequence
 
 from .columns import PREDICTION, tabulate
 from .formats import Unencodable, Written
-from .jsonl import is_missing
+from .missing import is_missing
 from .sink import Sink, SinkStream
 
 #: The encoding's name in the protocol.

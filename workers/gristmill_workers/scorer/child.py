@@ -11,6 +11,7 @@ imports it again in each process that it spawns.
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -46,7 +47,10 @@ def main() -> None:
     own_folder_off_path(folder)
     load_package(folder)
     in_fd, out_fd, progress_fd = (int(argument) for argument in sys.argv[1:4])
-    import_module(PACKAGE + ".process").live(in_fd, out_fd, progress_fd, BARE)
+    gc.disable()  # there is no garbage yet, and it is looked for often
+    process = import_module(PACKAGE + ".process")
+    gc.enable()
+    process.live(in_fd, out_fd, progress_fd, BARE)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ they turn up; sequences give column_0, column_1, ...; all else is one column, `p
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Iterable, Sequence
 
 from .formats import Unencodable
@@ -31,8 +31,8 @@ def fields(element: Any) -> dict[Any, Any] | None:
         return element if isinstance(element, dict) else dict(element)
     if isinstance(element, tuple) and hasattr(element, "_asdict"):
         return dict(element._asdict())
-    if dataclasses.is_dataclass(element) and not isinstance(element, type):
-        return {one.name: getattr(element, one.name) for one in dataclasses.fields(element)}
+    if hasattr(type(element), "__dataclass_fields__"):
+        return {one.name: getattr(element, one.name) for one in import_module("dataclasses").fields(element)}
     return dict(element.items()) if is_a(element, "pandas", "Series") else None
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any, Iterable, Sequence
 
 from .formats import Unencodable
-from .jsonl import is_missing
+from .missing import is_missing
 
 #: Cells of these types always stand for something.
 _NEVER_MISSING = frozenset([str, int, bool, bytes])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """The output's format."""
 
     #: "text" (as Azure writes), "csv", "jsonl", "parquet", or "none" (rows are counted only).
@@ -20,7 +18,7 @@ class Format:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Format:
         """Read {"kind", "header", "delimiter"}; what is missing takes its default."""
-        known = {name: value[name] for name in cls.__dataclass_fields__ if value.get(name) is not None}
+        known = {name: value[name] for name in cls._fields if value.get(name) is not None}
         return cls(**known)
 
 

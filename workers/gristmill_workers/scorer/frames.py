@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
+from importlib import import_module
 from itertools import chain
 from typing import Any, Callable, Iterable, Iterator
 
-from . import arrow, csvtext, jsonl
+from . import arrow, csvtext
 from .formats import Format, Unencodable, Written
 from .sink import Sink, SinkStream
 
@@ -118,6 +119,7 @@ def _alike(frames: Iterable[Any], columns: list[str], *, strict: bool = False) -
 
 def _write_objects(frame: Any, sink: Sink) -> None:
     """Write the rows as objects of Python's own values, with null for what is missing."""
+    jsonl = import_module(f"{__package__}.jsonl")  # it imports what other formats have no use for
     keys = names(frame)
     for index, part in enumerate(_slices(frame)):
         columns = _values(part)

@@ -22,12 +22,11 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from .columns import PREDICTION, alike, column, fields, is_sequence
 from .formats import Unencodable
+from .missing import MISSING, is_missing
 from .sink import Sink
 
 #: Lines that are written at once.
 _SLICE = 2048
-
-_MISSING = frozenset(["NAType", "NaTType"])
 
 _TEXTS, _INTEGERS, _FLOATS = frozenset([str]), frozenset([int]), frozenset([float])
 
@@ -41,13 +40,6 @@ _TEXT_OF: dict[type, Callable[[Any], str]] = {
 }
 
 
-def is_missing(value: object) -> bool:
-    """Tell whether the value stands for none: None, NaN, pandas' NA and NaT."""
-    if isinstance(value, float):
-        return math.isnan(value)
-    return value is None or type(value).__name__ in _MISSING
-
-
 @singledispatch
 def plain(value: Any) -> Any:
     """Return a form in JSON of a value that JSON does not know, one level deep.
@@ -56,7 +48,7 @@ def plain(value: Any) -> Any:
         TypeError: it has none.
 
     """
-    if type(value).__name__ in _MISSING:
+    if type(value).__name__ in MISSING:
         return None
     if type(value).__name__ == "datetime64":
         return None if str(value) == "NaT" else str(value)

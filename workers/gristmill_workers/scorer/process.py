@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import platform
 import sys
 import threading
 from time import perf_counter
@@ -143,7 +142,7 @@ class Scorer:
             {
                 "type": "ready",
                 "init_seconds": init_seconds,
-                "python": platform.python_version(),
+                "python": sys.version.split()[0],
                 "versions": surroundings.loaded_versions(),
             }
         )

@@ -7,10 +7,11 @@ other formats say what they hold: see `columns.py` for how elements become colum
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from itertools import islice
 from typing import Any, Callable, Iterable, Sequence
 
-from . import arrow, csvtext, frames, jsonl
+from . import arrow, csvtext, frames
 from .columns import PREDICTION, tabulate
 from .formats import Format, Unencodable, Written
 from .returned import is_frame
@@ -99,7 +100,7 @@ def _csv(elements: Sequence[Any], form: Format, sink: Sink, name: str) -> Writte
 
 def _jsonl(elements: Iterable[Any], _form: Format, sink: Sink, name: str) -> Written:
     rows = list(elements)
-    jsonl.write(rows, sink, name)
+    import_module(f"{__package__}.jsonl").write(rows, sink, name)  # it imports what other formats have no use for
     return Written(len(rows), "jsonl")
 
 

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
+from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Callable, Collection
 
 from .start import Start
@@ -137,11 +137,17 @@ def _missing(*_: Any) -> Any:
 
 def takes_context(run: Callable[..., Any]) -> bool:
     """Tell whether run() takes a second argument by position that has no default, or that bears Azure's name for it."""
-    try:
-        parameters = list(inspect.signature(run).parameters.values())
-    except (TypeError, ValueError):  # written in C
-        return False
-    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    if len(positional) < 2:  # noqa: PLR2004
-        return False
-    return positional[1].default is inspect.Parameter.empty or positional[1].name == "mini_batch_context"
+    if type(run) is FunctionType and not run.__dict__:
+        code, defaults = run.__code__, run.__defaults__ or ()
+        names, needed = code.co_varnames[: code.co_argcount], code.co_argcount - len(defaults)
+    else:
+        # Decorated, a class, an object that is called: what finds that out takes longer to import than most scripts.
+        inspect = import_module("inspect")
+        try:
+            parameters = list(inspect.signature(run).parameters.values())
+        except (TypeError, ValueError):  # written in C
+            return False
+        positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+        names = tuple(one.name for one in positional)
+        needed = sum(one.default is one.empty for one in positional)
+    return len(names) > 1 and (needed > 1 or names[1] == "mini_batch_context")

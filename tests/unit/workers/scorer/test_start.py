@@ -9,7 +9,7 @@ FRAME = {"type": "start", "kind": "mlflow", "root": "/in", "output_dir": "/o", "
 def test_what_is_null_or_missing_takes_its_default() -> None:
     start = Start.from_frame({**FRAME, "code": None, "argv": None, "format": None})
 
-    assert (start.code, start.argv, start.form, start.parent) == (None, [], Format(), 0)
+    assert (start.code, start.argv, start.form, start.parent) == (None, (), Format(), 0)
 
 
 def test_the_format_is_read() -> None:
