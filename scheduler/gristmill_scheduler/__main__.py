@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 
 from gristmill.local.ahead import told
+from gristmill.local.litter import Ignored
 from gristmill.local.owner import end_with_owner
 
 if "--owned" in sys.argv:
     end_with_owner()
 
-from gristmill_scheduler.door import main
+with Ignored():
+    from gristmill_scheduler.door import main
 
 raise SystemExit(main(told() if "--told" in sys.argv else None))

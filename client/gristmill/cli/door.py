@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 from gristmill.local import ahead
+from gristmill.local.litter import Ignored
 
 #: Whoever only asks for help needs nothing.
 _HELP = frozenset({"-h", "--help"})
@@ -19,6 +20,8 @@ def main() -> int:
     ahead.begin()
     server = import_module("gristmill.local.early_server")
     server.begin()
+    with Ignored():
+        import_module("gristmill.cli.run")
     try:
         return _command(words)
     finally:
@@ -27,5 +30,7 @@ def main() -> int:
 
 
 def _command(words: list[str]) -> int:
-    code: int = import_module("gristmill.cli.main").main(words)
+    with Ignored():
+        command = import_module("gristmill.cli.main")
+    code: int = command.main(words)
     return code
