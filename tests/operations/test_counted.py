@@ -89,8 +89,7 @@ IMPORTS = {
     "gristmill_storage.server": (22, "logging subprocess socket pathlib typing re enum argparse contextlib signal"),
     "gristmill_workers.scorer.process": (
         95,
-        "dataclasses inspect pathlib datetime decimal uuid shutil platform tempfile subprocess importlib.resources "
-        "yaml numpy pandas",
+        "dataclasses inspect pathlib datetime decimal uuid shutil platform tempfile subprocess yaml numpy pandas",
     ),
 }
 
