@@ -5,10 +5,11 @@ All else of a node is real, its pool of scorers too. A scorer's answer is what a
 
 from __future__ import annotations
 
+import json
 import selectors
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from gristmill_storage.ledger import Ledger
@@ -16,7 +17,7 @@ from gristmill_workers.scorer_process import Launch
 
 #: Seconds that an instance waits for further answers when one is due, so that a core can simulate hundreds of scorers:
 #: they do not wait meanwhile where each has its next mini-batch already.
-TOGETHER: Final = 0.03
+TOGETHER: Final = 0.04
 
 
 class SleepingProcess:
@@ -34,6 +35,8 @@ class SleepingProcess:
         #: Frames to be received, each with when it is there.
         self._coming: deque[tuple[float, dict[str, Any], bytes]] = deque()
         self._coming.append((self.started, {"type": "ready", "init_seconds": 0.0}, b""))
+        #: When the next frame is there.
+        self.due = self.started
 
     @property
     def results(self) -> SleepingProcess:
@@ -43,34 +46,29 @@ class SleepingProcess:
     #: Never waited for: nothing is ever blocked.
     commands = None
 
-    @property
-    def due(self) -> float:
-        """When the next frame is there."""
-        return self._coming[0][0] if self._coming else float("inf")
-
-    def send(self, header: Mapping[str, Any]) -> None:
-        """Take a frame; mini-batches are answered one after the other."""
-        if header["type"] == "run":
+    def send(self, header: Mapping[str, Any], payload: bytes = b"") -> None:
+        """Take a frame; all that it holds is answered together, when the last of it would be done."""
+        batches = header.get("batches", ())
+        if header["type"] == "lines":
+            batches = [json.loads(line) for line in payload.splitlines()]
+        if batches:
             begins = max(time.monotonic(), self._coming[-1][0] if self._coming else 0.0)
-            for number, batch in enumerate(header["batches"], 1):
-                data = "".join(f"{item}\n" for item in batch["items"]).encode()
-                result = self._result(batch["n"], len(batch["items"]), len(data))
-                self._coming.append((begins + number * self.seconds, {"type": "results", "results": [result]}, data))
+            self._coming.append((begins + len(batches) * self.seconds, *self._answer(batches)))
+            self.due = self._coming[0][0]
 
-    def _result(self, number: int, items: int, size: int) -> dict[str, Any]:
-        return {
-            "n": number,
-            "outcome": "done",
-            "seconds": self.seconds,
-            "writing": 0.0,
-            "succeeded": items,
-            "rows": items,
-            "encoding": "text",
+    def _answer(self, batches: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], bytes]:
+        rows = ["".join(f"{item}\n" for item in batch["items"]).encode() for batch in batches]
+        header = {
+            "type": "scored",
+            "n": [batch["n"] for batch in batches],
+            "rows": [len(batch["items"]) for batch in batches],
+            "us": [round(self.seconds * 1e6)] * len(batches),
+            "bytes": list(map(len, rows)),
             "columns": None,
-            "bytes": size,
-            "files": [],
-            "errors": [],
+            "encoding": "text",
+            "writing": 0,
         }
+        return header, b"".join(rows)
 
     def receive(self) -> list[tuple[dict[str, Any], bytes]]:
         """Return the frames that are there."""
@@ -78,6 +76,7 @@ class SleepingProcess:
         while self._coming and self._coming[0][0] <= now:
             _, header, payload = self._coming.popleft()
             frames.append((header, payload))
+        self.due = self._coming[0][0] if self._coming else float("inf")
         return frames
 
     def flush(self) -> None:
@@ -99,6 +98,7 @@ class SleepingProcess:
     def kill(self) -> None:
         """Answer nothing any more."""
         self._coming.clear()
+        self.due = float("inf")
 
     def close(self, _patience: float = 0.0) -> str:
         """Answer nothing any more; return an end in words."""
@@ -131,7 +131,7 @@ class SleepingSelector:
     def select(self, timeout: float) -> list[tuple[Key, int]]:
         """Return those that have answered, after so many seconds at most."""
         now = time.monotonic()
-        due = min((process.due for process in self._keys), default=float("inf"))
+        due = min([process.due for process in self._keys], default=float("inf"))
         time.sleep(max(0.0, min(timeout, due + TOGETHER - now)))
         now = time.monotonic()
         return [(key, selectors.EVENT_READ) for process, key in self._keys.items() if process.due <= now]

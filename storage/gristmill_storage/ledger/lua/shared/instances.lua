@@ -90,13 +90,20 @@ end
 
 -- Returns whether a job has no place for an instance that says this of itself.
 local function is_full(share, info)
-  return share ~= nil and cjson.decode(info).role ~= 'aggregator' and #scoring() >= share
+  return share ~= nil
+    and redis.call('HLEN', INFO) >= share
+    and cjson.decode(info).role ~= 'aggregator'
+    and #scoring() >= share
 end
 
--- Returns whether an instance is one of those that are more than the job's share.
+-- Returns whether an instance is one of those that are more than the job's share. Each asks so with every sign of life: what
+-- all of them say of themselves is read only where there are too many.
 local function is_surplus(share, instance)
-  local found = share and scoring() or {}
-  for i = 1, #found - (share or 0) do
+  if not share or redis.call('HLEN', INFO) <= share then
+    return false
+  end
+  local found = scoring()
+  for i = 1, #found - share do
     if found[i][3] == instance then
       return true
     end
