@@ -95,6 +95,8 @@ class Watched:
     ended: float
     #: What the server told last, in the older of the two formats.
     told: str
+    #: What the server answers where the dashboards' links lead, as Grafana asks for it.
+    linked: dict[str, int]
 
     def answer(self, query: panels.Query) -> panels.Answer:
         variables = {"job": self.job, "__rate_interval": RATE}
@@ -120,7 +122,7 @@ def watched(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
             assert job["status"] == "Completed", job
             watcher.until(f'count_over_time(gristmill_job_status{{batch_job="{name}",status="Completed"}}[9m]) > 2')
             told = serving.request("GET", "/metrics").text
-            yield Watched(watcher, name, began, time.time(), told)
+            yield Watched(watcher, name, began, time.time(), told, _follow_links(serving, name))
         finally:
             watcher.close()
 
@@ -139,6 +141,12 @@ def _invoke(serving: Serving, store: ObjectStore) -> str:
         answer = serving.request(method, path, json=document)
         assert answer.is_success, answer.text
     return str(answer.json()["name"])
+
+
+def _follow_links(serving: Serving, job: str) -> dict[str, int]:
+    found = [link for document in panels.dashboards().values() for link in panels.links(document)]
+    paths = [link.replace("$server", "").replace("$job", job) for link in found]
+    return {path: serving.request("GET", path).status_code for path in paths}
 
 
 def _say_there_is_a_gpu(url: str) -> None:
@@ -163,6 +171,10 @@ def empty(watched: Watched, document: Mapping[str, Any]) -> list[str]:
 @pytest.mark.parametrize("title", panels.dashboards())
 def test_every_query_of_every_panel_has_an_answer(watched: Watched, title: str) -> None:
     assert empty(watched, panels.dashboards()[title]) == []
+
+
+def test_every_link_of_a_dashboard_leads_somewhere(watched: Watched) -> None:
+    assert set(watched.linked.values()) == {200}
 
 
 def test_promtool_finds_nothing_to_complain_of(watched: Watched) -> None:
