@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from gristmill.spec import Job
@@ -43,7 +43,7 @@ class JobTexts:
     def begin(self) -> None:
         """Say which log is what."""
         with log_files.harmless(f"{self._folder.url}/{job_folder.README}"):
-            text = files("gristmill_scheduler").joinpath("readme.txt").read_bytes()
+            text = Path(__file__).with_name("readme.txt").read_bytes()
             log_files.put(self._folder, job_folder.README, [text])
 
     def see(self, snapshot: Snapshot) -> None:

@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gristmill.errors import GristmillError
 from gristmill.spec import Input, Job
 from gristmill.states import Category
-from gristmill_storage.copier import Copier
 from gristmill_storage.fetching import contained, fetch, local_name
 from gristmill_storage.listing import input_root, input_store
 from gristmill_storage.patience import Patience
@@ -23,6 +23,9 @@ from gristmill_storage.reach import Reach
 from gristmill_storage.slice_fetching import fetch_item
 from gristmill_storage.tallies import Tallies
 from gristmill_workers.work import Failed, Work
+
+if TYPE_CHECKING:
+    from gristmill_storage.copier import Copier
 
 #: Items that are fetched ahead of the scorers.
 FETCH_AHEAD: Final = 128
@@ -135,7 +138,9 @@ class FetchedInputs:
         self.root = str(folder)
         self._folder = folder
         self._store = patient(input_store(given, reach=reach), patience)
-        self._copier = Copier(self._store, folder, self._fetch, whole=not split)
+        # It imports asyncio, which takes as long as a third of all that a node imports.
+        make: type[Copier] = import_module("gristmill_storage.copier").Copier
+        self._copier = make(self._store, folder, self._fetch, whole=not split)
         self._fetching: deque[tuple[Work, list[Future[Path]]]] = deque()
         self._copies: dict[str, _Copy] = {}
         self._tallies = tallies or Tallies()

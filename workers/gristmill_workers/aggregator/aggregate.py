@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib import import_module
 from typing import Any, Final
 
 from gristmill.errors import Corrupt, GristmillError, JobCanceled, LedgerFailed, NotFound, NothingSucceeded, unexpected
@@ -29,7 +30,6 @@ from gristmill_workers.aggregator.merging import Merge, accepted_now, count, fix
 from gristmill_workers.aggregator.ordered import in_order
 from gristmill_workers.aggregator.partial import Published
 from gristmill_workers.aggregator.publishing import publishing
-from gristmill_workers.aggregator.splice import Splice
 from gristmill_workers.aggregator.summary import Tally, summary_document
 
 #: The documented sentence for a job in which nothing succeeded.
@@ -142,7 +142,10 @@ class Aggregation:
 
         """
         if self._job.retry_of:
-            return Splice(self._job, self._folder, self._ledger).run(self._summary)
+            # Seldom needed, and a fifth of what the aggregator imports.
+            splice = import_module("gristmill_workers.aggregator.splice")
+            result: dict[str, Any] = splice.Splice(self._job, self._folder, self._ledger).run(self._summary)
+            return result
         accepted = fix_what_counts(self._folder, self._ledger, self._job.name)
         merge = self._merge(whole=True)
         with ExitStack() as stack:
