@@ -13,6 +13,9 @@ from gristmill_workers.tuning import Choice, with_pace
 #: Seconds of work that one frame should hold.
 FRAME_SECONDS: Final = 0.02
 
+#: Seconds of work in mini-batches below which they are not dealt out evenly: a frame costs more.
+LEAST_SECONDS: Final = 0.0005
+
 #: Mini-batches that one frame may hold at most.
 FRAME_LIMIT: Final = 256
 
@@ -35,7 +38,11 @@ class Feeding:
 
     def size(self, pace: float | None) -> int:
         """Return how many mini-batches a frame may hold."""
-        return 1 if pace is None else max(1, min(FRAME_LIMIT, int(FRAME_SECONDS / pace)))
+        return _worth(FRAME_SECONDS, pace)
+
+    def dealt(self, share: int, pace: float | None) -> int:
+        """Return how many mini-batches a frame holds where each would be of so many if all got the same."""
+        return max(_worth(LEAST_SECONDS, pace), min(share, self.size(pace)))
 
     def choice(self, pace: float | None) -> Choice:
         """Return both, and why."""
@@ -48,3 +55,7 @@ class Feeding:
             why = "none is to wait behind another" if depth == 1 else "the next is there when one is done"
         words = with_pace(f"{depth} a scorer, of {size} mini-batches at most: {why}", pace)
         return Choice(what="frames in flight", amount=depth * size, words=words)
+
+
+def _worth(seconds: float, pace: float | None) -> int:
+    return 1 if pace is None else max(1, min(FRAME_LIMIT, int(seconds / pace)))

@@ -35,6 +35,11 @@ FETCH_BYTES: Final = 256 << 20
 GROWTH: Final = 2
 SURPLUS: Final = 2
 
+#: Seconds until an instance that was told to wait asks again all the same, or the share of the time since its last
+#: lease: what it waits for, the next of a plan that grows quickly say, may be there long before it was told to come.
+SHORT_WAIT: Final = 0.02
+SHARE_WAITED: Final = 0.25
+
 #: Seconds that a mini-batch must have been held at least for a copy of it to be made, and how many times its pace.
 COPY_SECONDS: Final = 1.0
 COPY_FACTOR: Final = 2.0
@@ -92,8 +97,15 @@ class Leasing:
         self._copies = 0
         self._no_copy_before = 0.0
         self._ask_again = 0.0
+        #: When it leased something, lately.
+        self._leased = time.monotonic()
         #: The job's state, as last heard here.
         self.state = "open"
+
+    @property
+    def pause(self) -> float:
+        """Seconds for which the ledger is not to be asked."""
+        return max(0.0, self._ask_again - time.monotonic())
 
     def soon(self) -> None:
         """Ask without delay the next time: something has changed."""
@@ -128,6 +140,7 @@ class Leasing:
             holds_nothing=empty and not self._in_hand,
         )
         if isinstance(answer, Lease):
+            self._leased = now
             self._take_in_hand(answer)
             self._allowed = min(LEASE_LIMIT, max(self._scorers, GROWTH * target))
             works = self._works(answer)
@@ -136,7 +149,7 @@ class Leasing:
                 self._spans.leased(works, began=began)
             return Leased(works=works, losses=answer.losses)
         if isinstance(answer, Wait):
-            self._ask_again = now + answer.seconds
+            self._ask_again = now + min(answer.seconds, max(SHORT_WAIT, SHARE_WAITED * (now - self._leased)))
         else:
             self.state = answer.state
         return None

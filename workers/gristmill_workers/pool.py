@@ -152,8 +152,7 @@ class Pool:
         return self._feeding.choice(self.pace)
 
     def _frame_size(self, waiting: int) -> int:
-        share = -(-waiting // (2 * self._wanted))
-        return max(1, min(share, self._feeding.size(self.pace)))
+        return self._feeding.dealt(-(-waiting // (2 * self._wanted)), self.pace)
 
     def _give(self, place: Place, works: list[Work]) -> None:
         place.held.extend(works)

@@ -171,8 +171,12 @@ class Scoring:
             self._flush()
 
     def _patience(self) -> float:
-        """Return how long to wait for scorers: hardly, when only the disk is waited for, which wakes nobody."""
-        return LAST_POLL_SECONDS if self._idle and self._committer.busy else POLL_SECONDS
+        """Return how long to wait for scorers: hardly, when others are waited for, the disk say, who wake nobody."""
+        if self._state != "open":
+            return 0.0
+        if not self._idle:
+            return POLL_SECONDS
+        return LAST_POLL_SECONDS if self._committer.busy else min(POLL_SECONDS, self._leasing.pause or POLL_SECONDS)
 
     def _take_back(self) -> None:
         """Queue again what a dead scorer had not begun, or not answered, without what it may have left."""
@@ -325,8 +329,7 @@ class Scoring:
 
     def _keep_together(self, event: ScoredTogether) -> None:
         """Put outcomes into the part of which nothing is to be judged; their items lie where they lay before."""
-        if len(event.data) > SLOWEST_BYTES:
-            self._watchdog.turn(len(event.data))
+        self._watchdog.turn(len(event.data))
         self._collector.add_all([work.token for work in event.works], event.blocks, event.data)
 
     def _drop(self, event: Scored | Failed) -> None:
@@ -370,8 +373,7 @@ class Scoring:
         coming = len(self._waiting) + self._inputs.pending + self._pool.held
         surplus = min(len(self._waiting), self._leasing.surplus(coming, self._pool.pace))
         works = [self._waiting.pop() for _ in range(surplus)]
-        kept = [work for work in works if work.alone]
-        self._waiting.extend(reversed(kept))
+        self._waiting.extend(reversed([work for work in works if work.alone]))
         if works := [work for work in works if not work.alone]:
             self._log.info("%d mini-batches are given back: others have them sooner", len(works))
             for work in works:

@@ -151,6 +151,30 @@ def test_nothing_to_lease_is_asked_for_again_after_a_while_or_when_something_cha
     assert len(ledger.asked) == 3
 
 
+def test_who_has_just_leased_asks_again_sooner_than_it_was_told(make, ledger) -> None:
+    leasing = make(scorers=10)
+    assert leasing.more(0, None, idle=True) is not None
+    pauses = []
+
+    for waited in (0.0, 0.4, 1.6, 10.0):
+        ledger.now += waited
+        leasing.soon()
+        assert leasing.more(0, None, idle=True) is None
+        pauses.append(round(leasing.pause, 6))
+
+    assert pauses == [0.02, 0.1, 0.5, 1.0]  # the last is what the ledger said
+
+
+@pytest.mark.parametrize("other", [{}, {"ahead": 6}, {"speculate": True}, {"split_files": True}])
+def test_lines_are_handed_on_where_the_manifest_says_all(make, other: dict[str, Any]) -> None:
+    leased = make(**other).more(0, None, idle=True)
+
+    assert leased is not None
+    lines = [work.line for work in leased.works[:2]]
+    expected = [f'{{"n":{n},"items":["00{2 * n}","00{2 * n + 1}"],"bytes":2}}' for n in (0, 1)]
+    assert lines == (["", ""] if other else expected)
+
+
 def test_the_end_of_the_job_is_heard(make, ledger) -> None:
     leasing = make()
     ledger.stop("j", state="canceled", error=None)

@@ -105,3 +105,11 @@ def test_what_a_scorer_is_given_at_once_is_told_with_its_reason(frames, pace, wo
 )
 def test_times_are_told_in_units_that_fit(seconds, words) -> None:
     assert told(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("share", "pace", "dealt"),
+    [(5, None, 1), (5, 0.1, 1), (5, 1e-3, 5), (50, 1e-3, 20), (2, 1e-5, 50), (100, 1e-5, 100), (900, 1e-5, 256)],
+)
+def test_a_frame_is_no_smaller_than_what_it_costs(share: int, pace: float | None, dealt: int) -> None:
+    assert Feeding().dealt(share, pace) == dealt
