@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import itertools
 import random
+import threading
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.errors import Corrupt
+from gristmill_storage.job_folder import part_path
 from gristmill_storage.memory_store import MemoryStore
 from gristmill_storage.parts import Block, PartWriter, part_name
-from gristmill_workers.aggregator.ordered import Accepted, in_order
+from gristmill_workers.aggregator.ordered import OPENED_AHEAD, Accepted, in_order
 
 
 def write_part(store: MemoryStore, serial: int, numbers: list[int]) -> str:
@@ -86,3 +90,72 @@ def test_a_mini_batch_that_counts_twice_is_refused() -> None:
 
 def test_no_parts_give_nothing() -> None:
     assert merged(MemoryStore(), []) == []
+
+
+class Opened(MemoryStore):
+    """A store elsewhere that keeps count of the files that it has opened."""
+
+    def __init__(self, together: int = 1) -> None:
+        super().__init__()
+        self.files: list[BinaryIO] = []
+        #: Lets the first files be opened only when so many of them are asked for at once.
+        self._gate = threading.Barrier(together)
+        self._gated = together
+        self._asked = itertools.count()
+
+    def open(self, path: str) -> BinaryIO:
+        if next(self._asked) < self._gated:
+            self._gate.wait(30)
+        file = super().open(path)
+        self.files.append(file)
+        return file
+
+    @property
+    def left_open(self) -> int:
+        return sum(not file.closed for file in self.files)
+
+
+def of_instances(store: MemoryStore, instances: int, rounds: int) -> list[Accepted]:
+    """Write parts as so many instances do that lease in turn: each part's neighbours are in the others."""
+    accepted = []
+    for number in range(instances):
+        numbers = list(range(number, instances * rounds, instances))
+        accepted.append(
+            Accepted(part=write_part(store, number, numbers), ranges=tuple((each, each) for each in numbers))
+        )
+    return accepted
+
+
+def test_parts_that_are_elsewhere_are_opened_side_by_side() -> None:
+    store = Opened(together=OPENED_AHEAD)
+    accepted = of_instances(store, 3 * OPENED_AHEAD, 4)
+
+    assert merged(store, accepted) == list(range(12 * OPENED_AHEAD))
+    assert len(store.files) == len(accepted)
+    assert store.left_open == 0
+
+
+def test_parts_that_were_opened_for_nothing_are_closed() -> None:
+    store = Opened()
+    accepted = of_instances(store, 40, 2)
+
+    blocks = in_order(store, accepted, whole=True)
+    next(blocks)
+    blocks.close()
+
+    assert 1 <= len(store.files) < 40
+    assert store.left_open == 0
+
+
+def test_a_damaged_part_that_is_opened_ahead_is_told_when_it_is_due() -> None:
+    store = Opened()
+    accepted = [Accepted(part=write_part(store, number, [number]), ranges=((number, number),)) for number in range(9)]
+    path = part_path(accepted[5].part)
+    store.replace(path, b"?" + store.read(path)[1:])
+
+    found: list[int] = []
+    with pytest.raises(Corrupt, match=accepted[5].part):
+        found.extend(placed.block.mini_batch for placed in in_order(store, accepted, whole=True))
+
+    assert found == [0, 1, 2, 3, 4]
+    assert store.left_open == 0
