@@ -24,6 +24,9 @@ ONE: Final = "W1.10"
 TIMES: Final = 10
 ALLOWED: Final = 0.15
 
+#: Seconds between two looks at a job that is about to end: each costs the server some milliseconds.
+LOOK: Final = 0.005
+
 
 def measure(names: Sequence[str], data: Path, runs: int) -> dict[str, Any]:
     """Return the comparisons of cases by their names, and the seconds of jobs of one file."""
@@ -61,7 +64,7 @@ def _job(serving: Serving, case: Case, data: Path) -> Result:
             if time.monotonic() - began > LONGEST:
                 raise Failed(f"{case.name}: no output")
         finished = time.monotonic() - began
-        serving.wait(client, name, pause=GLANCE)
+        serving.wait(client, name, pause=LOOK)
         ended = time.monotonic() - began
     ran = Ran(finished=finished, ended=ended, cpu=serving.processor() - used, said="")
     return sides.made(case, ran, output)
@@ -83,7 +86,7 @@ def _one_file(serving: Serving, data: Path) -> dict[str, Any]:
             used = used if number > 1 else serving.processor()
             began = time.monotonic()
             _, name = serving.invoke(client, endpoint=_endpoint(case), given=folder)
-            serving.wait(client, name, pause=GLANCE)
+            serving.wait(client, name, pause=LOOK)
             took.append(time.monotonic() - began)
     first, *others = took
     return {

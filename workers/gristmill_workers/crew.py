@@ -31,18 +31,22 @@ class Crew:
     """The scorers of an instance that may serve another one."""
 
     def __init__(self, home: Home, prepared: Prepared, *, key: str, label: str, seconds: float) -> None:
-        """Take where they live, with what was prepared there.
+        """Take where they live, which gets what was prepared for them.
 
         Args:
             home: is closed at their end.
             prepared: what all of them have.
-            key: what that of another instance must equal (see `crew_key`); "": nobody's does.
+            key: what that of another instance must equal (see `crew_key`).
             label: what they are called.
             seconds: how long they may rest.
 
         """
         self.home = home
-        self.prepared = prepared
+        try:
+            self.prepared = prepared.housed(home.path)
+        except BaseException:
+            home.close()
+            raise
         self.key = key
         self.label = label
         self.seconds = seconds

@@ -37,9 +37,13 @@ class _Untellable(Exception):
     """Whether a folder has changed cannot be told."""
 
 
-def key_of(job: Job, prepared: Prepared) -> str:
-    """Return what jobs have in common that may share scorers; "" where this one may share none."""
-    if not job.kept_for:
+def key_of(job: Job, prepared: Prepared, scratch: Path) -> str:
+    """Return what jobs have in common that may share scorers; "" where this one may share none.
+
+    One whose model lies in `scratch`, the job's own folder, may not: it is no other's.
+    """
+    source = prepared.model.source
+    if not job.kept_for or (source is not None and source.is_relative_to(scratch)):
         return ""
     try:
         files = [list(_seen(path)) for path in (prepared.model.source, prepared.code)]

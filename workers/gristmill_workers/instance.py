@@ -148,11 +148,11 @@ class Instance:
     def _score(self, registration: Registration, heartbeat: Heartbeat, scratch: Path, logs: JobLogs) -> None:
         """Make ready what scorers need, and score."""
 
-        def ready(folder: Path) -> Prepared:
+        def ready() -> Prepared:
             with tracing.span("gristmill.prepare", attributes={"gristmill.job": self._job.name}):
                 return prepare(
                     self._job,
-                    scratch=folder,
+                    scratch=scratch,
                     settings=self._assignment.settings,
                     log=logs.system.info,
                     wanted=lambda: heartbeat.needed and not self._assignment.drain.is_set(),

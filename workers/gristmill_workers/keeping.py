@@ -68,7 +68,7 @@ class Quarters:
 
 @contextmanager
 def quarters(
-    assignment: Assignment, scratch: Path, logs: JobLogs, prepare: Callable[[Path], Prepared]
+    assignment: Assignment, scratch: Path, logs: JobLogs, prepare: Callable[[], Prepared]
 ) -> Iterator[Quarters]:
     """Have quarters for an instance's scorers while the block runs.
 
@@ -76,31 +76,21 @@ def quarters(
         assignment: what it works for.
         scratch: a folder that goes with the instance.
         logs: told what was kept for it.
-        prepare: makes ready what scorers need, in a folder.
+        prepare: has what scorers need on this machine.
 
     """
-    bench, job = assignment.bench, assignment.job
+    bench, job, prepared = assignment.bench, assignment.job, prepare()
     seconds = bench.seconds_of(job)
-    if not seconds:
-        prepared = prepare(scratch)
-        with bench.place(""):
-            yield Quarters(prepared, scratch)
-        return
-    home = Home(assignment.settings.scratch)
-    try:
-        prepared = prepare(home.path)
-        key = key_of(job, prepared)
-    except BaseException:
-        home.close()
-        raise
-    label = f"{job.deployment.endpoint_name}/{job.deployment.name}"
-    crew = Crew(home, prepared, key=key, label=label, seconds=seconds)
+    key = key_of(job, prepared, scratch) if seconds else ""
     with bench.place(key) as found:
+        if not key:
+            yield Quarters(prepared.housed(scratch), scratch)
+            return
         if found is not None:
-            home.close()
-            crew = found
-            logs.system.info("took %d kept scorers of %s", len(crew.processes), label)
-        taken = Quarters(crew.prepared, crew.home.path, crew, bench if key else None)
+            logs.system.info("took %d kept scorers of %s", len(found.processes), found.label)
+        label = f"{job.deployment.endpoint_name}/{job.deployment.name}"
+        crew = found or Crew(Home(assignment.settings.scratch), prepared, key=key, label=label, seconds=seconds)
+        taken = Quarters(crew.prepared, crew.home.path, crew, bench)
         try:
             yield taken
         finally:

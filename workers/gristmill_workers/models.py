@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +34,7 @@ _COPIED: Final = 64 * 1024 * 1024
 class ModelFolder:
     """Where a deployment's model is on this machine."""
 
-    #: What AZUREML_MODEL_DIR is to be; None without a model.
+    #: What AZUREML_MODEL_DIR is to be; None without a model, and until it is linked.
     azureml_model_dir: Path | None
     #: The folder of the `MLmodel` file; None where it is no MLflow model.
     mlflow_path: Path | None
@@ -45,11 +45,27 @@ class ModelFolder:
 def prepare_model(
     deployment: spec.Deployment, *, scratch: Path, settings: ProcessSettings, log: Log, reach: Reach | None = None
 ) -> ModelFolder:
-    """Make a deployment's model ready on this machine.
+    """Make a deployment's model ready on this machine, as `find_model` and `linked` do."""
+    return linked(find_model(deployment, scratch=scratch, settings=settings, log=log, reach=reach), scratch)
+
+
+def linked(model: ModelFolder, folder: Path) -> ModelFolder:
+    """Make the tree of links to a model that scripts look into, in a folder."""
+    if model.source is None:
+        return model
+    place = folder / "model"
+    _link(model.source, place / model.source.name)
+    return replace(model, azureml_model_dir=place)
+
+
+def find_model(
+    deployment: spec.Deployment, *, scratch: Path, settings: ProcessSettings, log: Log, reach: Reach | None = None
+) -> ModelFolder:
+    """Have a deployment's model on this machine.
 
     Args:
         deployment: The deployment.
-        scratch: The instance's own folder, which the tree of links goes into.
+        scratch: The instance's own folder, for what cannot be kept for other jobs.
         settings: The process's settings.
         log: Called with each line that a reader of the job's log should see.
         reach: Which hosts a web address may lead to; None: any.
@@ -67,13 +83,11 @@ def prepare_model(
             raise ModelNotFound("model: none is given, and no scoring script either; give one of the two")
         return ModelFolder(azureml_model_dir=None, mlflow_path=None)
     path = _on_this_machine(model, scratch, settings, log, reach)
-    folder = scratch / "model"
-    _link(path, folder / path.name)
     wanted = no_code or model.type is not spec.ModelType.CUSTOM
     mlflow_path = path if wanted and is_mlflow(path) else None
     if no_code or model.type is spec.ModelType.MLFLOW:
         _check_mlflow(path, mlflow_path, no_code=no_code)
-    return ModelFolder(azureml_model_dir=folder, mlflow_path=mlflow_path, source=path)
+    return ModelFolder(azureml_model_dir=None, mlflow_path=mlflow_path, source=path)
 
 
 def is_mlflow(path: Path) -> bool:

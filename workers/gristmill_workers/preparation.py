@@ -6,7 +6,7 @@ import importlib.util
 import itertools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from gristmill_workers.abandoning import abandonable, always
 from gristmill_workers.environments import ScorerPython, prepare_environment
 from gristmill_workers.fetching import CODE, fetched
 from gristmill_workers.job_logs import JobLogs
-from gristmill_workers.models import ModelFolder, prepare_model
+from gristmill_workers.models import ModelFolder, find_model, linked
 from gristmill_workers.pool import Pool
 from gristmill_workers.scorer_environment import available_cores, scorer_variables
 from gristmill_workers.scorer_process import Launch, ScorerProcess
@@ -33,6 +33,10 @@ class Prepared:
     model: ModelFolder
     #: The folder of the scoring script and of what it imports; None with no code.
     code: Path | None
+
+    def housed(self, folder: Path) -> Prepared:
+        """Return it with what scorers find in the folder that they live in."""
+        return replace(self, model=linked(self.model, folder))
 
 
 def prepare(
@@ -59,7 +63,7 @@ def _prepare(
     job: Job, scratch: Path, settings: ProcessSettings, log: Callable[[str], None], wanted: Callable[[], bool]
 ) -> Prepared:
     reach = Reach.of(job.allow_hosts)
-    model = prepare_model(job.deployment, scratch=scratch, settings=settings, log=log, reach=reach)
+    model = find_model(job.deployment, scratch=scratch, settings=settings, log=log, reach=reach)
     code = prepare_code(job.deployment, settings=settings, log=log, reach=reach)
     python = prepare_environment(
         job.deployment,

@@ -196,8 +196,9 @@ def stand_ins(world: World) -> dict[str, Any]:
         performance=None,
     )
     launcher = types.SimpleNamespace(world=world, staging=_Nowhere(), cores=2)
+    prepared = types.SimpleNamespace(python=types.SimpleNamespace(python="3"), housed=lambda _: prepared)
     return {
-        "prepare": lambda *_, **__: types.SimpleNamespace(python=types.SimpleNamespace(python="3")),
+        "prepare": lambda *_, **__: prepared,
         "JobLogs": lambda *_, **__: logs,
         "Launcher": lambda *_, **__: launcher,
         "Performance": lambda *_, **__: types.SimpleNamespace(measured=nullcontext),
