@@ -1,4 +1,4 @@
-"""What `model`, `data` and `environment` have in common: names with versions and labels, archived but never deleted."""
+"""What `model`, `data` and `environment` have in common: names with versions and labels, archived or deleted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from gristmill.cli import reading, server
-from gristmill.cli.service_options import add_edits, add_file, add_name, add_no_wait, add_set, edits_of, service_command
+from gristmill.cli.confirming import confirmed
+from gristmill.cli.service_options import (
+    add_edits,
+    add_file,
+    add_name,
+    add_no_wait,
+    add_set,
+    add_yes,
+    edits_of,
+    service_command,
+)
 from gristmill.cli.views import View, note, show, show_all
 from gristmill.errors import Mistake
 
@@ -57,6 +67,7 @@ class Asset:
         for word, what in (("archive", text), ("restore", "put it back into lists")):
             example = self.examples["show"].replace(" show ", f" {word} ").splitlines()[0] + "\n"
             self._add_one(service_command(below, word, self._file_away(word), summary=what, example=example))
+        self._add_delete(below)
         example = self.examples["update"]
         update = service_command(below, "update", self._update, summary=f"change {self.a}", example=example)
         self._add_one(update)
@@ -73,6 +84,14 @@ class Asset:
         listing.add_argument("-r", "--max-results", type=int, metavar="N", help="list at most so many")
         listing.add_argument("--archived-only", action="store_true", help="list those that are archived")
         listing.add_argument("--include-archived", action="store_true", help="list those that are archived as well")
+
+    def _add_delete(self, below: Any) -> None:
+        example = f"  gristmill {self.word} delete -n digits -v 1 --yes\n"
+        text = "delete a version; its number is not given again"
+        delete = service_command(below, "delete", self._delete, summary=text, example=example)
+        add_name(delete, self.word)
+        delete.add_argument("-v", "--version", metavar="VERSION", required=True, help="its version")
+        add_yes(delete)
 
     def _add_one(self, parser: argparse.ArgumentParser) -> None:
         add_name(parser, self.word)
@@ -109,6 +128,13 @@ class Asset:
             return 0
 
         return run
+
+    def _delete(self, options: argparse.Namespace) -> int:
+        what = f"{self.word} {options.name}:{options.version}"
+        if confirmed(what, yes=options.yes):
+            self.of(server.connect()).delete(options.name, options.version)
+            note(f"{what} is deleted", options)
+        return 0
 
     def _one(self, client: Any, options: argparse.Namespace) -> Any:
         label = options.label or (None if options.version else "latest")

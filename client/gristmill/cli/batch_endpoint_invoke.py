@@ -94,6 +94,8 @@ def invoke(options: argparse.Namespace, file: str | None = None) -> int:
     endpoint = options.name or job.get("endpoint")
     if not endpoint:
         raise Mistake("invoke: say which endpoint: --name")
+    if not job.get("inputs"):
+        raise Mistake("Input path can't be empty for batch endpoint invoke: say what is scored: --input")
     begun = _begun(endpoint, job)
     note(f"job {begun['name']} is begun; follow it with: gristmill job stream -n {begun['name']}", options)
     return show(begun, options, JOB)

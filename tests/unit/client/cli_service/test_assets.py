@@ -164,6 +164,16 @@ def test_archive_and_restore(does: Any, kind: str, word: str, words: str, which:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_delete_takes_one_version_and_asks(does: Any, run: Any, kind: str) -> None:
+    assert does(f"{kind} delete -n digits -v 3 --yes") == [
+        (f"{KINDS[kind]}.delete", {"name": "digits", "version": "3"})
+    ]
+    assert run(kind, "delete", "-n", "digits", "--yes").code == 2
+    asked = run(kind, "delete", "-n", "digits", "-v", "3")
+    assert (asked.code, "give --yes" in asked.err) == (2, True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_update_changes_a_version(does: Any, service: Any, kind: str) -> None:
     service.answers[f"{KINDS[kind]}.get"] = CREATED
     calls = does(f"{kind} update -n digits -v 3 --set description=x --add tags c=d --remove tags.a --no-wait")
