@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import shutil
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,8 +38,12 @@ from gristmill_storage.store import BLOCK, Entry, checked, checked_prefix, shown
 #: Schemes whose stores refuse a second conditional put.
 CONDITIONAL: Final = frozenset({"s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"})
 
-#: Bytes that are read ahead by a stream.
+#: Bytes that are read ahead by a stream, at most and at least.
 READ_AHEAD: Final = 8 << 20
+LEAST_AHEAD: Final = 1 << 20
+
+#: Bytes that all streams of a store read ahead: a merge has as many open as there were instances.
+AHEAD_TOGETHER: Final = 256 << 20
 
 #: How often a put is tried again that met another writer's.
 CONFLICT_TRIES: Final = 5
@@ -84,6 +89,7 @@ class FsspecStore:
         self._root = root.rstrip("/") + "/"
         #: Whether create-if-absent is the store's own.
         self.conditional = self.scheme in CONDITIONAL
+        self._streams: list[weakref.ref[Any]] = []
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes."""
@@ -110,10 +116,17 @@ class FsspecStore:
     def open(self, path: str) -> BinaryIO:
         """Return a file for reading, which reads ahead."""
         with self.translated(path):
-            file = self.fs.open(self.address(path), "rb", block_size=READ_AHEAD, cache_type="readahead")
+            file = self.fs.open(self.address(path), "rb", block_size=self._ahead(), cache_type="readahead")
             if getattr(file, "details", {}).get("type") == "directory":
                 raise FileNotFoundError(errno.ENOENT, "not a file")
+            self._streams.append(weakref.ref(file))
             return cast("BinaryIO", file)
+
+    def _ahead(self) -> int:
+        """Return how many bytes one more stream is to read ahead."""
+        found = [(stream, stream()) for stream in self._streams]
+        self._streams = [stream for stream, file in found if file is not None and not file.closed]
+        return max(LEAST_AHEAD, min(READ_AHEAD, AHEAD_TOGETHER // (len(self._streams) + 1)))
 
     def create(self, path: str, data: bytes) -> None:
         """Make a file if there is none."""

@@ -6,6 +6,7 @@ import errno
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,9 +17,9 @@ import pytest
 
 from gristmill.errors import AlreadyExists, InputNotFound, MissingExtra, Mistake, NotFound, StorageFailed
 from gristmill.spec import Input, InputType
-from gristmill_storage import drivers
+from gristmill_storage import drivers, fsspec_store
 from gristmill_storage.files import excludes, open_store
-from gristmill_storage.fsspec_store import FsspecStore
+from gristmill_storage.fsspec_store import LEAST_AHEAD, READ_AHEAD, FsspecStore
 from gristmill_storage.fsspec_writer import BUFFER
 from gristmill_storage.listing import check_input, fetch, input_store, list_input
 
@@ -295,3 +296,25 @@ def test_downloads_have_no_limit_in_all() -> None:
     assert (timeout.total, timeout.sock_read) == (None, 60)
     assert drivers.options("abfs") == {"max_concurrency": 4}
     assert drivers.options("gs") == {"use_experimental_adaptive_prefetching": False}
+
+
+def test_streams_that_are_open_together_read_less_ahead_each(s3: FsspecStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.create("a", b"content")
+    asked: list[int] = []
+    real = s3.fs.open
+
+    def opened(*args: Any, **kwargs: Any) -> Any:
+        asked.append(kwargs["block_size"])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(s3.fs, "open", opened)
+    monkeypatch.setattr(fsspec_store, "AHEAD_TOGETHER", 4 * READ_AHEAD)
+    with ExitStack() as stack:
+        streams = [stack.enter_context(s3.open("a")) for _ in range(40)]
+        assert [stream.read() for stream in streams] == [b"content"] * 40
+    s3.open("a").close()
+
+    assert asked[:4] == [READ_AHEAD] * 4
+    assert asked[4:8] == [4 * READ_AHEAD // count for count in (5, 6, 7, 8)]
+    assert asked[39] == LEAST_AHEAD
+    assert asked[40] == READ_AHEAD
