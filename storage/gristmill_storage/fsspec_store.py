@@ -182,6 +182,10 @@ class FsspecStore:
     def size(self, path: str) -> int:
         """Return a file's bytes."""
         with self.translated(path):
+            if self.scheme in ("s3", "s3a"):
+                # By one request: where there is no file, the driver asks for a folder of that name, too.
+                bucket, key, _ = self.fs.split_path(self.address(path))
+                return int(self.fs.call_s3("head_object", Bucket=bucket, Key=key, **self.fs.req_kw)["ContentLength"])
             info = self.fs.info(self.address(path))
             if info["type"] != "file":
                 raise FileNotFoundError(errno.ENOENT, "not a file")
