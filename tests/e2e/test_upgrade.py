@@ -136,30 +136,42 @@ def model_of_tables(folder: Path) -> Path:
     return folder
 
 
-def test_a_job_of_slices_waits_for_a_node_that_knows_them(fleet: Fleet) -> None:
+def invoke_slices(fleet: Fleet, job: str) -> str:
+    """Ask for a job whose items are slices, where a node from before there were any is alone; return why it waits."""
+    folder = fleet.folder / job
     deployment = {
         "name": "blue",
-        "endpoint_name": "tables",
+        "endpoint_name": job,
         "type": "model",
-        "model": {"path": str(model_of_tables(fleet.folder / "given_back")), "type": "mlflow_model"},
-        "compute": "tables",
+        "model": {"path": str(model_of_tables(folder / "model")), "type": "mlflow_model"},
+        "compute": job,
         "settings": {"split_files": True, "split_bytes": 100},
     }
-    fleet.ask("PUT", "/computes/tables", json={"name": "tables"})
-    fleet.ask("PUT", "/batchEndpoints/tables", json={"name": "tables"})
-    fleet.ask("PUT", "/batchEndpoints/tables/deployments/blue", json=deployment)
-    (fleet.folder / "tables").mkdir()
-    (fleet.folder / "tables" / "t.csv").write_text("x\n" + "".join(f"{number}\n" for number in range(100)))
-    body = {"job_name": "sliced", "input": {"type": "uri_folder", "path": str(fleet.folder / "tables")}}
+    fleet.ask("PUT", f"/computes/{job}", json={"name": job})
+    fleet.ask("PUT", f"/batchEndpoints/{job}", json={"name": job})
+    fleet.ask("PUT", f"/batchEndpoints/{job}/deployments/blue", json=deployment)
+    (folder / "in").mkdir()
+    (folder / "in" / "t.csv").write_text("x\n" + "".join(f"{number}\n" for number in range(100)))
+    fleet.node(f"before-{job}", compute=job, python=python(5, form=1))
+    body = {"job_name": job, "input": {"type": "uri_folder", "path": str(folder / "in")}}
+    fleet.ask("POST", f"/batchEndpoints/{job}/jobs", json=body)
+    return str(fleet.serving.until(f"/jobs/{job}", lambda it: "is of version" in it["detail"])["detail"])
 
-    fleet.node("before", compute="tables", python=python(5, form=1))
-    fleet.ask("POST", "/batchEndpoints/tables/jobs", json=body)
-    waits = fleet.serving.until("/jobs/sliced", lambda it: "is of version" in it["detail"])
-    fleet.node("since", compute="tables", python=python(5))
+
+def test_a_node_leaves_a_job_of_slices_alone_if_it_does_not_know_them(fleet: Fleet) -> None:
+    reason = invoke_slices(fleet, "refused")
+    fleet.ask("POST", "/jobs/refused/cancel", json={})
+
+    assert reason.endswith("job.json: is of version 2, and Gristmill 5.0.0 here reads up to 1: upgrade it")
+    assert "; node before-refused cannot open the job's folder: " in reason
+
+
+@LONG
+def test_a_job_of_slices_waits_for_a_node_that_knows_them(fleet: Fleet) -> None:
+    invoke_slices(fleet, "sliced")
+    fleet.node("since", compute="sliced", python=python(5))
     ended = fleet.serving.until("/jobs/sliced", lambda it: it["ended"], 90)
 
-    assert waits["detail"].endswith("job.json: is of version 2, and Gristmill 5.0.0 here reads up to 1: upgrade it")
-    assert "; node before cannot open the job's folder: " in waits["detail"]
     assert (ended["status"], ended["items"]["failed"]) == ("Completed", 0)
     assert ended["items"]["total"] > 2
     assert ended["summary"]["attempts"]["retried"] == {}
