@@ -11,16 +11,22 @@ import types
 from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gristmill.states import Category
+from gristmill_storage.parts import Blocks
 from gristmill_workers.feeding import Feeding
 from gristmill_workers.tuning import Choice
-from gristmill_workers.work import Failed, Ready, Scored, Work
+from gristmill_workers.work import Failed, Ready, Scored, ScoredTogether, Work
 
 if TYPE_CHECKING:
     from simulator.world import World
+
+
+#: Mini-batches that a scorer is given at once, of those that are given by their lines.
+TOGETHER = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +97,25 @@ def _result(work: Work, data: bytes, succeeded: int) -> dict[str, Any]:
     }
 
 
+def _together(answer: Scored) -> Scored | ScoredTogether:
+    """Return an answer as a scorer gives it to what it was given by its line: by column where all went well."""
+    work, result = answer.work, answer.result
+    if result["errors"]:
+        return answer
+    blocks = Blocks(
+        mini_batches=[work.number],
+        attempt=work.attempt,
+        items=[len(work.items)],
+        rows=[result["rows"]],
+        microseconds=[round(result["seconds"] * 1e6)],
+        sizes=[len(answer.data)],
+        encoding="text",
+    )
+    return ScoredTogether(works=[work], blocks=blocks, data=answer.data)
+
+
 class SimPool:
-    """Places that score one mini-batch at a time, each in virtual time."""
+    """Places that score a few mini-batches at a time, each in virtual time."""
 
     def __init__(
         self,
@@ -110,7 +133,9 @@ class SimPool:
         self._process = self._loop.current.process
         self._ready_at = [0.0] * places
         self._told = [False] * places
-        self._work: list[tuple[Work, float] | None] = [None] * places
+        #: What each place was given, in order, and when it has answered.
+        self._works: list[list[Work]] = [[] for _ in range(places)]
+        self._done_at = [0.0] * places
         self.returned: deque[Work] = deque()
         self.idle_deaths = 0
         self.pace: float | None = None
@@ -126,38 +151,45 @@ class SimPool:
 
     @property
     def held(self) -> int:
-        return sum(work is not None for work in self._work)
+        return sum(map(len, self._works))
 
     @property
     def busy(self) -> int:
-        return self.held
+        return sum(bool(works) for works in self._works)
 
     @property
     def works(self) -> Any:
-        return (entry[0] for entry in self._work if entry is not None)
+        return chain.from_iterable(self._works)
 
     @property
     def free(self) -> int:
-        return sum(told and work is None for told, work in zip(self._told, self._work, strict=True))
+        return sum(told and not works for told, works in zip(self._told, self._works, strict=True))
 
     def choice(self) -> Choice:
         return Feeding().choice(self.pace)
 
     def dispatch(self, waiting: deque[Work]) -> None:
-        for place, work in enumerate(self._work):
-            if waiting and work is None and self._told[place]:
-                given = waiting.popleft()
-                fate = fate_of(self._world, given.number)
-                self._work[place] = (given, self._loop.now + fate.seconds)
-                self._world.began(given, self._process)
-                if fate.kills_node > self._world.deaths[given.number]:
-                    self._world.deaths[given.number] += 1
-                    self._loop.at(fate.seconds / 2, lambda: self._world.crash(self._process))
+        for place, works in enumerate(self._works):
+            if not waiting or works or not self._told[place]:
+                continue
+            works.append(waiting.popleft())
+            while works[0].line and len(works) < TOGETHER and waiting and waiting[0].line:
+                works.append(waiting.popleft())
+            self._done_at[place] = self._loop.now + sum(fate_of(self._world, work.number).seconds for work in works)
+            for work in works:
+                self._begin(work)
+
+    def _begin(self, work: Work) -> None:
+        fate = fate_of(self._world, work.number)
+        self._world.began(work, self._process)
+        if fate.kills_node > self._world.deaths[work.number]:
+            self._world.deaths[work.number] += 1
+            self._loop.at(fate.seconds / 2, lambda: self._world.crash(self._process))
 
     def poll(self, seconds: float, **_: object) -> list[Any]:
         fiber = self._loop.current
         moments = [at for at, told in zip(self._ready_at, self._told, strict=True) if not told]
-        moments += [entry[1] for entry in self._work if entry is not None]
+        moments += [at for at, works in zip(self._done_at, self._works, strict=True) if works]
         fiber.wait(max(0.0001, min([self._loop.now + seconds, *moments]) - self._loop.now))
         return list(self._events())
 
@@ -167,21 +199,27 @@ class SimPool:
             if not self._told[place] and at <= now:
                 self._told[place] = True
                 yield Ready(report={})
-        for place, entry in enumerate(self._work):
-            if entry is None or entry[1] > now:
-                continue
-            self._work[place] = None
-            answer = answer_of(self._world, entry[0])
+        for place, at in enumerate(self._done_at):
+            if self._works[place] and at <= now:
+                yield from self._answers(place)
+
+    def _answers(self, place: int) -> Any:
+        """Yield what became of what a place was given: of the first that kills the scorer on, the rest comes back."""
+        works, self._works[place] = self._works[place], []
+        self.pace = 0.05 if self.pace is None else self.pace
+        for at, work in enumerate(works):
+            answer = answer_of(self._world, work)
+            yield _together(answer) if isinstance(answer, Scored) and work.line else answer
             if isinstance(answer, Failed):
-                self._told[place], self._ready_at[place] = False, now + 0.05
-            self.pace = 0.05 if self.pace is None else self.pace
-            yield answer
+                self._told[place], self._ready_at[place] = False, self._loop.now + 0.05
+                self.returned.extend(works[at + 1 :])
+                return
 
     def processes(self) -> dict[str, int]:
         return {}
 
     def stop(self) -> None:
-        self._work = [None] * len(self._work)
+        self._works = [[] for _ in self._works]
 
     kill = stop
 
