@@ -183,6 +183,8 @@ class Leasing:
 
     def _of_work(self, pace: float | None, allowed: int) -> int:
         wanted = self._scorers if pace is None else int(self._scorers * LEASE_SECONDS / pace)
+        if self._ahead is not None and self._bytes:
+            allowed = min(allowed, 2 * self._scorers + FETCH_BYTES // self._bytes)
         return max(self._scorers, min(wanted, allowed))
 
     def _of_fetching(self) -> int:

@@ -175,7 +175,7 @@ class Scoring:
         if self._state != "open":
             return 0.0
         if not self._idle:
-            return POLL_SECONDS
+            return LAST_POLL_SECONDS if self._inputs.pending and self._pool.free else POLL_SECONDS
         return LAST_POLL_SECONDS if self._committer.busy else min(POLL_SECONDS, self._leasing.pause or POLL_SECONDS)
 
     def _take_back(self) -> None:

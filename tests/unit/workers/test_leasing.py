@@ -128,12 +128,13 @@ def test_more_are_leased_where_items_are_fetched_ahead(make) -> None:
     assert [each and numbers(each.works) for each in leased] == [[0, 1], [2, 3, 4, 5, 6]]
 
 
-def test_no_more_is_fetched_ahead_than_a_disk_should_hold(make, monkeypatch) -> None:
+@pytest.mark.parametrize("pace", [10.0, 1e-6])
+def test_no_more_is_fetched_ahead_than_a_disk_should_hold_whatever_the_pace(make, monkeypatch, pace: float) -> None:
     monkeypatch.setattr("gristmill_workers.leasing.FETCH_BYTES", 3)  # a mini-batch has two
     leasing = make(ahead=6)
 
-    leased = [leasing.more(held, 10.0, idle=True) for held in (0, 2)]
-    assert [each and numbers(each.works) for each in leased] == [[0, 1], [2, 3, 4]]
+    leased = [leasing.more(held, pace, idle=True) for held in (0, 2, 5)]
+    assert [each and numbers(each.works) for each in leased] == [[0, 1], [2, 3, 4], None]
 
 
 def test_nothing_to_lease_is_asked_for_again_after_a_while_or_when_something_changed(make, ledger) -> None:
