@@ -42,6 +42,11 @@ class Asset:
     #: Options of update that do.
     flags: tuple[str, ...] = ("description",)
 
+    @property
+    def noun(self) -> str:
+        """The kind's name in a sentence."""
+        return self.a.partition(" ")[2]
+
     def of(self, client: Any) -> Any:
         """Return the operations on it."""
         return getattr(client, self.operations)
@@ -55,8 +60,8 @@ class Asset:
             summary=f"register {self.a}: the version given, else the next",
             example=self.examples["create"],
         )
-        add_file(create, self.word)
-        add_name(create, f"{self.word}; it wins over the file's", required=False)
+        add_file(create, self.noun)
+        add_name(create, f"{self.noun}; it wins over the file's", required=False)
         create.add_argument("-v", "--version", metavar="VERSION", help="version (default: the next number)")
         add_set(create)
         add_no_wait(create)
@@ -78,9 +83,9 @@ class Asset:
         return create
 
     def _add_list(self, below: Any) -> None:
-        text = f"list the latest of each {self.word}, or the versions of one"
+        text = f"list the latest of each {self.noun}, or the versions of one"
         listing = service_command(below, "list", self._list, summary=text, example=self.examples["list"])
-        add_name(listing, f"{self.word} whose versions are listed", required=False)
+        add_name(listing, f"{self.noun} whose versions are listed", required=False)
         listing.add_argument("-r", "--max-results", type=int, metavar="N", help="list at most so many")
         listing.add_argument("--archived-only", action="store_true", help="list those that are archived")
         listing.add_argument("--include-archived", action="store_true", help="list those that are archived as well")
@@ -89,12 +94,12 @@ class Asset:
         example = f"  gristmill {self.word} delete -n digits -v 1 --yes\n"
         text = "delete a version; its number is not given again"
         delete = service_command(below, "delete", self._delete, summary=text, example=example)
-        add_name(delete, self.word)
+        add_name(delete, self.noun)
         delete.add_argument("-v", "--version", metavar="VERSION", required=True, help="its version")
         add_yes(delete)
 
     def _add_one(self, parser: argparse.ArgumentParser) -> None:
-        add_name(parser, self.word)
+        add_name(parser, self.noun)
         which = parser.add_mutually_exclusive_group()
         which.add_argument("-v", "--version", metavar="VERSION", help="its version")
         which.add_argument("-l", "--label", metavar="LABEL", help="instead of the version: latest")
@@ -124,13 +129,13 @@ class Asset:
         def run(options: argparse.Namespace) -> int:
             getattr(self.of(server.connect()), word)(options.name, version=options.version, label=options.label)
             which = options.version or options.label or "every version"
-            note(f"{self.word} {options.name} ({which}): {word}d", options)
+            note(f"{self.noun} {options.name} ({which}): {word}d", options)
             return 0
 
         return run
 
     def _delete(self, options: argparse.Namespace) -> int:
-        what = f"{self.word} {options.name}:{options.version}"
+        what = f"{self.noun} {options.name}:{options.version}"
         if confirmed(what, yes=options.yes):
             self.of(server.connect()).delete(options.name, options.version)
             note(f"{what} is deleted", options)

@@ -58,9 +58,9 @@ def add_what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--deployment-name", metavar="NAME", help="deployment (default: the endpoint's default)")
     parser.add_argument("--input", metavar="PATH", help="what is scored: path, https://, azureml: reference")
     parser.add_argument("--input-type", type=str.lower, choices=_TYPES, metavar="TYPE", help=" or ".join(_TYPES))
-    text = "of all by name: a JSON mapping, @FILE with one, or NAME=PATH"
-    parser.add_argument("--inputs", nargs="+", metavar="INPUTS", help=f"inputs {text}")
-    parser.add_argument("--outputs", nargs="+", metavar="OUTPUTS", help=f"outputs {text}")
+    text = "by name: a JSON mapping, @FILE with one, or NAME=PATH"
+    parser.add_argument("--inputs", nargs="+", metavar="INPUTS", help=f"all inputs {text}")
+    parser.add_argument("--outputs", nargs="+", metavar="OUTPUTS", help=f"all outputs {text}")
     parser.add_argument(
         "--output-path", metavar="PATH", help="folder for the output, as azureml://datastores/D/paths/P"
     )
