@@ -76,6 +76,9 @@ class Clearing:
         """Delete what has not been needed for long."""
         now = time.time() if now is None else now
         self._records.refresh()  # another server may have taken a job a moment ago
+        if self._records.newer:
+            log.warning("uploads stay while a newer server works with this workspace, whose jobs cannot be read here")
+            return
         rows = self._records.rows.all()
         self._forget_addresses(rows, now)
         self._sweep.look(rows, now)

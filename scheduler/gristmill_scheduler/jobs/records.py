@@ -9,7 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
-from gristmill.errors import Conflict, GristmillError, JobNotFound, Mistake, PreconditionFailed, StorageFailed
+from gristmill.errors import (
+    Conflict,
+    GristmillError,
+    JobNotFound,
+    Mistake,
+    OtherVersion,
+    PreconditionFailed,
+    StorageFailed,
+)
 from gristmill.log_context import ids
 from gristmill_scheduler.jobs.record import JobRecord, read_record
 from gristmill_scheduler.jobs.rows import Rows, row_of
@@ -34,6 +42,8 @@ class Records:
         """Take the collection; `refresh` fills the rows."""
         self._documents = documents
         self.rows = Rows()
+        #: Jobs of which a newer server wrote what this one cannot read.
+        self.newer: set[str] = set()
 
     def find(self, name: str) -> JobRecord | None:
         """Return a job's record; None where there is none.
@@ -118,7 +128,10 @@ class Records:
     def _learn(self, name: str) -> None:
         try:
             self.find(name)
+            self.newer.discard(name)
         except GristmillError as error:
+            if isinstance(error, OtherVersion):
+                self.newer.add(name)
             log.warning("job %s: its record cannot be read: %s", name, error, extra=ids(job=name))
 
     def _known(self, record: JobRecord) -> JobRecord:

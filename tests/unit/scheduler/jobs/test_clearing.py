@@ -173,6 +173,18 @@ def test_a_job_that_another_server_took_is_known(place: Place) -> None:
     assert place.there
 
 
+def test_nothing_goes_while_a_newer_server_has_jobs_that_cannot_be_read(place: Place) -> None:
+    place.job("done")
+    documents = place.workspace.documents("jobs")
+    documents.put("newer", {"record_version": 99})
+    place.looks(1, 40, 41)
+    assert place.there
+
+    documents.put("newer", {**documents.get("done").body, "record_version": 1})
+    place.looks(42, 73, 74)
+    assert place.files == []
+
+
 @pytest.mark.parametrize("result", [{"status": "Failed"}, {"status": "Completed", "items": {"failed": 1}}])
 def test_a_job_that_was_put_away_needs_nothing(place: Place, result: dict[str, Any]) -> None:
     place.job("away", archived=True, modified=50 * DAY, result=result)
