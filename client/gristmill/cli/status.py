@@ -45,8 +45,9 @@ def page(document: Mapping[str, Any]) -> str:
     ]
     jobs = [{"jobs": status, "count": count} for status, count in document.get("jobs", {}).items() if count]
     nodes = [_node(each) for each in document.get("nodes", [])]
+    kept = [row for each in document.get("nodes", []) for row in _kept(each)]
     problems = sorted({f"problem: {each['problem']}\n" for each in document.get("nodes", []) if each.get("problem")})
-    tables = [render(rows, "table") for rows in (nodes, queues, jobs) if rows]
+    tables = [render(rows, "table") for rows in (nodes, kept, queues, jobs) if rows]
     if not nodes:
         tables.insert(0, "no nodes: nothing can be scored until one serves a compute (gristmill node)\n")
     if problems:
@@ -61,6 +62,14 @@ def _registry(registry: Mapping[str, Any] | None) -> str:
         return "by their paths only: there is no registry"
     state = {True: "", False: " (does not answer)", None: " (not known yet whether it answers)"}
     return f"in the registry {registry['address']}{state[registry.get('answers')]}"
+
+
+def _kept(node: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the scorers that a node keeps for a deployment's next job."""
+    name = node.get("host") or node.get("name")
+    return [
+        {"kept for": each["deployment"], "scorers": each["scorers"], "node": name} for each in node.get("resting") or []
+    ]
 
 
 def _node(node: Mapping[str, Any]) -> dict[str, Any]:

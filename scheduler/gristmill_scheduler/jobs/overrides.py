@@ -40,6 +40,7 @@ _KEYS: Final[dict[str, tuple[str, Callable[[Any, str], Any]]]] = {
     "inittimeout": ("settings.init_timeout", seconds),
     "isolatefailures": ("settings.isolate_failures", _as_is),
     "speculate": ("settings.speculate", _as_is),
+    "keepscorersseconds": ("settings.keep_scorers_seconds", number),
     "priority": ("settings.priority", _as_is),
     "leaseminibatches": ("settings.tuning.lease_mini_batches", number),
     "framesinflight": ("settings.tuning.frames_in_flight", number),
