@@ -10,7 +10,7 @@ def test_scorers_that_are_kept_are_shown_with_their_deployment() -> None:
     kept = {**node, "resting": [{"deployment": "words/mine", "scorers": 2}]}
     document = {"url": "http://h:1", "redis": True, "nodes": [node]}
 
-    assert "kept for" not in page(document)
+    assert "Kept for" not in page(document)
     shown = [line.split() for line in page({**document, "nodes": [kept]}).splitlines()]
-    first = shown.index(["kept", "for", "scorers", "node"])
+    first = shown.index(["Kept", "for", "Scorers", "Node"])
     assert shown[first + 2] == ["words/mine", "2", "left"]
