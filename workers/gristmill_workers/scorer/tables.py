@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 from functools import partial
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, BinaryIO, Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ from .sources import Slice, Source
 
 #: The extensions that hold tables.
 EXTENSIONS = frozenset(["csv", "parquet", "pqt"])
+
+#: Bytes of a column that are read at once from a Parquet file that is read some rows at a time.
+_BUFFER = 1 << 20
 
 #: What read_csv is told. Narrow integers are read wide and narrowed with a check: old pandas wraps them round.
 _CSV_TYPES = {
@@ -119,11 +122,8 @@ def _csv_types(columns: Sequence[Column]) -> dict[int | str, str] | None:
 
 def _parquet(source: Source, rows: int | None) -> Iterator[pd.DataFrame]:
     """Read one file as it is: pandas' read_parquet would take `year=2020/` in its path for a column."""
-    # Only a job with Parquet inputs needs pyarrow.
-    from pyarrow.parquet import ParquetFile  # noqa: PLC0415
-
     with open(source.path, "rb") as stream:  # noqa: PTH123 - paths are plain strings here
-        table = ParquetFile(stream)
+        table = _opened(stream, streaming=rows is not None)
         if source.slice is not None:
             yield from _parquet_slice(table, source.slice, rows)
         elif rows is None:
@@ -131,6 +131,19 @@ def _parquet(source: Source, rows: int | None) -> Iterator[pd.DataFrame]:
         else:
             for batch in table.iter_batches(batch_size=rows):
                 yield batch.to_pandas()
+
+
+def _opened(stream: BinaryIO, *, streaming: bool) -> Any:
+    """Open a file; where it is read some rows at a time, nothing of it is kept: by default all that was read is."""
+    # Only a job with Parquet inputs needs pyarrow.
+    from pyarrow.parquet import ParquetFile  # noqa: PLC0415
+
+    if not streaming:
+        return ParquetFile(stream)
+    try:
+        return ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False)
+    except TypeError:
+        return ParquetFile(stream, buffer_size=_BUFFER)  # one too old to read ahead
 
 
 def _parquet_slice(table: Any, piece: Slice, rows: int | None) -> Iterator[pd.DataFrame]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -306,3 +307,19 @@ def test_a_signature_of_an_old_mlflow_is_read(bench):
 
 def test_a_tensor_says_itself_in_messages():
     assert str(Tensor(None, (-1, 28), np.dtype("uint8"))) == "uint8 (-1, 28)"
+
+
+def test_of_a_file_read_some_rows_at_a_time_nothing_is_kept(tmp_path):
+    path = tmp_path / "x.parquet"
+    frame = pd.DataFrame({"a": np.arange(1_000_000)})
+    frame.to_parquet(path, row_group_size=50_000, compression=None)
+    tracemalloc.start()
+    try:
+        read = [len(one) for one in tables.read_table(source(path), "parquet", Signature(), 60_000)]
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert read == [60_000] * 16 + [40_000], "as many rows at a time as were asked for, whatever the row groups"
+    assert path.stat().st_size > 8_000_000
+    assert most < 4_000_000
