@@ -50,6 +50,7 @@ def of_job(size: Size, watched: Watched, counted: Sequence[Mapping[str, Any]]) -
     answers: Counter[str] = Counter()
     for one in counted:
         answers.update(one["answers"])
+    rate, cores = _rate(done, size.mini_batches), _cores(watched, done, size.mini_batches)
     return {
         "instances": size.instances,
         "scorers": size.scorers,
@@ -57,8 +58,9 @@ def of_job(size: Size, watched: Watched, counted: Sequence[Mapping[str, Any]]) -
         "demand": round(size.demand),
         "mini_batches": size.mini_batches,
         "seconds": _seconds(watched, progress),
-        "rate": _rate(done, size.mini_batches),
-        "cores": _cores(watched, done, size.mini_batches),
+        "rate": rate,
+        "cores": cores,
+        "cpu_ms_a_thousand": {name: round(used / (rate["middle"] or 1) * 1e6, 2) for name, used in cores.items()},
         "calls": {name: _spread(seconds) for name, seconds in took.items() if seconds},
         "answers": dict(answers),
         "looks": len(progress),
@@ -166,6 +168,9 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"a second: {rate['middle']:,} in the middle, {rate['whole']:,} over all"
     yield f"seconds until: {_named(found['seconds'])}"
     yield f"cores in the middle: {_named(found['cores'])}"
+    yield f"processor ms a thousand mini-batches: {_named(found['cpu_ms_a_thousand'])}"
+    if used := found["cpu_ms_a_thousand"].get("server"):
+        yield f"a server that has a core for itself: {1e6 / used:,.0f} a second"
     yield f"looks of the coordinator: {found['looks']}; connections: {told['connections']}"
     yield f"a thousand mini-batches: {told['scripts_a_thousand']} scripts, {told['script_ms_a_thousand']} ms in them"
     yield f"their commands: {_named(dict(list(told['commands_a_thousand'].items())[:12]))}"

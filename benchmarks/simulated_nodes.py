@@ -18,12 +18,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from benchmarks.sleeping import ANSWERS, TOOK, SleepingProcess, SleepingSelector, TimedLedger
+from benchmarks.sleeping import ANSWERS, TOGETHER, TOOK, SleepingProcess, SleepingSelector, TimedLedger
 
 from gristmill.settings import ProcessSettings
 from gristmill_storage.messages import KEY_PREFIX, queue_name
 from gristmill_storage.own_queue import _Intake
 from gristmill_workers import node, pool, scorer_process
+from gristmill_workers.feeding import ALONE_SECONDS
 
 
 def main() -> None:
@@ -38,8 +39,10 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     SleepingProcess.seconds = given.seconds
+    if given.seconds <= ALONE_SECONDS:  # else a scorer is given nothing before it has answered
+        SleepingSelector.together = TOGETHER * given.seconds
     waits = SimpleNamespace(**{**vars(selectors), "DefaultSelector": SleepingSelector})
-    gc.set_threshold(100_000)  # it would go through what fifty nodes hold whenever one of them has made something
+    gc.disable()  # it would go through what all nodes hold whenever one of them has made something
     threading.stack_size(256 << 10)
     sys.setswitchinterval(0.1)  # hundreds of threads would wake two hundred times a second to ask for their turn
     with (

@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from gristmill_storage.ledger import Ledger
 from gristmill_workers.scorer_process import Launch
 
-#: Seconds that an instance waits for further answers when one is due, so that a core can simulate hundreds of scorers:
-#: they do not wait meanwhile where each has its next mini-batch already.
-TOGETHER: Final = 0.04
+#: Of the time that a mini-batch takes, the share that an instance waits for further answers when one is due, so that a
+#: core can simulate hundreds of scorers: they do not wait meanwhile where each has its next mini-batch already.
+TOGETHER: Final = 0.8
 
 
 class SleepingProcess:
@@ -116,6 +116,9 @@ class Key(NamedTuple):
 class SleepingSelector:
     """Waits until a sleeping scorer has answered."""
 
+    #: Seconds that it waits for further answers then.
+    together: float = 0.0
+
     def __init__(self) -> None:
         """Begin with none."""
         self._keys: dict[Any, Key] = {}
@@ -132,7 +135,7 @@ class SleepingSelector:
         """Return those that have answered, after so many seconds at most."""
         now = time.monotonic()
         due = min([process.due for process in self._keys], default=float("inf"))
-        time.sleep(max(0.0, min(timeout, due + TOGETHER - now)))
+        time.sleep(max(0.0, min(timeout, due + self.together - now)))
         now = time.monotonic()
         return [(key, selectors.EVENT_READ) for process, key in self._keys.items() if process.due <= now]
 
