@@ -32,7 +32,10 @@ from gristmill_storage.documents import document_or_none
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.ledger import Ledger
 
-#: What Azure's job says of an input that is not there, or empty; scripts look for it.
+#: What Azure's job says where who asks may not read an input; scripts look for it.
+NO_ACCESS: Final = "ScriptExecution.StreamAccess.Authentication"
+
+#: What it says of an input that is not there, or empty.
 NO_DATA: Final = (
     "Dataset initialization failed: Source of the dataset is either not accessible or doesn't contain any data."
 )
@@ -109,6 +112,8 @@ class Beginning:
             GristmillError: as `begin`.
 
         """
+        if isinstance(error.__cause__, PermissionError):
+            error = type(error)(f"{NO_ACCESS}: {error.message}")
 
         def end(record: JobRecord, _: Leadership) -> bool:
             self._end(record.name, {"status": JobStatus.FAILED, "error": error.to_json()})

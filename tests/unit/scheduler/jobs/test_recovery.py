@@ -229,7 +229,7 @@ def test_a_job_that_a_store_refuses_for_long_fails_with_the_reason(world, jobs, 
     ended = world.ends(jobs, jobs.invoke("e", BODY)["name"])
 
     assert (ended["status"], ended["error"]["class"]) == ("Failed", "StorageFailed")
-    assert ended["error"]["message"] == "s3://box/in: AccessDenied"
+    assert ended["error"]["message"] == "ScriptExecution.StreamAccess.Authentication: s3://box/in: AccessDenied"
 
 
 def test_a_store_that_is_away_is_waited_for(world, jobs, monkeypatch) -> None:
