@@ -9,6 +9,7 @@ python -m benchmarks warm [CASE ...]      second jobs of a server whose scorers 
 python -m benchmarks scale-out            W3 with 1, 2, 4 instances that have a core, or a part of one, each
 python -m benchmarks simulated-cluster    hundreds of instances whose scorers sleep (--instances, --scorers, --seconds)
 python -m benchmarks scraping             what Prometheus costs a server that leads 1, 20, 100 jobs
+python -m benchmarks big-store            a job on a store of 20 ms a request, beside a plain download (--objects)
 python -m benchmarks all                  all of these
 python -m benchmarks peers [SYSTEM ...]   what else a user might take, in environments of their own
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import (
+    big_store,
     comparing,
     machine,
     memory,
@@ -98,16 +100,23 @@ def _warm(options: argparse.Namespace) -> dict[str, Any]:
     return measured
 
 
+def _big_store(options: argparse.Namespace) -> dict[str, Any]:
+    measured = big_store.measure(options.data, options.runs, options.objects)
+    print(big_store.table(measured))
+    return measured
+
+
 def _scale_out(options: argparse.Namespace) -> list[dict[str, Any]]:
     measured = scale_out.compare(options.data, options.runs, options.items)
     print(scale_out.table(measured))
     return measured
 
 
-#: Those that take a cluster, and are no part of "all".
-_CLUSTERS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
+#: Those that take a cluster or a store, and are no part of "all".
+_APART: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "scale-out": _scale_out,
     "simulated-cluster": _simulated,
+    "big-store": _big_store,
 }
 
 _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
@@ -126,13 +135,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=(*_PARTS, "all", *_CLUSTERS, "peers"))
+    parser.add_argument("part", choices=(*_PARTS, "all", *_APART, "peers"))
     parser.add_argument("names", nargs="*", help="cases, or systems")
     parser.add_argument("--runs", type=int, default=5, help="of each side (default: 5)")
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder of what is scored (default: {DATA})")
     parser.add_argument("--json", type=Path, help="file that takes all figures")
     parser.add_argument("--large", action="store_true", help="memory: a job of 1,000,000 items, too")
     parser.add_argument("--items", type=int, help="scale-out: so many, and not W3's 400")
+    parser.add_argument("--objects", type=int, default=4000, help="big-store: so many (default: 4000; 20000 at most)")
     size = simulated_figures.Size()
     parser.add_argument("--instances", type=int, default=size.instances, help="of a simulated cluster")
     parser.add_argument("--scorers", type=int, default=size.scorers, help="of each of them")
@@ -145,7 +155,7 @@ def main() -> int:
         if options.part == "peers":
             found["peers"] = measuring.measure(options.names, options.data, options.runs)
         for part in _PARTS if options.part == "all" else (options.part,):
-            if act := {**_PARTS, **_CLUSTERS}.get(part):
+            if act := {**_PARTS, **_APART}.get(part):
                 found[part] = act(options)
     except Failed as error:
         sys.stderr.write(f"error: {error}\n")

@@ -1,134 +1,123 @@
-"""Small objects in a store that takes 20 ms a request: an instance's fetching beside a plain downloader.
+"""Small objects in a store that takes 20 ms a request: a whole job beside a plain download of the same objects.
 
-    python benchmarks/big_store.py --objects 2000 --folder /tmp/store
-
-The store is one of asyncio, in a process of its own, that answers what an S3 client asks for objects; the plain
-downloader is aiohttp with 64 connections, unsigned.
+The downloaders keep 64 requests under way and do nothing else: `aiobotocore` is what a user would write, for it is the
+client of S3 for asyncio; `aiohttp` asks without a signature, as a bucket of the whole world allows, and is the least
+that fetching takes in Python. The job scores W1 with two scorers, from the store and to it.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import json
 import os
-import resource
-import shutil
 import subprocess
 import sys
-import time
-from collections import deque
-from collections.abc import Callable
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
-import aiohttp
+from benchmarks import inputs, running, sides
+from benchmarks.cases import named
+from benchmarks.comparing import spread
+from benchmarks.running import Failed, Ran
 
-from gristmill.spec import Input
-from gristmill_storage.patience import Patience
-from gristmill_workers.inputs import FETCH_AHEAD, FetchedInputs
-from gristmill_workers.work import Work
+#: The bucket of both input and output.
+BUCKET: Final = "box"
 
-DELAY = 0.02
-BODY = b"x" * 400
-HEAD = (
-    b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: binary/octet-stream\r\nETag: "e"\r\n'
-    b"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nAccept-Ranges: bytes\r\n\r\n" % len(BODY)
-)
+#: How many times as long as the download alone the job may take.
+ALLOWED: Final = 1.3
 
+DOWNLOADERS: Final = ("aiobotocore", "aiohttp")
 
-async def serve() -> None:
-    """Answer every request with the same object, a while later."""
-
-    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                await asyncio.sleep(DELAY)
-                writer.write(HEAD if head.startswith(b"HEAD") else HEAD + BODY)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    server = await asyncio.start_server(client, "127.0.0.1", 0, backlog=1000)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+_DOWNLOADING: Final = Path(__file__).parent / "scripts" / "downloading.py"
 
 
-async def plain(port: int, folder: Path, objects: int) -> None:
-    """Download all objects as a short script would."""
-    names = iter(range(objects))
+def measure(data: Path, runs: int, objects: int) -> dict[str, Any]:
+    """Run downloaders and job in turn; return every figure, and what they come to.
 
-    async def work(session: aiohttp.ClientSession) -> None:
-        for name in names:
-            async with session.get(f"http://127.0.0.1:{port}/bucket/in/{name:06d}.png") as answer:
-                (folder / f"{name:06d}.png").write_bytes(await answer.read())
+    Raises:
+        Failed: one of them failed.
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:
-        await asyncio.gather(*(work(session) for _ in range(64)))
-
-
-def fetched(folder: Path, objects: int, size: int) -> None:
-    """Fetch all objects as an instance does: so many mini-batches ahead of those that are scored (in no time)."""
-    ahead = 4 + FETCH_AHEAD // size
-    inputs = FetchedInputs(Input(uri="s3://bucket/in"), folder, Patience(0))
-    works = (
-        Work(number=n, attempt=1, token="t", items=tuple(f"{i:06d}.png" for i in range(first, first + size)))
-        for n, first in enumerate(range(0, objects, size))
-    )
-    done, wanted, waiting = 0, 0, deque[Work]()
-    while done < objects // size:
-        while wanted - done < ahead and (work := next(works, None)) is not None:
-            inputs.want([work])
-            wanted += 1
-        failed = inputs.ready(waiting)
-        assert not failed, failed
-        while waiting:
-            inputs.done(waiting.popleft())
-            done += 1
-        time.sleep(0.001)
-    inputs.close()
+    """
+    found: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="gristmill-benchmark-") as scratch, _store(data, objects) as endpoint:
+        folder = Path(scratch)
+        keys = folder / "keys"
+        keys.write_text("\n".join(f"in/{name}" for name in sorted(os.listdir(data / "digits"))[:objects]))
+        _download("aiohttp", endpoint, folder / "first", keys)  # the store has answered everything once
+        for number in range(runs):
+            found.append({name: _download(name, endpoint, folder / f"{name}-{number}", keys) for name in DOWNLOADERS})
+            found[-1]["gristmill"] = _job(endpoint, data, folder, number, objects)
+            sys.stderr.write(f"big-store {number + 1}/{runs}: {_line(found[-1])}\n")
+    return {"objects": objects, "runs": found, **_sums(found)}
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return (wall seconds, processor seconds of this process) of a call."""
-
-    def used() -> float:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        return usage.ru_utime + usage.ru_stime
-
-    began, before = time.monotonic(), used()
-    work()
-    return round(time.monotonic() - began, 2), round(used() - before, 2)
-
-
-def main() -> None:
-    """Measure and print JSON."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--objects", type=int, default=2000)
-    arguments.add_argument("--size", type=int, default=10)
-    arguments.add_argument("--folder", type=Path)
-    arguments.add_argument("--serve", action="store_true")
-    given = arguments.parse_args()
-    if given.serve:
-        asyncio.run(serve())
-        return
-    shutil.rmtree(given.folder, ignore_errors=True)
-    (given.folder / "plain").mkdir(parents=True)
-    with subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True) as server:
+@contextmanager
+def _store(data: Path, objects: int) -> Iterator[str]:
+    folder = inputs.make(data, "digits")
+    command = [sys.executable, "-m", "benchmarks.slow_store", str(folder), str(objects), BUCKET]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
-        port = int(server.stdout.readline())
-        os.environ.update({
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        })  # fmt: skip
-        fetched(given.folder / "warm", 20, 10)  # clients are made, modules imported
-        found = {
-            "plain": timed(lambda: asyncio.run(plain(port, given.folder / "plain", given.objects))),
-            "fetched": timed(lambda: fetched(given.folder / "fetched", given.objects, given.size)),
-        }
-        server.terminate()
-    ratio = round(found["fetched"][0] / found["plain"][0], 2)
-    print(json.dumps({"objects": given.objects, **found, "ratio": ratio}))
-    shutil.rmtree(given.folder)
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.kill()
 
 
-if __name__ == "__main__":
-    main()
+def _environment(endpoint: str) -> dict[str, str]:
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    return {**running.environment(), **keys, "AWS_ENDPOINT_URL": endpoint}
+
+
+def _download(library: str, endpoint: str, target: Path, keys: Path) -> dict[str, Any]:
+    command = [sys.executable, str(_DOWNLOADING), library, str(target), endpoint, BUCKET, str(keys)]
+    return _figures(endpoint, running.run(command, target, _environment(endpoint)))
+
+
+def _job(endpoint: str, data: Path, scratch: Path, number: int, objects: int) -> dict[str, Any]:
+    deployment = sides.deployment(named("W1.10"), data, scratch)
+    command = [str(Path(sys.executable).with_name("gristmill")), "run", str(deployment)]
+    command += ["--input", f"s3://{BUCKET}/in", "--output", f"s3://{BUCKET}/out/{number}/scores.csv"]
+    ran = running.run(command, None, _environment(endpoint))
+    if f"{objects:,} items, {objects:,} rows, 0 failed" not in ran.said:
+        raise Failed(f"big-store: {ran.said}")
+    return _figures(endpoint, ran)
+
+
+def _figures(endpoint: str, ran: Ran) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{endpoint}/-/counts") as answer:
+        return {"seconds": ran.ended, "cpu": ran.cpu, "requests": json.load(answer)}
+
+
+def _line(run: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {one['seconds']:.2f} s ({one['cpu']:.2f} s of processor time)" for name, one in run.items()
+    )
+
+
+def _sums(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    sides_ = {name: {what: spread(run[name][what] for run in runs) for what in ("seconds", "cpu")} for name in runs[0]}
+    ratios = {
+        name: {what: spread(run["gristmill"][what] / run[name][what] for run in runs) for what in ("seconds", "cpu")}
+        for name in DOWNLOADERS
+    }
+    return {"sides": sides_, "ratios": ratios}
+
+
+def table(measured: Mapping[str, Any]) -> str:
+    """Return the figures as a Markdown table."""
+    lines = [
+        f"{measured['objects']:,} objects; allowed: {ALLOWED:g} times the seconds of aiobotocore's download",
+        "| who | s: median (min-max) | CPU s | the job's seconds, times this | the job's CPU, times this | requests |",
+        "|" + " --- |" * 6,
+    ]
+    for name, side in measured["sides"].items():
+        ratio = measured["ratios"].get(name)
+        seconds, cpu = side["seconds"], side["cpu"]["median"]
+        shown = f"{seconds['median']:.2f} ({seconds['min']:.2f}-{seconds['max']:.2f})"
+        times = [f"{ratio[what]['median']:.2f}" for what in ("seconds", "cpu")] if ratio else ["", ""]
+        asked = ", ".join(f"{kind} {count}" for kind, count in measured["runs"][-1][name]["requests"].items())
+        lines.append(f"| {' | '.join([name, shown, f'{cpu:.2f}', *times, asked])} |")
+    return "\n".join(lines)

@@ -68,18 +68,19 @@ def _line(pair: dict[str, Any]) -> str:
 
 def _sums(pairs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "product": _spread(pair["product"]["finished"] for pair in pairs),
-        "limit": _spread(pair["limit"]["finished"] for pair in pairs),
-        "over": _spread(pair["over"] for pair in pairs),
-        "ratio": _spread(pair["ratio"] for pair in pairs),
-        "product_cpu": _spread(pair["product"]["cpu"] for pair in pairs),
-        "limit_cpu": _spread(pair["limit"]["cpu"] for pair in pairs),
-        "product_steady_ms": _spread(pair["product"]["steady_ms"] for pair in pairs),
-        "limit_steady_ms": _spread(pair["limit"]["steady_ms"] for pair in pairs),
+        "product": spread(pair["product"]["finished"] for pair in pairs),
+        "limit": spread(pair["limit"]["finished"] for pair in pairs),
+        "over": spread(pair["over"] for pair in pairs),
+        "ratio": spread(pair["ratio"] for pair in pairs),
+        "product_cpu": spread(pair["product"]["cpu"] for pair in pairs),
+        "limit_cpu": spread(pair["limit"]["cpu"] for pair in pairs),
+        "product_steady_ms": spread(pair["product"]["steady_ms"] for pair in pairs),
+        "limit_steady_ms": spread(pair["limit"]["steady_ms"] for pair in pairs),
     }
 
 
-def _spread(values: Iterable[float]) -> dict[str, float]:
+def spread(values: Iterable[float]) -> dict[str, float]:
+    """Return the least of some figures, their median and the most."""
     known = [round(value, 4) for value in values]
     tell: Callable[[float], float] = lambda value: round(value, 4)  # noqa: E731
     return {"min": min(known), "median": tell(statistics.median(known)), "max": max(known)}

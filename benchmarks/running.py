@@ -26,7 +26,7 @@ class Failed(Exception):
 class Ran:
     """One run."""
 
-    #: Seconds from its start until the finished output had its name.
+    #: Seconds from its start until the finished output had its name; 0 where nobody looked for it.
     finished: float
     #: Seconds until the command had ended.
     ended: float
@@ -36,8 +36,8 @@ class Ran:
     said: str
 
 
-def run(command: Sequence[str], output: Path, environment: Mapping[str, str]) -> Ran:
-    """Run a command that makes `output`, which is not there yet.
+def run(command: Sequence[str], output: Path | None, environment: Mapping[str, str]) -> Ran:
+    """Run a command that makes `output`, which is not there yet; None: it is not on this machine.
 
     Raises:
         Failed: it ended by an error, or made nothing.
@@ -50,7 +50,7 @@ def run(command: Sequence[str], output: Path, environment: Mapping[str, str]) ->
         while used is None:
             time.sleep(GLANCE)
             now = time.monotonic() - began
-            if not finished and output.exists():
+            if not finished and output is not None and output.exists():
                 finished = now
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
@@ -58,7 +58,7 @@ def run(command: Sequence[str], output: Path, environment: Mapping[str, str]) ->
             elif now > LONGEST:
                 process.kill()
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0 or not finished:
+        if process.returncode != 0 or not (finished or output is None):
             errors.seek(0)
             raise Failed(f"{' '.join(command)}\nended with {process.returncode}:\n{errors.read().decode()[-3000:]}")
         said.seek(0)
