@@ -168,12 +168,22 @@ def _start(name: str, folder: str, job: spec.Job | None, command: Mapping[str, A
     deployment = job.deployment if job is not None else spec.Deployment()
     # One slot more than instances: the aggregator is a task like them.
     slots = deployment.instance_count + 1
-    plan = Plan(name=name, folder=folder, compute=spec.own_compute(name), slots=slots, command=command)
+    blanks = 0 if job is None else _blanks(job)
+    compute = spec.own_compute(name)
+    plan = Plan(name=name, folder=folder, compute=compute, slots=slots, blanks=blanks, command=command)
     return Job(
         Session(plan, settings=process),
         settings=deployment.settings,
         output_folder=job.output.folder if job is not None else folder.rsplit("/", 2)[0],
     )
+
+
+def _blanks(job: spec.Job) -> int:
+    """Return how many scorers may be started before the job is looked at: those that run on this Python."""
+    deployment = job.deployment
+    own = job.environment_mode is spec.EnvironmentMode.INHERIT or deployment.environment is None
+    bare = deployment.code_configuration is not None and not deployment.environment_variables
+    return deployment.instance_count * deployment.settings.max_concurrency_per_instance if own and bare else 0
 
 
 def _process() -> ProcessSettings:

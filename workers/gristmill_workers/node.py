@@ -36,6 +36,7 @@ from gristmill_workers.guarding import GUARD
 from gristmill_workers.heartbeat import Heartbeat
 from gristmill_workers.instance import Instance
 from gristmill_workers.presence import ANSWER_SECONDS, Presence
+from gristmill_workers.scorer_start import BLANKS
 from gristmill_workers.scratch import sweep
 from gristmill_workers.vitality import Vitality
 
@@ -267,6 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--compute", required=True, help="the compute whose queue is served")
     parser.add_argument("--slots", type=int, default=1, help="instances at once (default: 1)")
     parser.add_argument("--owned", action="store_true", help="leave when stdin ends")
+    parser.add_argument("--blanks", type=int, default=0, help="scorers that are started before a job is known")
     parser.add_argument("--leave-when-idle", type=float, metavar="SECONDS", help="leave after so long without work")
     options = parser.parse_args(arguments)
     try:
@@ -282,6 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         node = Node(settings, compute=options.compute, slots=options.slots, leave_when_idle=options.leave_when_idle)
         if options.owned:
             node.leave_with_owner()
+        BLANKS.begin(options.blanks, settings.environment)
         try:
             serve(
                 settings.redis_url,

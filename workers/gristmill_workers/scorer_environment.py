@@ -50,6 +50,15 @@ _PYTHONS: Final = frozenset(
     }
 )
 
+#: What the node itself sets for a scorer: no Python or system library reads any of it at its start.
+SET_BY_NODES: Final = frozenset(
+    {
+        *THREADS,
+        *("AZUREML_MODEL_DIR", "AZUREML_BI_OUTPUT_PATH", "CUDA_VISIBLE_DEVICES", "AZ_BATCHAI_GPU_COUNT_FOUND"),
+        *("MLFLOW_TRACKING_URI", "MLFLOW_ALLOW_FILE_STORE", "MLFLOW_DISABLE_TELEMETRY", "GIT_PYTHON_REFRESH", "PATH"),
+    }
+)
+
 #: Names of settings that lead to the broker and to the ledger, which user code has no business with.
 _OURS: Final = re.compile(r"(GRISTMILL|REDIS|VALKEY|CELERY|KOMBU|BROKER|FLOWER)(_|$)")
 

@@ -7,34 +7,27 @@ going straight to files: what a script prints passes through none of our process
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from gristmill_workers.guardian import VARIABLE
 from gristmill_workers.guarding import GUARD
 from gristmill_workers.scorer import protocol
-
-#: The file that a scorer's Python runs.
-CHILD: Final = Path(protocol.__file__).with_name("child.py")
+from gristmill_workers.scorer_start import BLANKS, PIPE_BYTES, make_log, start
 
 #: Seconds that a scorer's stack dump may take before it is killed all the same.
 DUMP_SECONDS: Final = 0.3
 
 #: Bytes of the log that stand in an error's traceback.
 TAIL_BYTES: Final = 8000
-
-#: Bytes asked for at once from a pipe, and the size that the pipes are given where the system allows.
-PIPE_BYTES: Final = 1 << 20
 
 #: What a scorer is told of each of its jobs: it keeps all else of its `start` frame for life.
 OF_A_JOB: Final = frozenset({"root", "staging_dir"})
@@ -94,26 +87,26 @@ class ScorerProcess:
         self._outgoing = bytearray()
         self._reader = protocol.FrameReader()
         launch.folder.mkdir(parents=True, exist_ok=True)
-        commands, self._commands = os.pipe()
-        self._results, results = os.pipe()
-        shared = _shared_memory()
-        self._mark = GUARD.mark()
-        try:
-            self._process = _spawn(launch, (commands, results, shared), self._mark)
-            GUARD.began(self.pid)
-            self._progress = protocol.Progress(shared)
-        finally:
-            for descriptor in (commands, results, shared):
-                os.close(descriptor)
-        for descriptor in (self._commands, self._results):
-            os.set_blocking(descriptor, False)
-            _widen(descriptor)
-        self.send(dict(launch.start))
+        # What may outlive its job has another thread for its parent than blanks have.
+        blank = None if launch.lasting else BLANKS.take(launch.python, launch.variables)
+        started = blank or start(
+            launch.python, launch.variables, folder=launch.folder, stdout=launch.stdout, stderr=launch.stderr
+        )
+        self._process, self._progress, self._mark = started.process, started.progress, started.mark
+        self._commands, self._results = started.commands, started.results
+        self.send(dict(launch.start) if blank is None else self._dressed(launch))
+
+    def _dressed(self, launch: Launch) -> dict[str, Any]:
+        """Return the `start` frame of a blank: what others are born with is told."""
+        make_log(launch.stdout)
+        make_log(launch.stderr)
+        logs = {"stdout": str(launch.stdout), "stderr": str(launch.stderr)}
+        return {**launch.start, **logs, "variables": {**launch.variables, **self._mark}}
 
     def begin(self, launch: Launch) -> None:
         """Tell a scorer that rests of its next job."""
-        for path in (launch.stdout, launch.stderr):
-            _log_file(path).close()
+        make_log(launch.stdout)
+        make_log(launch.stderr)
         self.launch = launch
         self.started = time.monotonic()
         told = {name: launch.start[name] for name in OF_A_JOB}
@@ -240,43 +233,6 @@ def describe_exit(code: int) -> str:
         name = str(-code)
     hint = " (the system kills so when memory runs out)" if -code == signal.SIGKILL else ""
     return f"signal {name}{hint}"
-
-
-def _spawn(launch: Launch, descriptors: tuple[int, int, int], mark: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    with _log_file(launch.stdout) as stdout, _log_file(launch.stderr) as stderr:
-        return subprocess.Popen(
-            [str(launch.python), str(CHILD), *map(str, descriptors)],
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            env={**launch.variables, **mark},
-            cwd=launch.folder,
-            pass_fds=descriptors,
-            start_new_session=True,
-        )
-
-
-def _log_file(path: Path) -> BinaryIO:
-    """Open a file for what a child prints; where there can be none, that is dropped."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("ab")
-    except OSError as error:
-        log.warning("%s: what a scorer prints is dropped: %s", path, error.strerror)
-        return Path(os.devnull).open("ab")
-
-
-def _shared_memory() -> int:
-    descriptor, path = tempfile.mkstemp(prefix="gristmill-progress-")
-    Path(path).unlink()
-    os.ftruncate(descriptor, protocol.PROGRESS_SIZE)
-    return descriptor
-
-
-def _widen(descriptor: int) -> None:
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _size(path: Path) -> int:

@@ -41,6 +41,8 @@ class Plan:
     compute: str
     #: Tasks that the node takes at once.
     slots: int
+    #: Scorers that the node starts while the job is still being planned; 0 where it may want others.
+    blanks: int = 0
     #: What the scheduler is told at first: to submit the job, or to resume it.
     command: Mapping[str, Any]
 
@@ -126,7 +128,7 @@ class Session:
 
     def _keep(self) -> None:
         try:
-            self._supervisor.start(compute=self._plan.compute, slots=self._plan.slots)
+            self._supervisor.start(compute=self._plan.compute, slots=self._plan.slots, blanks=self._plan.blanks)
             self._supervisor.send(self._plan.command)
             self._spawned.set()
             self._listen()

@@ -40,14 +40,15 @@ class Supervisor:
         self._changing = threading.RLock()
         self._released = False
 
-    def start(self, *, compute: str, slots: int) -> None:
+    def start(self, *, compute: str, slots: int, blanks: int = 0) -> None:
         """Start all of them, or tell those that wait already what they are to do.
 
         Raises:
             GristmillError: a program cannot be started at all.
 
         """
-        self._node_arguments = ("--compute", compute, "--slots", str(slots), "--owned")
+        more = ("--blanks", str(blanks)) if blanks else ()
+        self._node_arguments = ("--compute", compute, "--slots", str(slots), "--owned", *more)
         self._orders = Orders(compute)
         for name in (*(["server"] if self._family.embedded else []), "node", "scheduler"):
             self._begin(name)

@@ -27,7 +27,23 @@ def test_the_scheduler_is_given_the_job_whole(fakes: Any, folder: Path) -> None:
 def test_the_node_has_a_slot_for_each_instance_and_one_for_the_aggregator(fakes: Any, folder: Path) -> None:
     job = gristmill.run(folder / "deployment.yml", input=folder / "input", output=folder / "out").wait(20)
 
-    assert fakes.note("node.argv").splitlines() == ["--compute", f"local-{job.name}", "--slots", "3", "--owned"]
+    assert fakes.note("node.argv").splitlines()[:5] == ["--compute", f"local-{job.name}", "--slots", "3", "--owned"]
+
+
+@pytest.mark.parametrize(
+    ("given", "blanks"),
+    [({}, "2"), ({"settings.max_concurrency_per_instance": 3}, "6"), ({"environment_variables.TZ": "UTC"}, None)],
+)
+def test_the_node_starts_scorers_ahead_that_need_nothing_of_the_job(
+    fakes: Any, folder: Path, given: dict[str, Any], blanks: str | None
+) -> None:
+    overrides = [f"{name}={value}" for name, value in given.items()]
+    gristmill.run(folder / "deployment.yml", input=folder / "input", output=folder / "out", overrides=overrides).wait(
+        20
+    )
+    words = fakes.note("node.argv").splitlines()
+
+    assert words[5:] == ([] if blanks is None else ["--blanks", blanks])
 
 
 def test_a_mistake_starts_nothing(fakes: Any, folder: Path) -> None:

@@ -42,6 +42,8 @@ def live(in_fd: int, out_fd: int, progress_fd: int, bare: Collection[str]) -> No
     frame = read_frame(in_fd)
     if frame is None:
         os._exit(0)
+    if "variables" in frame[0]:
+        around.dress(frame[0])
     start = Start.from_frame(frame[0])
     if start.parent and os.getppid() != start.parent:
         os._exit(0)  # the node ended before its end could be watched

@@ -158,6 +158,12 @@ class Surroundings:
             os.dup2(descriptor, self._streams[number], inheritable=False)
             os.close(descriptor)
 
+    def dress(self, frame: dict[str, Any]) -> None:
+        """Give a process that was started before its job was known the environment and the logs of that."""
+        os.environ.clear()
+        os.environ.update(frame["variables"])
+        self.redirect(frame["stdout"], frame["stderr"])
+
     def flush(self) -> None:
         """Send what is in the standard streams' buffers to the log."""
         for stream in (sys.stdout, sys.stderr):
