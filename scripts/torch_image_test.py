@@ -26,7 +26,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     with engines.engine() as engine:
         size = engines.build(engine, IMAGE, "--target", "torch", locks=("build", "torch"))
-        engine.docker("run", *_LIMITS, IMAGE, "uv", "pip", "check", "--python", "/opt/gristmill/bin/python")
+        engine.docker(
+            "run", *_LIMITS, IMAGE, "uv", "pip", "check", "--no-cache", "--python", "/opt/gristmill/bin/python"
+        )
         scripts = f"{Path(__file__).parent}:/scripts:ro"
         engine.docker("run", *_LIMITS, "-v", scripts, IMAGE, "python", "/scripts/try_torch.py")
         engine.docker("run", *_LIMITS, IMAGE, "gristmill", "node", "--help", capture_output=True)
