@@ -83,7 +83,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
     began, before = time.monotonic(), used()
     work()
-    return time.monotonic() - began, used() - before
+    return round(time.monotonic() - began, 2), round(used() - before, 2)
 
 
 def measure(folder: Path, megabytes: int, size: int, *, merge_first: bool) -> dict[str, Any]:
@@ -108,6 +108,7 @@ def measure(folder: Path, megabytes: int, size: int, *, merge_first: bool) -> di
     ]
     for name, work in reversed(steps) if merge_first else steps:
         found[name] = timed(work)
+        (folder / "cat").unlink(missing_ok=True)  # its output may be as large as the disk's rest
     shutil.rmtree(folder)
     return found
 

