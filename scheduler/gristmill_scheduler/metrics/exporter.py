@@ -154,7 +154,8 @@ class Exporter:
             oldest = time.monotonic() - self._shared_seconds
             self._written = {key: each for key, each in self._written.items() if each[0] >= oldest}
             if kind not in self._written:
-                self._written[kind] = (time.monotonic(), encode(self._gathering))
+                text = encode(self._gathering)
+                self._written[kind] = (time.monotonic(), text)
             return self._written[kind][1], kind
 
 
