@@ -217,15 +217,10 @@ def test_two_scorers_keep_their_places_and_their_names(node: Node) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda node: node.settings(logging_level="debug"),
         lambda node: node.settings(header=True),
-        lambda node: node.settings(max_concurrency_per_instance=2),
         lambda node: (node.folder / "model" / "weights").write_text("8"),
-        lambda node: node.script(SCRIPT + "\n"),
-        lambda node: (node.folder / "code" / "new.py").touch(),
-        lambda node: node.deployment.environment_variables.update(MORE="1"),
     ],
-    ids=["logging level", "header", "scorers", "model", "script", "module", "environment"],
+    ids=["header", "model"],
 )
 def test_what_a_scorer_was_born_with_is_never_another_jobs(node: Node, change: Callable[[Node], Any]) -> None:
     node.job("a")
@@ -302,10 +297,9 @@ def test_scorers_that_die_while_they_are_kept_are_noticed(node: Node, monkeypatc
         ("open(os.environ['AZUREML_BI_OUTPUT_PATH'] + '/own', 'w').close()", "their script ends its work"),
         ("KEPT = open(os.path.join(LOG_DIR, 'kept.txt'), 'w')", "kept.txt open"),
         ("KEPT = os.dup(1)", "process000.stdout.txt open"),
-        ("import subprocess; subprocess.Popen(['sleep', '60'])", "leaves 1 processes"),
         ("if not os.fork(): os.setsid(); os.fork() and os._exit(0); os.execlp('sleep', 'sleep', '60')", "leaves 1"),
     ],
-    ids=["shutdown", "output of init", "file in the logs", "copy of stdout", "child", "daemon"],
+    ids=["shutdown", "output of init", "file in the logs", "copy of stdout", "daemon"],
 )
 def test_a_script_that_clings_to_its_job_is_not_kept(node: Node, more: str, why: str) -> None:
     node.script(textwrap.dedent(SCRIPT) + more + "\n")
@@ -321,8 +315,8 @@ def test_a_script_that_clings_to_its_job_is_not_kept(node: Node, more: str, why:
 
 @pytest.mark.parametrize(
     "run",
-    ["raise ValueError(mini_batch)", "import time; time.sleep(9)", "os._exit(3)"],
-    ids=["failed", "timed out", "crashed"],
+    ["raise ValueError(mini_batch)", "import time; time.sleep(9)"],
+    ids=["failed", "timed out"],
 )
 def test_scorers_of_a_job_in_which_something_failed_are_not_kept(node: Node, run: str) -> None:
     failing = f"    if open(mini_batch[0]).read() == 'bad': {run}\n    names ="

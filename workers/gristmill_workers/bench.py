@@ -156,5 +156,7 @@ class Bench:
 
 def _end(crews: list[Crew], why: str) -> None:
     for crew in crews:
+        crew.dismiss()  # all at once: then nobody waits for the one before
+    for crew in crews:
         log.info("ended %d kept scorers of %s: %s", len(crew.processes), crew.label, why)
         crew.end()

@@ -85,10 +85,14 @@ class Crew:
             process.close()
         return len(dead)
 
-    def end(self) -> None:
-        """End those that rest, and remove where they lived."""
+    def dismiss(self) -> None:
+        """Tell those that rest to leave."""
         for process in self.processes.values():
             process.send({"type": "stop"})
+
+    def end(self) -> None:
+        """End those that rest, and remove where they lived."""
+        self.dismiss()
         _close(self.processes.values(), time.monotonic() + END_SECONDS)
         self.processes.clear()
         self.home.close()

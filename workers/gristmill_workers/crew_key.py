@@ -37,10 +37,16 @@ class _Untellable(Exception):
     """Whether a folder has changed cannot be told."""
 
 
-def key_of(job: Job, prepared: Prepared, scratch: Path) -> str:
+def key_of(job: Job, prepared: Prepared, *, scratch: Path, node: str, share: int) -> str:
     """Return what jobs have in common that may share scorers; "" where this one may share none.
 
-    One whose model lies in `scratch`, the job's own folder, may not: it is no other's.
+    Args:
+        job: the job.
+        prepared: what its scorers need.
+        scratch: the job's own folder on this machine; a model that lies there is no other's.
+        node: what its logs call the instance.
+        share: how many instances use this machine's cores.
+
     """
     source = prepared.model.source
     if not job.kept_for or (source is not None and source.is_relative_to(scratch)):
@@ -54,7 +60,7 @@ def key_of(job: Job, prepared: Prepared, scratch: Path) -> str:
     settings = {name: value for name, value in deployment["settings"].items() if name not in NODES_OWN}
     document = {**deployment, "settings": settings, "instance_count": None}
     places = [str(prepared.model.source), str(prepared.code)]
-    text = json.dumps([job.kept_for, document, places, files, python])
+    text = json.dumps([job.kept_for, node, share, document, places, files, python])
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
