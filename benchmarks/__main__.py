@@ -10,7 +10,8 @@ python -m benchmarks scale-out            W3 with 1, 2, 4 instances that have a 
 python -m benchmarks simulated-cluster    hundreds of instances whose scorers sleep (--instances, --scorers, --seconds)
 python -m benchmarks scraping             what Prometheus costs a server that leads 1, 20, 100 jobs
 python -m benchmarks big-store            a job on a store of 20 ms a request, beside a plain download (--objects)
-python -m benchmarks all                  all of these
+python -m benchmarks large [PART ...]     plan (a million files, ten), merge (10 GB), csv, parquet (5 GB): --gigabytes
+python -m benchmarks all                  all of these, but for clusters, stores and what is large
 python -m benchmarks peers [SYSTEM ...]   what else a user might take, in environments of their own
 """
 
@@ -26,6 +27,7 @@ from typing import Any, Final
 from benchmarks import (
     big_store,
     comparing,
+    large,
     machine,
     memory,
     report,
@@ -106,6 +108,14 @@ def _big_store(options: argparse.Namespace) -> dict[str, Any]:
     return measured
 
 
+def _large(options: argparse.Namespace) -> list[dict[str, Any]]:
+    measured = []
+    for one in large.measure(options.names, options.data, options.gigabytes):
+        measured.append(one)
+        print(json.dumps(one), flush=True)
+    return measured
+
+
 def _scale_out(options: argparse.Namespace) -> list[dict[str, Any]]:
     measured = scale_out.compare(options.data, options.runs, options.items)
     print(scale_out.table(measured))
@@ -117,6 +127,7 @@ _APART: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "scale-out": _scale_out,
     "simulated-cluster": _simulated,
     "big-store": _big_store,
+    "large": _large,
 }
 
 _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
@@ -148,6 +159,7 @@ def main() -> int:
     parser.add_argument("--scorers", type=int, default=size.scorers, help="of each of them")
     parser.add_argument("--seconds", type=float, default=size.seconds, help="of work for all of them")
     parser.add_argument("--run-seconds", type=float, default=size.run_seconds, help="that a mini-batch takes there")
+    parser.add_argument("--gigabytes", type=float, help="large: of tables and of the merge, instead of 5 and 10")
     options = parser.parse_args()
     found: dict[str, Any] = {"machine": machine.describe()}
     print("\n".join(report.describe(found["machine"])))
