@@ -31,8 +31,7 @@ def run(mini_batch):
 @pytest.fixture(autouse=True)
 def no_blank_is_left() -> Iterator[None]:
     yield
-    while BLANKS._waiting:
-        BLANKS._waiting.pop().end()
+    BLANKS.end()
 
 
 def launch(folder: Path, more: Mapping[str, str] | None = None, **changes: Any) -> Launch:
@@ -70,7 +69,7 @@ def scored(process: ScorerProcess) -> str:
 
 def test_a_blank_becomes_the_scorer_that_was_asked_for(tmp_path: Path) -> None:
     BLANKS.begin(1, os.environ)
-    blank = BLANKS._waiting[0].process.pid
+    blank = BLANKS._waiting[0].result().process.pid
     process = ScorerProcess(launch(tmp_path))
 
     assert process.pid == blank
@@ -82,7 +81,7 @@ def test_a_blank_becomes_the_scorer_that_was_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [{"COLOUR": "blue"}, {"LD_PRELOAD": ""}, {"PYTHONHASHSEED": "1"}])
 def test_what_a_process_must_be_born_with_makes_another_and_ends_the_blanks(tmp_path: Path, more: Any) -> None:
     BLANKS.begin(2, os.environ)
-    blanks = [started.process for started in BLANKS._waiting]
+    blanks = [waiting.result().process for waiting in BLANKS._waiting]
     process = ScorerProcess(launch(tmp_path, more))
 
     assert process.pid not in {blank.pid for blank in blanks}
@@ -99,20 +98,12 @@ def test_another_python_is_started_anew(tmp_path: Path) -> None:
     assert BLANKS._waiting == []
 
 
-def test_one_that_may_outlive_its_job_is_no_blank(tmp_path: Path) -> None:
-    BLANKS.begin(1, os.environ)
-    process = ScorerProcess(launch(tmp_path, lasting=True))
-
-    assert len(BLANKS._waiting) == 1
-    assert scored(process).startswith("/the/model")
-
-
 def test_a_blank_that_has_died_is_passed_over(tmp_path: Path) -> None:
     BLANKS.begin(2, os.environ)
-    first, second = (started.process for started in BLANKS._waiting)
-    second.kill()
-    second.wait()
+    first, second = (waiting.result().process for waiting in BLANKS._waiting)
+    first.kill()
+    first.wait()
     process = ScorerProcess(launch(tmp_path))
 
-    assert process.pid == first.pid
+    assert process.pid == second.pid
     assert scored(process).startswith("/the/model")

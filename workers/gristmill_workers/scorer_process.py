@@ -13,7 +13,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,7 @@ from typing import Any, Final
 from gristmill_workers.guardian import VARIABLE
 from gristmill_workers.guarding import GUARD
 from gristmill_workers.scorer import protocol
-from gristmill_workers.scorer_start import BLANKS, PIPE_BYTES, make_log, start
+from gristmill_workers.scorer_start import BLANKS, PIPE_BYTES, STARTER, make_log, start
 
 #: Seconds that a scorer's stack dump may take before it is killed all the same.
 DUMP_SECONDS: Final = 0.3
@@ -31,9 +30,6 @@ TAIL_BYTES: Final = 8000
 
 #: What a scorer is told of each of its jobs: it keeps all else of its `start` frame for life.
 OF_A_JOB: Final = frozenset({"root", "staging_dir"})
-
-#: The thread that starts what may outlive its job: the system ends a scorer with the thread that started it.
-_STARTER: Final = ThreadPoolExecutor(1, thread_name_prefix="scorers")
 
 log = logging.getLogger("gristmill.node")
 
@@ -74,7 +70,7 @@ def begun(launch: Launch) -> ScorerProcess:
     if launch.kept is not None:
         launch.kept.begin(launch)
         return launch.kept
-    return _STARTER.submit(ScorerProcess, launch).result() if launch.lasting else ScorerProcess(launch)
+    return STARTER.submit(ScorerProcess, launch).result() if launch.lasting else ScorerProcess(launch)
 
 
 class ScorerProcess:
@@ -87,8 +83,7 @@ class ScorerProcess:
         self._outgoing = bytearray()
         self._reader = protocol.FrameReader()
         launch.folder.mkdir(parents=True, exist_ok=True)
-        # What may outlive its job has another thread for its parent than blanks have.
-        blank = None if launch.lasting else BLANKS.take(launch.python, launch.variables)
+        blank = BLANKS.take(launch.python, launch.variables)
         started = blank or start(
             launch.python, launch.variables, folder=launch.folder, stdout=launch.stdout, stderr=launch.stderr
         )

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -28,6 +29,10 @@ CHILD: Final = Path(protocol.__file__).with_name("child.py")
 
 #: Bytes asked for at once from a pipe, and the size that the pipes are given where the system allows.
 PIPE_BYTES: Final = 1 << 20
+
+#: The thread that starts what may outlive its job, or comes before it: the system ends a scorer with the thread that
+#: started it.
+STARTER: Final = ThreadPoolExecutor(1, thread_name_prefix="scorers")
 
 log = logging.getLogger("gristmill.node")
 
@@ -99,30 +104,35 @@ def make_log(path: Path) -> None:
 
 
 class Blanks:
-    """The blanks of this process. One thread starts them, and must live as long as they do; any may take them."""
+    """The blanks of this process. Safe from any thread."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._waiting: list[Started] = []
+        self._waiting: list[Future[Started]] = []
         self._variables: dict[str, str] = {}
 
     def begin(self, count: int, environment: Mapping[str, str]) -> None:
-        """Start so many, on this process's own Python."""
+        """Have so many started, on this process's own Python."""
         self._variables = inherited(environment)
-        for _ in range(count):
-            self._waiting.append(start(Path(sys.executable), self._variables, folder=Path("/")))
+        python, folder = Path(sys.executable), Path("/")
+        self._waiting = [STARTER.submit(start, python, self._variables, folder=folder) for _ in range(count)]
 
     def take(self, python: Path, variables: Mapping[str, str]) -> Started | None:
         """Return one that may be a scorer of this Python and this environment.
 
         None where there is none; where this one asks for something else, so will the others, and all blanks are ended.
         """
-        with contextlib.suppress(IndexError):
-            while started := self._waiting.pop():
-                if self._suits(python, variables) and started.process.poll() is None:
+        suits = self._suits(python, variables)
+        with contextlib.suppress(IndexError, OSError):
+            while started := self._waiting.pop(0).result():
+                if suits and started.process.poll() is None:
                     return started
                 started.end()
         return None
+
+    def end(self) -> None:
+        """End those that nobody took."""
+        self.take(Path(), {})
 
     def _suits(self, python: Path, variables: Mapping[str, str]) -> bool:
         names = {*variables, *self._variables}
