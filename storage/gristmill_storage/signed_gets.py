@@ -19,6 +19,7 @@ import time
 import zlib
 from base64 import b64decode
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, urlsplit
@@ -110,6 +111,7 @@ class Pattern:
         return self.before + tail, headers
 
 
+@lru_cache(maxsize=1)  # it is another every day
 def _signing_key(secret: str, scope: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
