@@ -53,7 +53,7 @@ class Feeding:
             why = "none has been scored yet"
         else:
             why = "none is to wait behind another" if depth == 1 else "the next is there when one is done"
-        words = with_pace(f"{depth} a scorer, of {size} mini-batches at most: {why}", pace)
+        words = with_pace(f"{depth} a scorer, of {size} mini-batch{'es' * (size > 1)} at most: {why}", pace)
         return Choice(what="frames in flight", amount=depth * size, words=words)
 
 

@@ -82,7 +82,7 @@ def test_a_variable_that_says_otherwise_is_told(given, tail) -> None:
 @pytest.mark.parametrize(
     ("frames", "pace", "words"),
     [
-        (None, None, "1 a scorer, of 1 mini-batches at most: none has been scored yet"),
+        (None, None, "1 a scorer, of 1 mini-batch at most: none has been scored yet"),
         (
             None,
             0.002,
@@ -91,9 +91,9 @@ def test_a_variable_that_says_otherwise_is_told(given, tail) -> None:
         (
             None,
             3.0,
-            "1 a scorer, of 1 mini-batches at most: none is to wait behind another; a mini-batch takes 3 s",
+            "1 a scorer, of 1 mini-batch at most: none is to wait behind another; a mini-batch takes 3 s",
         ),
-        (5, 3.0, "5 a scorer, of 1 mini-batches at most: settings.tuning.frames_in_flight; a mini-batch takes 3 s"),
+        (5, 3.0, "5 a scorer, of 1 mini-batch at most: settings.tuning.frames_in_flight; a mini-batch takes 3 s"),
     ],
 )
 def test_what_a_scorer_is_given_at_once_is_told_with_its_reason(frames, pace, words) -> None:
