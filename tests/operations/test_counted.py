@@ -80,12 +80,17 @@ def test_the_manifest_is_written_once(counted: dict[str, Any]) -> None:
     assert counted["plan"]["bytes written"] <= counted["manifest"] + 1000
 
 
+#: Libraries that neither scheduler nor node needs for a job of this machine.
+LIBRARIES = "celery kombu redis fsspec opentelemetry yaml http.client asyncio"
+
 #: Modules that a process imports at most before it works, and what it must not need for that.
 IMPORTS = {
     "gristmill": (8, "typing dataclasses re logging"),
-    "gristmill.cli.run": (155, "yaml httpx rich celery redis http.client ssl email"),
-    "gristmill_scheduler.door": (215, "celery kombu redis fsspec opentelemetry yaml httpx fastapi http.client"),
-    "gristmill_workers.node": (260, "celery kombu redis fsspec opentelemetry yaml packaging uv http.client numpy"),
+    "gristmill.local.ahead": (48, "typing dataclasses argparse logging pathlib subprocess threading yaml"),
+    "gristmill.local.early_server": (105, "argparse yaml httpx asyncio"),
+    "gristmill.cli.run": (150, "yaml httpx rich celery redis http.client ssl email"),
+    "gristmill_scheduler.door": (195, f"{LIBRARIES} httpx fastapi zipfile"),
+    "gristmill_workers.node": (252, f"{LIBRARIES} packaging uv numpy"),
     "gristmill_storage.server": (22, "logging subprocess socket pathlib typing re enum argparse contextlib signal"),
     "gristmill_workers.scorer.process": (
         95,
