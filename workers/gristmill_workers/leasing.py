@@ -205,7 +205,9 @@ class Leasing:
             why = f"the {'least' if target == self._scorers else 'most'} there can be"
         else:
             why = f"{LEASE_SECONDS:g} s of work of {self._scorers} scorers"
-        return Choice(what="lease size", amount=target, words=with_pace(f"{target} mini-batches: {why}", pace))
+        return Choice(
+            what="lease size", amount=target, words=with_pace(f"{target} mini-batch{'es' * (target > 1)}: {why}", pace)
+        )
 
     def _works(self, lease: Lease) -> list[Work]:
         self._copies += lease.copy
