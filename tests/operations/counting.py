@@ -6,8 +6,10 @@ server say of it. Nothing here is timed.
 
 from __future__ import annotations
 
+import cProfile
 import json
 import os
+import pstats
 import re
 import sys
 import threading
@@ -26,6 +28,7 @@ from gristmill_workers.aggregator import aggregate
 from gristmill_workers.assignment import Assignment
 from gristmill_workers.instance import Instance
 from gristmill_workers.scorer_process import ScorerProcess
+from gristmill_workers.scoring import Scoring
 
 MINI_BATCHES = 1000
 ITEMS = 4
@@ -50,6 +53,17 @@ class Counted:
         def counting(*arguments: Any) -> Any:
             self._counts[what] += 1
             return plain(*arguments)
+
+        setattr(where, name, counting)
+
+    def calls(self, where: Any, name: str) -> None:
+        """Count the calls of functions, Python's own too, that a method makes in its thread."""
+        plain = getattr(where, name)
+
+        def counting(*arguments: Any) -> None:
+            profile = cProfile.Profile()
+            profile.runcall(plain, *arguments)
+            self._counts["calls in the loop"] += pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
 
         setattr(where, name, counting)
 
@@ -121,6 +135,7 @@ def main() -> None:
         planner.check()
 
     counted = Counted(url)
+    counted.calls(Scoring, "run")
     phases = {
         "plan": counted.of(plan),
         "score": counted.of(Instance(assignment).run),

@@ -158,8 +158,7 @@ class Scoring:
             self._attempts_log.failed(failed)
             self._judge(failed)
         self._pool.dispatch(self._waiting)
-        coming, sealing = self._inputs.pending > 0, self._committer.busy
-        events = self._pool.poll(self._patience(), fetching=coming, committing=sealing)
+        events = self._pool.poll(self._patience(), fetching=self._inputs.pending > 0, committing=self._committer.busy)
         for event in events:
             self._react(event)
         if events:
@@ -167,7 +166,8 @@ class Scoring:
         self._take_back()
         if self._departure.begun:
             self._give_back()
-        if self._collector.due or (self._idle and not self._collector.empty):
+        waits = self._idle and (self._leasing.pause > 0 or self._departure.begun)
+        if self._collector.due or (waits and not self._collector.empty):
             self._flush()
 
     def _patience(self) -> float:

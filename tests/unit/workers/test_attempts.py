@@ -9,8 +9,9 @@ import pytest
 
 from gristmill.states import Category
 from gristmill_storage.job_report import COLUMNS
+from gristmill_storage.parts import Blocks
 from gristmill_workers.attempts import Attempts, status_of
-from gristmill_workers.work import Failed, Work
+from gristmill_workers.work import Failed, ScoredTogether, Work
 
 
 def work(number: int, *items: str, attempt: int = 1, piece: tuple[int, int] | None = None) -> Work:
@@ -70,6 +71,23 @@ def test_a_plain_row_and_a_quoted_one_differ_in_nothing_else(bench: Bench) -> No
     assert second.pop("Mini-batch Detail") == "a (items 1 to 2 of the mini-batch, scored apart)"
     first.pop("Mini-batch Detail")
     assert first == second
+
+
+@pytest.mark.parametrize("name", ["a.txt", 'a "b", c.txt'])
+def test_an_answer_to_many_has_the_rows_that_each_would_have(bench: Bench, name: str) -> None:
+    works = [work(3, name, "z"), work(4)]
+    blocks = Blocks(
+        mini_batches=[3, 4], attempt=1, items=[2, 2], rows=[2, 2], microseconds=[250_000, 250_000], sizes=[0, 0]
+    )
+
+    bench.process.answered(works, list(map(answer, works)))
+    bench.process.scored(ScoredTogether(works=works, blocks=blocks, data=b""))
+    bench.attempts.write()
+
+    rows = bench.rows()
+    assert rows[:2] == rows[2:]
+    assert (rows[0]["Mini-batch Detail"], len(rows)) == (name, 4)
+    assert (bench.sums()[0]["attempts"], bench.sums()[0]["total"], bench.sums()[0]["seconds"]) == (4, 8, 1.0)
 
 
 def test_an_attempt_that_failed_is_written_at_once_with_its_error(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from gristmill_storage import job_folder
 from gristmill_storage.ledger import Commit, Entry
 from gristmill_storage.local_store import LocalStore
 from gristmill_storage.memory_store import MemoryStore
-from gristmill_storage.parts import Block, PartReader
+from gristmill_storage.parts import Block, Blocks, PartReader
 from gristmill_workers import collector as collector_module
 from gristmill_workers.collector import Collector, Committer
 
@@ -49,6 +49,39 @@ def test_neighbours_under_one_lease_become_one_entry() -> None:
     ]
     assert gathering.empty
     assert gathering.take() is None
+
+
+def test_outcomes_by_column_are_told_as_if_each_had_come_by_itself() -> None:
+    store = MemoryStore()
+    gathering = collector(store)
+    numbers = [4, 5, 6, 8, 9]
+    blocks = Blocks(
+        mini_batches=numbers, attempt=1, items=[2] * 5, rows=[1] * 5, microseconds=[400, 0, 600, 20, 3_000_000],
+        sizes=[2, 0, 2, 2, 2], encoding="text",
+    )  # fmt: skip
+    gathering.add("t1", block(3), b"x\n", None, None)
+    gathering.add_all(["t1", "t1", "t1", "t1", "t2"], blocks, b"4\n6\n8\n9\n")
+    gathering.add("t2", block(10), b"x\n", None, None)
+
+    draft = gathering.take()
+
+    assert draft is not None
+    told = [(one.token, one.first, one.last, one.items, one.succeeded, one.failed, one.size) for one in draft.entries]
+    assert told == [("t1", 3, 6, 8, 7, 1, 6), ("t1", 8, 8, 2, 2, 0, 2), ("t2", 9, 10, 4, 3, 1, 4)]
+    tallies = [dict(pair.split("=") for pair in entry.tallies.split()) for entry in draft.entries]
+    assert tallies[0] == {"run:0.1": "1", "run:0.0005": "1", "run:0.001": "1", "run:us": "101000", "item:unknown": "1"}
+    assert tallies[1] == {"run:0.0005": "1", "run:us": "20"}
+    draft.writer.seal()
+    with PartReader(store, draft.name) as reader:
+        assert [reader.read(found) for found in reader.blocks()] == [
+            b"x\n",
+            b"4\n",
+            b"",
+            b"6\n",
+            b"8\n",
+            b"9\n",
+            b"x\n",
+        ]
 
 
 def test_neighbours_that_others_may_copy_are_an_entry_each() -> None:
