@@ -62,9 +62,16 @@ class Bench:
 def make_pool(tmp_path: Path) -> Iterator[Callable[..., tuple[Pool, Bench]]]:
     pools: list[Pool] = []
 
-    def make(script: str, places: int = 1, *, run_seconds: float = 30, init_seconds: float = 30) -> tuple[Pool, Bench]:
+    def make(
+        script: str,
+        places: int = 1,
+        *,
+        run_seconds: float = 30,
+        init_seconds: float = 30,
+        frames: int | None = None,
+    ) -> tuple[Pool, Bench]:
         bench = Bench(tmp_path, script)
-        pool = Pool(bench.launch, places, run_seconds=run_seconds, init_seconds=init_seconds)
+        pool = Pool(bench.launch, places, run_seconds=run_seconds, init_seconds=init_seconds, frames=frames)
         pools.append(pool)
         pool.start()
         return pool, bench
@@ -104,6 +111,17 @@ def score(pool: Pool, waiting: deque[Work], count: int) -> list[Event]:
         waiting.extendleft(reversed(pool.returned))
         pool.returned.clear()
     return events
+
+
+@pytest.mark.parametrize(("frames", "held"), [(None, 1), (3, 3)])
+def test_a_scorer_of_which_no_pace_is_known_is_given_a_mini_batch_a_frame(make_pool, frames, held) -> None:
+    pool, _ = make_pool(GOOD, frames=frames)
+    until(pool, lambda events: any(isinstance(event, Ready) for event in events))
+    waiting = works(5)
+
+    pool.dispatch(waiting)
+
+    assert (pool.held, len(waiting)) == (held, 5 - held)
 
 
 def test_every_mini_batch_is_answered_once_with_its_own_rows(make_pool) -> None:
