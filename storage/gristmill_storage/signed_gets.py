@@ -5,8 +5,8 @@ is signed. If a signature made here is the very same, the following requests are
 sent by the client's own connections, through whatever proxies and certificates it was told of.
 
 One is sent once. What is not answered by a whole object is the driver's again, which asks anew, waits, follows a bucket
-to where it is, and knows what each refusal means. A client whose requests succeed where these are refused has more to
-do than is known here, and does it all from then on.
+to where it is, and knows what each refusal means; then the client's next request is looked at again. A client whose
+requests succeed where these are refused has more to do than is known here, and does it all from then on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import re
 import time
 import zlib
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -151,6 +152,8 @@ class SignedGets:
         await self._driver._get_file(address, str(local))  # noqa: SLF001 - as all of fsspec's drivers call each other
         if status in _REFUSED:
             self._pattern = None
+        elif status == 0 and self._pattern is not None:
+            self._pattern, self._learns = None, True  # its client may have begun anew
 
     async def _learn(self, address: str, local: Path) -> None:
         """Have the driver copy an object, and look at what its client sends."""
@@ -173,9 +176,10 @@ class SignedGets:
         except Exception:
             self._learns = True
             raise
-        secret = await self._secret()
-        self._client, self._bucket = client, bucket
-        self._pattern = next(filter(None, (Pattern.of(request, key, secret) for request in seen)), None)
+        with suppress(Exception):  # who cannot be imitated makes its requests itself
+            secret = await self._secret()
+            self._client, self._bucket = client, bucket
+            self._pattern = next(filter(None, (Pattern.of(request, key, secret) for request in seen)), None)
 
     async def _secret(self) -> Secret | None:
         driver = self._driver

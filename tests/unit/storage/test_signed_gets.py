@@ -158,9 +158,21 @@ def test_an_answer_that_is_not_whole_is_asked_for_again(far: Far, action: Any) -
     far.proxy.add("GET .*/a$", action)
 
     assert far.copy("a") == [b"a"]
-    assert far.imitates
     assert len(far.proxy.log) == 3
     assert sorted(path.name for path in far.folder.iterdir()) == ["0", "a"]
+    assert far.copy("1") == [b"1"]
+    assert far.imitates
+
+
+def test_a_client_that_has_begun_anew_is_imitated_anew(far: Far) -> None:
+    far.copy("0")
+    far.gets._client = None
+
+    assert far.copy("1") == [b"1"]
+    assert not far.imitates
+    assert far.copy("2") == [b"2"]
+    assert far.imitates
+    assert len(far.proxy.log) == 3
 
 
 def test_a_client_that_is_served_where_these_requests_are_refused_makes_them_all(far: Far) -> None:
