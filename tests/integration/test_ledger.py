@@ -549,9 +549,16 @@ class Twins(RuleBasedStateMachine):
         self.client.set("test-clock", self.now)
         self.renew(name)
 
-    @rule(name=NAMES, limit=st.integers(1, 30), request=st.integers(1, 60), empty=st.sampled_from([False, False, True]))
-    def lease(self, name: str, limit: int, request: int, empty: bool) -> None:
-        lease = self.both("lease", instance=name, limit=limit, request=f"{name}{request}", holds_nothing=empty)
+    @rule(
+        name=NAMES,
+        limit=st.integers(1, 30),
+        request=st.integers(1, 60),
+        empty=st.sampled_from([False, False, True]),
+        least=st.sampled_from([None, 1, 4]),
+    )
+    def lease(self, name: str, limit: int, request: int, empty: bool, least: int | None) -> None:
+        named = {"limit": limit, "request": f"{name}{request}", "holds_nothing": empty, "least": least}
+        lease = self.both("lease", instance=name, **named)
         if isinstance(lease, Lease):
             self.leases.append((name, lease))
 

@@ -25,6 +25,9 @@ from gristmill_workers.work import Work
 #: Seconds of work that an instance holds leased.
 LEASE_SECONDS: Final = 0.5
 
+#: Seconds of work that an instance leases at least where the last mini-batches are shared out.
+LEAST_SECONDS: Final = 0.02
+
 #: Mini-batches that an instance holds leased at most.
 LEASE_LIMIT: Final = 8192
 
@@ -138,6 +141,7 @@ class Leasing:
             limit=max(1, target - held),
             copy_after=max(COPY_SECONDS, COPY_FACTOR * (pace or 0.0)) if copying else None,
             holds_nothing=empty and not self._in_hand,
+            least=None if self._fixed else self._least(held, pace),
         )
         if isinstance(answer, Lease):
             self._leased = now
@@ -153,6 +157,10 @@ class Leasing:
         else:
             self.state = answer.state
         return None
+
+    def _least(self, held: int, pace: float | None) -> int:
+        """Return how many are worth the asking: one for each scorer that has none, or some milliseconds of work."""
+        return max(1, self._scorers - held, int(self._scorers * LEAST_SECONDS / (pace or 1.0)))
 
     def _take_in_hand(self, lease: Lease) -> None:
         if lease.copy:

@@ -23,6 +23,7 @@ class Asked:
     request: str
     copy_after: float | None
     holds_nothing: bool
+    least: int | None
 
 
 def lease(it: Job, name: str, asked: Asked, *, now: int) -> Lease | Wait:
@@ -39,7 +40,7 @@ def lease(it: Job, name: str, asked: Asked, *, now: int) -> Lease | Wait:
             it.release_all(name, 0, now)
         if it.paused:
             return Wait(seconds=_PAUSED / 1000)
-        found = _take_returned(it, limit, now) or _take_next(it, limit, now)
+        found = _take_returned(it, limit, now) or _take_next(it, asked, now)
         later = _IDLE
         if found is None:
             found, later = _take_double(it, asked.copy_after, now)
@@ -91,13 +92,21 @@ def _take_returned(it: Job, limit: int, now: int) -> Held | None:
     return _fresh(entry.first, last, now, attempts=entry.attempts, losses=entry.losses)
 
 
-def _take_next(it: Job, limit: int, now: int) -> Held | None:
+def _share_of(it: Job, asked: Asked, left: int) -> int:
+    """Return how many of the last mini-batches one instance gets."""
+    if asked.least is None or not it.plan_closed or len(it.instances) == 1:
+        return asked.limit
+    return min(asked.limit, max(asked.least, math.ceil(left / (2 * len(it.instances)))))
+
+
+def _take_next(it: Job, asked: Asked, now: int) -> Held | None:
     while it.cursor < it.planned and it.cursor in it.done:
         it.cursor += 1
     if it.cursor >= it.planned:
         return None
     first = it.cursor
-    last = it.runs(first, min(first + limit - 1, it.chunk_of(first)[1]))[0][1]
+    most = _share_of(it, asked, it.planned - first)
+    last = it.runs(first, min(first + most - 1, it.chunk_of(first)[1]))[0][1]
     it.cursor = last + 1
     return _fresh(first, last, now)
 

@@ -123,6 +123,7 @@ class Ledger:
         request: str | None = None,
         copy_after: float | None = None,
         holds_nothing: bool = False,
+        least: int | None = None,
     ) -> Lease | Wait | Over:
         """Lease at most `limit` consecutive mini-batches of one manifest chunk.
 
@@ -139,6 +140,8 @@ class Ledger:
             holds_nothing: the instance has nothing in hand and no commit under way: what the ledger has it hold is
                 returned first, as it was. A server that lost what it had acknowledged (a power cut, a replica that
                 took over) would else keep from everybody what was committed, or leased, in the seconds that it lost.
+            least: the last mini-batches of a closed plan are shared out among the instances: each gets half of an equal
+                share of what is left, and so many at least; None: they are not.
 
         Raises:
             Fenced: the instance is not known.
@@ -146,7 +149,8 @@ class Ledger:
         """
         name = f"{self._caller}-{next(self._calls)}" if request is None else request
         copy_ms = "" if copy_after is None else math.ceil(copy_after * 1000)
-        reply = self._run("lease", job, instance, limit, name, copy_ms, int(holds_nothing))
+        shared = "" if least is None else least
+        reply = self._run("lease", job, instance, limit, name, copy_ms, int(holds_nothing), shared)
         if reply[0] == "OVER":
             return Over(state=reply[1])
         if reply[0] == "WAIT":

@@ -139,6 +139,7 @@ class MemoryLedger(Ledger):
         request: str | None = None,
         copy_after: float | None = None,
         holds_nothing: bool = False,
+        least: int | None = None,
     ) -> Lease | Wait | Over:
         """See `Ledger.lease`."""
         with self._transition(job) as it:
@@ -148,7 +149,7 @@ class MemoryLedger(Ledger):
             self._prove_alive(it, self._instance(it, job, instance))
             it.reap(now)
             name = f"#{next(self._calls)}" if request is None else request
-            asked = Asked(limit=limit, request=name, copy_after=copy_after, holds_nothing=holds_nothing)
+            asked = Asked(limit=limit, request=name, copy_after=copy_after, holds_nothing=holds_nothing, least=least)
             return lease(it, instance, asked, now=now)
 
     def commit(

@@ -471,6 +471,34 @@ def test_a_late_request_tears_nothing_away(world: World) -> None:
     assert commit(ledger, "p", entry(0, 4, lease.token), entry(6, 9, lease.token)).refused == []
 
 
+def test_the_last_mini_batches_are_shared_out(world: World) -> None:
+    ledger = world.begin(100)
+    world.join("a", "b")
+
+    sizes = []
+    while isinstance(lease := ledger.lease(JOB, instance="ab"[len(sizes) % 2], limit=40, least=3), Lease):
+        sizes.append(lease.last - lease.first + 1)
+
+    # A quarter of what is left each time: half of what each of two would get.
+    assert sizes == [25, 19, 14, 11, 8, 6, 5, 3, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("names", "closed", "least"),
+    [("ab", True, None), ("a", True, 1), ("ab", False, 1)],
+    ids=["asked", "alone", "grows"],
+)
+def test_nothing_is_shared_out_that_was_not_asked_for_alone_or_while_the_plan_grows(
+    world: World, names: str, closed: bool, least: int | None
+) -> None:
+    ledger = world.begin(100, closed=closed)
+    world.join(*names)
+
+    lease = take(ledger, limit=40, least=least)
+
+    assert (lease.first, lease.last) == (0, 39)
+
+
 def test_who_holds_nothing_says_so_and_what_the_ledger_has_it_hold_goes_to_others(world: World) -> None:
     ledger = world.begin(30)
     world.join("a", "b")

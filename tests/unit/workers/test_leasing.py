@@ -9,7 +9,7 @@ from gristmill.spec import Settings, Tuning
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger import Lease
 from gristmill_storage.ledger.memory import MemoryLedger
-from gristmill_storage.manifest import Item, ManifestWriter, cut
+from gristmill_storage.manifest import Item, ManifestReader, ManifestWriter, cut
 from gristmill_workers import leasing as leasing_module
 from gristmill_workers.leasing import Leasing
 from gristmill_workers.verdict import Retry
@@ -283,3 +283,31 @@ def test_what_is_fetched_ahead_is_a_reason(make) -> None:
     leasing.more(0, None, idle=True)
 
     assert leasing.choice(1.0).words == "14 mini-batches: so many are fetched ahead; a mini-batch takes 1 s"
+
+
+def test_when_nothing_is_left_no_instance_holds_much_that_others_could_do(tmp_path: Path) -> None:
+    """Four instances, of which each begins a little later, score a mini-batch in every round until all are done."""
+    store, ledger = open_store(str(tmp_path / "job")), MemoryLedger()
+    writer = ManifestWriter(store)
+    for batch in cut((Item(name=f"{n:03d}", size=1) for n in range(320)), 2):
+        writer.add(batch)
+    writer.close()
+    ledger.open("j", epoch="1", lease_seconds=30, error_threshold=-1)
+    for first, last in ManifestReader(store).spans():
+        ledger.extend("j", first=first, count=last - first + 1, items=1, size=1, closed=last == 159)
+    settings, instances = Settings(mini_batch_size=2), dict[str, Leasing]()
+    for name in "abcd":
+        ledger.register("j", instance=name, info={})
+        instances[name] = Leasing(ledger, job="j", instance=name, folder=store, settings=settings, ahead=None)
+
+    held, scored, idle = dict.fromkeys(instances, 0), 0, 0
+    for turn in range(160):
+        for begins, (name, leasing) in enumerate(instances.items()):
+            if turn >= 3 * begins and scored < 160:
+                leased = leasing.more(held[name], 0.025, idle=not held[name])
+                held[name] += len(leased.works) if leased else 0
+                idle += not held[name]
+                scored, held[name] = scored + bool(held[name]), max(0, held[name] - 1)
+
+    assert scored == 160
+    assert idle == 0  # 5, where each leases half a second of work as long as there is some

@@ -1,7 +1,7 @@
 -- Leases a range: one that was returned and is due, else the next that was never leased, else a copy of one mini-batch that
 -- another lease has held for too long.
 -- ARGV: instance, limit, request, ms after which a mini-batch may be copied ("": none is), whether the instance says that it
--- holds nothing (0 or 1).
+-- holds nothing (0 or 1), how many it takes at least where what is left is shared out ("": nothing is).
 -- Answers LEASE, token, first, last, attempts, losses, chunk, copy (0 or 1);
 -- WAIT, ms; OVER, state; or FENCED when the instance is not known (any more).
 local job = load('state', 'epoch', 'lease_ms', 'heard', 'cursor', 'planned', 'plan_closed', 'tokens', 'paused', 'oldest')
@@ -11,7 +11,7 @@ end
 if job.state ~= 'open' then
   return { 'OVER', job.state }
 end
-local instance, limit, request, copy_after = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local instance, limit, request, copy_after, least = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[6])
 if not prove_alive(instance, job.lease_ms) then
   return FENCED
 end
@@ -77,6 +77,13 @@ local function take_returned()
   return { range[1], last }, attempts, losses
 end
 
+-- Returns how many of the last mini-batches one instance gets: half of an equal share, so that nobody holds much when there are
+-- no more for the others.
+local function share_of(left)
+  local instances = least and job.plan_closed == 1 and redis.call('ZCARD', INSTANCES) or 1
+  return instances > 1 and math.min(limit, math.max(least, math.ceil(left / (2 * instances)))) or limit
+end
+
 -- Returns the next range that was never leased, and moves the cursor past it.
 local function take_next()
   if job.cursor >= job.planned then
@@ -87,7 +94,7 @@ local function take_next()
     redis.call('HSET', JOB, 'cursor', job.planned)
     return nil
   end
-  local last = math.min(first + limit - 1, chunk_of(first)[2])
+  local last = math.min(first + share_of(job.planned - first) - 1, chunk_of(first)[2])
   local found = next_done(first, last)
   last = found and found - 1 or last
   redis.call('HSET', JOB, 'cursor', last + 1)
