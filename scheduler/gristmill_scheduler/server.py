@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -45,6 +45,7 @@ class Server:
         allowed_roots: Sequence[Path] = (),
         proxies: Proxies | None = None,
         bounds: Bounds | None = None,
+        unserved: Callable[[str], None] | None = None,
     ) -> None:
         """Put it together; nothing is begun yet.
 
@@ -56,6 +57,7 @@ class Server:
             allowed_roots: folders of this machine that requests may name.
             proxies: whose word is taken for where requests come from.
             bounds: of which jobs metrics are told, and for how long.
+            unserved: is told of a compute that jobs wait for and no node serves.
 
         """
         self._ledger = Ledger(settings.redis_url, patience=PATIENCE_SECONDS)
@@ -75,7 +77,7 @@ class Server:
         naming = Naming(workspace, resources.references, registry, uri=uri)
         models = Models(registry, locate=naming.locate_model)
         catalog = Catalog(deployments=resources.deployments, references=resources.references, naming=naming)
-        self._jobs = Jobs(workspace, catalog, settings)
+        self._jobs = Jobs(workspace, catalog, settings, unserved=unserved)
         services = self._services(workspace, resources, models)
         folder = workspace.store.local_path(AUDIT)
         self.app: FastAPI = build_app(

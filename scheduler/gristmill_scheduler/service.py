@@ -2,8 +2,9 @@
 
     python -m gristmill_scheduler.service --workspace FOLDER --port 8890 --token-file FOLDER/run/token
 
-It prints one JSON line on stdout when it listens, and its log on stderr. SIGTERM, or with `--owned` the end of stdin,
-ends it within seconds; the jobs that it leads are left to the next one.
+It prints a JSON line on stdout when it listens, and its log on stderr. SIGTERM, or with `--owned` the end of stdin,
+ends it within seconds; the jobs that it leads are left to the next one. Its owner is told of computes that jobs wait
+for and no node serves.
 """
 
 from __future__ import annotations
@@ -232,6 +233,7 @@ def serve(options: Options, settings: ProcessSettings) -> None:
             allowed_roots=options.allowed_roots,
             proxies=options.proxies,
             bounds=options.bounds,
+            unserved=_tell_unserved if options.owned else None,
         )
         listener = Listener(server.app, certificate=options.certificate, ready=lambda: _tell(url))
         with ended_by(listener.leave, owned=options.owned):
@@ -274,6 +276,10 @@ def _check_entrance(options: Options, tokens: Tokens) -> None:
 def _tell(url: str) -> None:
     log.info("listening at %s", url)
     print(json.dumps({"event": "listening", "url": url}), flush=True)  # noqa: T201 - whoever started it waits for it
+
+
+def _tell_unserved(compute: str) -> None:
+    print(json.dumps({"event": "unserved", "compute": compute}), flush=True)  # noqa: T201 - its owner may serve it
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:

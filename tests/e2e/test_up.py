@@ -209,6 +209,23 @@ def test_a_job_goes_on_after_down_and_up(here: Here) -> None:
     assert sorted(output.read_text().split()) == [f"{number:05d}.txt" for number in range(20)]
 
 
+def test_a_compute_that_jobs_wait_for_is_served_here_as_nobody_else_can(here: Here) -> None:
+    here.project.files(2)
+    here.project.script(SCRIPT.replace("HOLD", "''"))
+    here.project.deployment(root='"compute": "azureml:batch-cluster"')
+    here.up()
+    with here.client() as client:
+        client.compute.begin_create_or_update({"name": "batch-cluster", "max_instances": 4}).result()
+        client.batch_endpoints.begin_create_or_update({"name": "eee"}).result()
+        client.batch_deployments.begin_create_or_update(
+            here.project.folder / "deployment.yml", set_default=True
+        ).result()
+        client.batch_endpoints.invoke("eee", input=str(here.project.input)).wait(timeout=60)
+        (node,) = (node for node in client.status()["nodes"] if node["compute"] == "batch-cluster")
+        os.kill(node["pid"], signal.SIGKILL)  # another one takes its place
+        client.batch_endpoints.invoke("eee", input=str(here.project.input)).wait(timeout=60)
+
+
 @LONG
 def test_a_registered_model_is_scored_with_under_the_name_that_it_was_registered_by(here: Here) -> None:
     pytest.importorskip("mlflow")

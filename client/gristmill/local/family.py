@@ -106,6 +106,11 @@ class Family:
         """Return the child of that name, which may have ended; None before it was started."""
         return self._children.get(name)
 
+    def drop(self, child: Child) -> None:
+        """Know nothing more of a child that has ended and is not to be started again."""
+        child.reap(time.monotonic())
+        del self._children[child.name]
+
     def but(self, name: str) -> list[Child]:
         """Return all children but one, in the order of their first start."""
         return [child for child in self._children.values() if child.name != name]

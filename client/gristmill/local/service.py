@@ -40,6 +40,12 @@ START_SECONDS: Final = 30.0
 LEAVE_SECONDS: Final = 6.5
 SAVE_SECONDS: Final = 2.0
 
+#: In front of a compute's name, of the node that was started since jobs wait for it.
+_NODE_OF: Final = "node-"
+
+#: Seconds without work after which such a node leaves: as many as Azure's computes wait.
+IDLE_SECONDS: Final = 120
+
 #: Seconds until a child that ends again and again is started once more.
 _RETRY_SECONDS: Final = 10.0
 
@@ -181,9 +187,15 @@ class Service:
                 self._keep_certificate()
                 self._family.begin(name, (*SCHEDULER, *self._arguments()), piped=True)
             case "node":
-                self._family.begin(name, (*NODE, "--compute", COMPUTE, "--slots", str(self._wish.slots), "--owned"))
+                self._family.begin(name, self._node(COMPUTE))
+            case _ if name.startswith(_NODE_OF):
+                idle = ("--leave-when-idle", str(IDLE_SECONDS))
+                self._family.begin(name, (*self._node(name.removeprefix(_NODE_OF)), *idle))
             case _:
                 self._family.begin_server()
+
+    def _node(self, compute: str) -> tuple[str, ...]:
+        return (*NODE, "--compute", compute, "--slots", str(self._wish.slots), "--owned")
 
     def _arguments(self) -> list[str]:
         return self._wish.scheduler_arguments(port=self._port, token_file=self._run.token)
@@ -239,8 +251,14 @@ class Service:
         """
         self._listen()
         for child in self._family.but(""):
-            if child.exit_code is not None and not self._ending and self._due.get(child.name, 0) <= time.monotonic():
-                self._replace(child, patient=patient)
+            if child.exit_code is None or self._ending:
+                continue
+            extra = child.name.startswith(_NODE_OF)
+            if extra and child.exit_code == 0:
+                log.info("the %s left: nothing waits for it", child.name)
+                self._family.drop(child)
+            elif self._due.get(child.name, 0) <= time.monotonic():
+                self._replace(child, patient=patient or extra)
 
     def _replace(self, child: Child, *, patient: bool) -> None:
         if child.name not in self._due:
@@ -280,6 +298,15 @@ class Service:
             self._url = str(event["url"])
             # One that takes its place is to be found where it was.
             self._port = int(self._url.rstrip("/").rpartition(":")[2])
+        elif event.get("event") == "unserved" and self._family.embedded and not self._ending:
+            self._serve(str(event["compute"]))
+
+    def _serve(self, compute: str) -> None:
+        """Serve a compute that jobs wait for: where the server is this machine's own, nobody else can."""
+        name = f"{_NODE_OF}{compute}"
+        if compute != COMPUTE and self._family.get(name) is None:
+            log.info("jobs wait for %s: a node is started", compute)
+            self._begin(name)
 
     def _end(self) -> None:
         self._ending = True

@@ -60,6 +60,9 @@ _AGAIN_SECONDS: Final = 5.0
 #: Seconds between two notes in a job's record of why it cannot be begun, at least.
 _NOTE_SECONDS: Final = 30.0
 
+#: Seconds between two words of a compute that no node serves.
+_UNSERVED_SECONDS: Final = 5.0
+
 #: Seconds for which a store is asked again that says no: rights that were given a moment ago hold everywhere by then.
 REFUSED_SECONDS: Final = 60.0
 
@@ -102,6 +105,7 @@ class Dispatcher:
         name: str,
         nodes: Callable[[], Nodes],
         slice_seconds: float,
+        unserved: Callable[[str], None] | None = None,
     ) -> None:
         """Take what it works with.
 
@@ -114,6 +118,7 @@ class Dispatcher:
             name: what the lead is called
             nodes: tells what each node says of itself
             slice_seconds: how long an instance has its place at least, when others wait for it
+            unserved: is told now and then of a compute that jobs wait for and no node serves
 
         """
         self._records = records
@@ -127,6 +132,9 @@ class Dispatcher:
         self._overtime = OVERTIME_SLICES * slice_seconds
         #: When a job of each compute was begun last, by the clock that never jumps.
         self._begun: dict[str, float] = {}
+        self._unserved = unserved
+        #: When that was last said of each compute.
+        self._said: dict[str, float] = {}
         self._lead: Leadership | None = None
         self._later: dict[str, float] = {}
         #: Jobs that could not be begun so far.
@@ -194,6 +202,18 @@ class Dispatcher:
         for compute, queue in waiting.items():
             self._dispatch(compute, [row for row in queue if not self._is_put_off(row.name)])
         self._share([row for row in rows if row.state is State.BEGUN])
+        if self._unserved is not None:
+            self._tell_unserved({row.compute for row in unfinished if not row.paused}, self._unserved)
+
+    def _tell_unserved(self, wanted: Collection[str], tell: Callable[[str], None]) -> None:
+        nodes = self._nodes()
+        if not nodes:
+            return  # all of them have just begun, or the ledger is away
+        now = time.monotonic()
+        for compute in wanted:
+            if not serving(nodes, compute) and now - self._said.get(compute, float("-inf")) >= _UNSERVED_SECONDS:
+                self._said[compute] = now
+                tell(compute)
 
     def turn(self, compute: str) -> float | None:
         """Return the seconds until the next place of a compute changes hands, where this is the dispatcher."""

@@ -63,6 +63,7 @@ class Jobs:
         asked: Ledger | None = None,
         queue: Queue | None = None,
         runs: Writes | None = None,
+        unserved: Callable[[str], None] | None = None,
     ) -> None:
         """Take the workspace, the resources, and the process's settings; nothing is begun before `start`.
 
@@ -74,6 +75,7 @@ class Jobs:
             asked: the one that is asked while somebody waits; default: the same server, with less patience.
             queue: where instances are asked for; default: that of the settings.
             runs: what writes jobs' MLflow runs; default: that of the settings, if they want any.
+            unserved: is told of a compute that jobs wait for and no node serves.
 
         """
         url = settings.redis_url
@@ -98,6 +100,7 @@ class Jobs:
             name=lead_name(workspace.url),
             nodes=nodes,
             slice_seconds=settings.slice_seconds,
+            unserved=unserved,
         )
         self._clearing = Clearing(
             workspace,

@@ -180,7 +180,9 @@ class World:
         self.resources = Resources(folder)
         self._servers: list[Jobs] = []
 
-    def server(self, *, start: bool = True, runs: Any = None, **environment: str) -> Jobs:
+    def server(
+        self, *, start: bool = True, runs: Any = None, unserved: Callable[[str], None] | None = None, **environment: str
+    ) -> Jobs:
         # Web servers of tests are on this machine.
         own = {"HOME": str(self.folder), "GRISTMILL_LEASE_SECONDS": "2", "GRISTMILL_ALLOW_HOSTS": "127.0.0.1"}
         given = {**own, **environment}
@@ -193,6 +195,7 @@ class World:
             asked=self.ledger,
             queue=self.nodes,  # type: ignore[arg-type]
             runs=runs,
+            unserved=unserved,
         )
         if start:
             jobs.start()

@@ -232,6 +232,34 @@ def test_a_job_that_a_store_refuses_for_long_fails_with_the_reason(world, jobs, 
     assert ended["error"]["message"] == "ScriptExecution.StreamAccess.Authentication: s3://box/in: AccessDenied"
 
 
+def looks(world, jobs) -> None:
+    """Wait until the dispatcher has looked twice: one look may be under way."""
+    for _ in range(2):
+        before = jobs._dispatcher.looked
+        world.until(lambda before=before: jobs._dispatcher.looked > before)
+
+
+def test_a_compute_that_jobs_wait_for_and_no_node_serves_is_told(world, monkeypatch) -> None:
+    monkeypatch.setattr(dispatcher_module, "_UNSERVED_SECONDS", 0.0)
+    monkeypatch.setattr("gristmill_scheduler.jobs.looking._NODES_SECONDS", 0.0)
+    world.nodes.open.clear()
+    told = []
+    jobs = world.server(unserved=told.append)
+    jobs.invoke("e", BODY)
+    looks(world, jobs)
+    assert told == []  # no node is known at all
+
+    world.ledger.see_node("other", {"compute": "d"}, 60)
+    world.until(lambda: told)
+    assert set(told) == {"c"}
+
+    world.ledger.see_node("its", {"compute": "c"}, 60)
+    looks(world, jobs)
+    told.clear()
+    looks(world, jobs)
+    assert told == []
+
+
 def test_a_store_that_is_away_is_waited_for(world, jobs, monkeypatch) -> None:
     refusing(monkeypatch, ConnectionRefusedError(), seconds=0)
     name = jobs.invoke("e", BODY)["name"]
