@@ -41,16 +41,17 @@ def held_to(cores: float, number: int) -> Iterator[list[str]]:
 
 
 def _make(name: str, cores: float) -> Path:
-    quota = round(cores * _PERIOD)
-    first, second = (parent / name for parent in _GROUPS)
-    if (_GROUPS[0] / "cpu.cfs_quota_us").exists():
-        first.mkdir()
-        (first / "cpu.cfs_period_us").write_text(str(_PERIOD))
-        (first / "cpu.cfs_quota_us").write_text(str(quota))
-        return first
-    second.mkdir()
-    (second / "cpu.max").write_text(f"{quota} {_PERIOD}")
-    return second
+    old = (_GROUPS[0] / "cpu.cfs_quota_us").exists()
+    group, quota = _GROUPS[0 if old else 1] / name, round(cores * _PERIOD)
+    bounds = {"cpu.cfs_period_us": _PERIOD, "cpu.cfs_quota_us": quota} if old else {"cpu.max": f"{quota} {_PERIOD}"}
+    group.mkdir()
+    try:
+        for file, bound in bounds.items():
+            (group / file).write_text(str(bound))
+    except OSError:
+        group.rmdir()
+        raise
+    return group
 
 
 def _remove(group: Path) -> None:
