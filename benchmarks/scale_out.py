@@ -56,7 +56,7 @@ def compare(data: Path, runs: int, items: int | None = None) -> list[dict[str, A
 
     """
     cores = len(os.sched_getaffinity(0))
-    part = round(SHARED * cores / COUNTS[-1], 3)
+    part = min(1.0, round(SHARED * cores / COUNTS[-1], 3))
     kinds: list[tuple[str, float, Confine, Sequence[int]]] = [
         ("pinned", 1.0, lambda number: nullcontext(confined.pinned(number)), [n for n in COUNTS if n <= cores]),
         ("quota", part, partial(confined.held_to, part), COUNTS),
