@@ -12,6 +12,8 @@ import pytest
 
 from gristmill.errors import NotFound, StorageFailed
 from gristmill_storage.copier import COPIES, Copier
+from gristmill_storage.fetching import fetch
+from gristmill_storage.files import Store
 
 
 class OnLoop:
@@ -48,10 +50,10 @@ class OnLoop:
 
 
 @pytest.fixture
-def store() -> Iterator[Any]:
-    store = OnLoop()
-    yield store
-    store.close()
+def looped() -> Iterator[Any]:
+    looped = OnLoop()
+    yield looped
+    looped.close()
 
 
 def patiently(folder: Path) -> Any:
@@ -62,25 +64,42 @@ def patiently(folder: Path) -> Any:
     return fetch
 
 
-def test_many_are_copied_at_once_and_no_more_than_the_store_is_to_bear(store: Any, tmp_path: Path) -> None:
-    copier = Copier(store, tmp_path, patiently(tmp_path))
+def test_items_of_every_kind_of_store_arrive(store: Store, tmp_path: Path) -> None:
+    names = ["a.png", "sub/b c#%?.png", "é/日本.txt"]
+    for name in names:
+        store.create(name, name.encode())
+    copier = Copier(store, tmp_path / "in", lambda name: fetch(store, name, tmp_path / "in"))
+    copies = [copier.copy(name) for name in [*names, "none"]]
+    copier.begin()
+
+    for name, copy in zip(names, copies, strict=False):
+        assert copy.result(60) == tmp_path / "in" / name
+        assert copy.result().read_bytes() == name.encode()
+    with pytest.raises(NotFound):
+        copies[-1].result(60)
+    assert (copier._loop is None) == store.url.startswith(("/", "memory:", "file:"))
+    copier.close()
+
+
+def test_many_are_copied_at_once_and_no_more_than_the_store_is_to_bear(looped: Any, tmp_path: Path) -> None:
+    copier = Copier(looped, tmp_path, patiently(tmp_path))
     copies = [copier.copy(str(number)) for number in range(COPIES)]
     copier.begin()
     copies += [copier.copy(str(number)) for number in range(COPIES, 3 * COPIES)]
     copier.begin()
-    store.answer()
+    looped.answer()
 
     assert [copy.result(30).read_text() for copy in copies] == list(map(str, range(3 * COPIES)))
-    assert store.most == COPIES
+    assert looped.most == COPIES
     more = copier.copy("more")
     copier.begin()
     assert more.result(30).read_text() == "more"
     copier.close()
 
 
-def test_what_may_come_later_is_waited_for_by_a_thread(store: Any, tmp_path: Path) -> None:
-    store.answer()
-    copier = Copier(store, tmp_path, patiently(tmp_path))
+def test_what_may_come_later_is_waited_for_by_a_thread(looped: Any, tmp_path: Path) -> None:
+    looped.answer()
+    copier = Copier(looped, tmp_path, patiently(tmp_path))
     broken, gone, whole = map(copier.copy, ("broken", "gone", "whole"))
     copier.begin()
 
@@ -92,28 +111,28 @@ def test_what_may_come_later_is_waited_for_by_a_thread(store: Any, tmp_path: Pat
     copier.close()
 
 
-def test_what_nobody_waits_for_any_more_is_not_asked_for(store: Any, tmp_path: Path) -> None:
-    copier = Copier(store, tmp_path, patiently(tmp_path))
+def test_what_nobody_waits_for_any_more_is_not_asked_for(looped: Any, tmp_path: Path) -> None:
+    copier = Copier(looped, tmp_path, patiently(tmp_path))
     copies = [copier.copy(str(number)) for number in range(COPIES + 9)]
     copies[0].cancel()
     copier.begin()
     copies[COPIES + 1].cancel()
     copies[-1].cancel()
-    store.answer()
+    looped.answer()
 
     for copy in copies:
         if not copy.cancelled():
             copy.result(30)
-    assert store.asked == COPIES + 9 - sum(copy.cancelled() for copy in copies)
+    assert looped.asked == COPIES + 9 - sum(copy.cancelled() for copy in copies)
     copier.close()
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_stores_without_a_loop_and_slices_of_tables_have_threads(store: Any, tmp_path: Path, whole: bool) -> None:
-    copier = Copier(object() if whole else store, tmp_path, patiently(tmp_path), whole=whole)  # type: ignore[arg-type]
+def test_stores_without_a_loop_and_slices_of_tables_have_threads(looped: Any, tmp_path: Path, whole: bool) -> None:
+    copier = Copier(object() if whole else looped, tmp_path, patiently(tmp_path), whole=whole)  # type: ignore[arg-type]
     copy = copier.copy("a")
     copier.begin()
 
     assert copy.result(30).read_text() == "a, by a thread"
-    assert store.asked == 0
+    assert looped.asked == 0
     copier.close()
