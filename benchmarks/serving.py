@@ -64,7 +64,8 @@ class Serving:
         self._state: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start it; from now on SIGTERM, as `timeout` sends it, ends it in order."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         (self.folder / "one").mkdir()
         (self.folder / "one" / "a.txt").write_text("x")
         (self.folder / "code").mkdir()
