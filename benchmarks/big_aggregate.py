@@ -124,7 +124,7 @@ def main() -> None:
     measure(given.folder, 1, given.block, merge_first=True)  # what is imported late is imported now
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = [measure(given.folder, given.megabytes, given.block, merge_first=bool(n % 2)) for n in range(given.times)]
-    cat, merge = ([sum(each[name][place] for each in found) for place in (0, 1)] for name in ("cat", "merge"))
+    cat, merge = ([round(sum(each[name][place] for each in found), 2) for place in (0, 1)] for name in ("cat", "merge"))
     print(
         json.dumps(
             {
