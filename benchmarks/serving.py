@@ -72,16 +72,24 @@ class Serving:
         (self.folder / "code" / "score.py").write_text(_SCRIPT)
         (self.folder / "deployment.yml").write_text(_DEPLOYMENT)
         allowed = [word for root in (self.folder, *self._roots) for word in ("--allow-root", str(root))]
-        self.command("up", "--port", "0", *allowed)
-        self._state = json.loads((self.workspace / "run" / "server.json").read_text())
+        try:
+            self.command("up", "--port", "0", *allowed)
+            self._state = json.loads((self.workspace / "run" / "server.json").read_text())
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """End it, and remove what it kept."""
+        self._end()
+
+    def _end(self) -> None:
         try:
             self.command("down")
         except Failed:
-            os.kill(self._state["pid"], signal.SIGTERM)
+            if self._state:
+                os.kill(self._state["pid"], signal.SIGTERM)
             raise
         finally:
             self._temporary.cleanup()
