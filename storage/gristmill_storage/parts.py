@@ -212,8 +212,8 @@ def _copy_file(writer: Writer, spool: Path, size: int) -> int:
 class PartReader:
     """Reads a part: its index at once, rows and errors when they are asked for. Not for several threads at once."""
 
-    def __init__(self, store: Store, name: str) -> None:
-        """Open a part of the job folder's store.
+    def __init__(self, store: Store, name: str, *, blocks: bool = True) -> None:
+        """Open a part of the job folder's store; without `blocks`, only their `columns` are known.
 
         Raises:
             NotFound: there is none of that name.
@@ -221,6 +221,10 @@ class PartReader:
 
         """
         self.name = name
+        #: Every list of columns that some of its blocks have.
+        self.columns: list[tuple[str, ...]] = []
+        self._blocks: list[Block] = []
+        self._lines: dict[int, list[Any]] = {}
         #: What large blocks are read into, once there is one.
         self._room: memoryview | None = None
         #: Its address, for messages.
@@ -229,7 +233,7 @@ class PartReader:
         self.patience = patience_of(store)
         self._file = store.open(part_path(name))
         try:
-            self._read_index()
+            self._read_index(blocks=blocks)
         except BaseException:
             self._file.close()
             raise
@@ -352,7 +356,7 @@ class PartReader:
         """Return what is to be raised where a block's rows are not those that were written."""
         return self._damaged(f"the rows of mini-batch {mini_batch} are not those that were written")
 
-    def _read_index(self) -> None:
+    def _read_index(self, *, blocks: bool) -> None:
         size = self._file.seek(0, 2)
         if size < TRAILER.size:
             raise self._damaged(f"truncated: {size} bytes are less than a trailer")
@@ -367,15 +371,16 @@ class PartReader:
             raise self._damaged(f"version {version}: this Gristmill reads version {VERSION}")
         if index_end + TRAILER.size != size or errors_end + length != index_end or rows_end > errors_end:
             raise self._damaged(f"truncated, or longer than it was: {size} bytes, {index_end + TRAILER.size} written")
-        self._parse(self._bytes(errors_end, length, crc, "the bytes of the index"))
+        self._parse(self._bytes(errors_end, length, crc, "the bytes of the index"), blocks=blocks)
 
-    def _parse(self, index: bytes) -> None:
+    def _parse(self, index: bytes, *, blocks: bool) -> None:
         try:
             document = json.loads(index)
-            columns = [tuple(names) for names in document["columns"]]
-            lines = sorted(document["blocks"])
-            self._blocks = [block_of(line, columns) for line in lines]
-            self._lines = {line[0]: line for line in lines}
+            self.columns = [tuple(names) for names in document["columns"]]
+            if blocks:
+                lines = sorted(document["blocks"])
+                self._blocks = [block_of(line, self.columns) for line in lines]
+                self._lines = {line[0]: line for line in lines}
         except (LookupError, TypeError, ValueError) as error:
             raise self._damaged(f"the index says what cannot be: {type(error).__name__}: {error}") from error
 

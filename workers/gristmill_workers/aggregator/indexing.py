@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -64,8 +65,11 @@ class IndexedRows:
         blocks: Callable[[], Iterable[Placed]],
         *,
         whole: bool = True,
+        every: Callable[[], AbstractSet[tuple[str, ...]] | None] = lambda: None,
     ) -> None:
         """Take the job, its folder, the output (None: there is none), and what goes through the mini-batches to come.
+
+        `every` tells all lists of columns that there can be, if that is known.
 
         Raises:
             JobFailed: the mini-batches' rows cannot stand in one file.
@@ -84,7 +88,7 @@ class IndexedRows:
 
             self._sink = self._parquet = ParquetRows(rows, schema_of(blocks()))
         elif rows is not None:
-            columns = union_of_columns(blocks()) if settings.header else ()
+            columns = union_of_columns(blocks(), every=every()) if settings.header else ()
             self._sink = RowCopier(rows, settings, columns)
         self._index = IndexWriter(folder, NEXT, index_header(job, columns, rows, whole=whole))
 

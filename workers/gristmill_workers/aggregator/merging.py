@@ -14,7 +14,7 @@ from gristmill_storage.files import Store, Writer
 from gristmill_storage.ledger import Ledger, Range
 from gristmill_workers.aggregator.indexing import IndexedRows, output_name
 from gristmill_workers.aggregator.measured import Measured
-from gristmill_workers.aggregator.ordered import Accepted, Placed, in_order
+from gristmill_workers.aggregator.ordered import Accepted, Placed, columns_here, in_order
 from gristmill_workers.aggregator.partial import Fingerprint
 from gristmill_workers.aggregator.publishing import OutputPlace
 from gristmill_workers.aggregator.summary import Tally
@@ -101,7 +101,14 @@ class Merge:
         def blocks() -> Iterator[Placed]:
             return in_order(self._folder, accepted, whole=self._whole)
 
-        indexed = IndexedRows(self._job, self._folder, self.rows, blocks, whole=self._whole)
+        indexed = IndexedRows(
+            self._job,
+            self._folder,
+            self.rows,
+            blocks,
+            whole=self._whole,
+            every=lambda: columns_here(self._folder, accepted),
+        )
         stack.callback(indexed.discard)
         for placed in blocks():
             indexed.add(placed)

@@ -37,6 +37,17 @@ class Accepted:
     ranges: tuple[Range, ...]
 
 
+def columns_here(folder: Store, accepted: Iterable[Accepted]) -> set[tuple[str, ...]] | None:
+    """Return every list of columns in parts on this machine; None where they are elsewhere: each costs requests."""
+    if folder.local_path(job_folder.PARTS) is None:
+        return None
+    found: set[tuple[str, ...]] = set()
+    for each in accepted:
+        with PartReader(folder, each.part, blocks=False) as reader:
+            found.update(reader.columns)
+    return found
+
+
 class Placed(NamedTuple):
     """A mini-batch's outcome and the part that holds it."""
 

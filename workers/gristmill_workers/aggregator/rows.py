@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
 
@@ -35,11 +36,18 @@ def cut(block: Block, data: bytes) -> Iterator[tuple[Piece, bytes]]:
         start += piece.size
 
 
-def union_of_columns(blocks: Iterable[Placed], *, before: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return every column that some mini-batch has, in the order of their first appearance, behind those of before."""
+def union_of_columns(
+    blocks: Iterable[Placed], *, before: tuple[str, ...] = (), every: AbstractSet[tuple[str, ...]] | None = None
+) -> tuple[str, ...]:
+    """Return every column that some mini-batch has, in the order of their first appearance, behind those of before.
+
+    `every`: all lists of columns that there can be; when each was seen, mini-batches that are left tell nothing new.
+    """
     columns: dict[str, None] = dict.fromkeys(before)
     seen: set[tuple[str, ...]] = set()
     for placed in blocks:
+        if every is not None and seen >= every:
+            break
         for piece in pieces_of(placed.block):
             if piece.columns is not None and piece.columns not in seen:
                 seen.add(piece.columns)

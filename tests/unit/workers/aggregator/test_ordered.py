@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import pytest
@@ -10,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.errors import Corrupt
+from gristmill_storage.files import Store, open_store
 from gristmill_storage.job_folder import part_path
 from gristmill_storage.memory_store import MemoryStore
 from gristmill_storage.parts import Block, PartWriter, part_name
-from gristmill_workers.aggregator.ordered import OPENED_AHEAD, Accepted, in_order
+from gristmill_workers.aggregator.ordered import OPENED_AHEAD, Accepted, Placed, columns_here, in_order
+from gristmill_workers.aggregator.rows import union_of_columns
 
 
-def write_part(store: MemoryStore, serial: int, numbers: list[int]) -> str:
+def write_part(store: Store, serial: int, numbers: list[int], columns: dict[int, tuple[str, ...]] | None = None) -> str:
     name = part_name("0000000000001", min(numbers), "node", serial)
     writer = PartWriter(store, name)
     for number in numbers:
@@ -32,6 +36,7 @@ def write_part(store: MemoryStore, serial: int, numbers: list[int]) -> str:
                 seconds=0.0,
                 encoding="text",
                 size=len(data),
+                columns=(columns or {}).get(number),
             ),
             data,
         )
@@ -159,3 +164,35 @@ def test_a_damaged_part_that_is_opened_ahead_is_told_when_it_is_due() -> None:
 
     assert found == [0, 1, 2, 3, 4]
     assert store.left_open == 0
+
+
+def looked_at(placed: Iterator[Placed], seen: list[int]) -> Iterator[Placed]:
+    for each in placed:
+        seen.append(each.block.mini_batch)
+        yield each
+
+
+@pytest.mark.parametrize(
+    ("columns", "header", "until"),
+    [
+        (dict.fromkeys(range(6), ("a", "b")), ("a", "b"), 1),
+        ({2: ("a",), 4: ("b",)}, ("a", "b"), 5),
+        ({0: ("a",), 5: ("b",)}, ("a",), 4),  # 5 does not count
+        ({}, (), 0),
+    ],
+)
+def test_columns_are_looked_for_until_every_list_of_them_was_seen(
+    tmp_path: Path, columns: dict[int, tuple[str, ...]], header: tuple[str, ...], until: int
+) -> None:
+    store = open_store(str(tmp_path))
+    first = Accepted(part=write_part(store, 0, [0, 1, 2], columns), ranges=((0, 2),))
+    second = Accepted(part=write_part(store, 1, [3, 4, 5], columns), ranges=((3, 4),))
+    every, seen = columns_here(store, [first, second]), list[int]()
+
+    assert union_of_columns(looked_at(in_order(store, [second, first], whole=True), seen), every=every) == header
+    assert seen[:until] == list(range(until))
+    assert len(seen) <= until + 1
+
+
+def test_parts_elsewhere_are_not_opened_for_their_columns_alone() -> None:
+    assert columns_here(MemoryStore(), [Accepted(part="gone", ranges=((0, 0),))]) is None
