@@ -12,33 +12,37 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO, Final
 
-#: Names that are sorted in memory; more than that are sorted in runs of as many, which wait in a file.
+#: Names that are sorted in memory at once; more than that are sorted in runs of so many, which wait in a file.
+HELD: Final = 120_000
 RUN: Final = 50_000
 
 #: How many of the smallest names are there before the others are sorted.
 EARLY: Final = 5000
 
-#: Names that are taken at once, and names of a run that are in memory while runs are merged.
+#: Names that are taken at once, and that are written at once.
 _BATCH: Final = 10_000
 _PAGE: Final = 1000
 
 
-def in_order(names: Iterable[bytes], *, run: int = RUN) -> Iterable[bytes]:
+def in_order(names: Iterable[bytes], *, held: int = HELD, run: int = RUN) -> Iterable[bytes]:
     """Return names sorted by their bytes; none may hold NUL (no file's name can)."""
     source = iter(names)
-    return batches_in_order(iter(lambda: list(itertools.islice(source, min(run, _BATCH))), []), run=run)
+    batches = iter(lambda: list(itertools.islice(source, min(run, _BATCH))), [])
+    return batches_in_order(batches, held=held, run=run)
 
 
-def batches_in_order(batches: Iterable[list[bytes]], *, run: int = RUN, early: int = EARLY) -> Iterable[bytes]:
+def batches_in_order(
+    batches: Iterable[list[bytes]], *, held: int = HELD, run: int = RUN, early: int = EARLY
+) -> Iterable[bytes]:
     """Return names that come in batches, sorted by their bytes; none may hold NUL.
 
-    Where there are more than `run`, the smallest `early` come as soon as all have been seen.
+    Where there are more than `held`, the smallest `early` come as soon as all have been seen.
     """
     names: list[bytes] = []
     source = filter(None, batches)
     for batch in source:
         names += batch
-        if len(names) > run:
+        if len(names) > held:
             return _merged(names, source, run, early)
     names.sort()
     return names
@@ -51,7 +55,7 @@ def _merged(names: list[bytes], batches: Iterator[list[bytes]], run: int, early:
         ends, count = [0], 0
         while names:
             smallest.see(names)
-            file.write(b"\0".join(names) + b"\0")
+            _put(file, names)
             count += len(names)
             names.clear()
             names += next(batches, [])
@@ -100,6 +104,10 @@ def _sort(file: IO[bytes], start: int, end: int) -> None:
     names.pop()
     names.sort()
     file.seek(start)
+    _put(file, names)
+
+
+def _put(file: IO[bytes], names: list[bytes]) -> None:
     for page in range(0, len(names), _PAGE):
         file.write(b"\0".join(names[page : page + _PAGE]) + b"\0")
 
