@@ -12,8 +12,9 @@ from . import arrow, csvtext
 from .formats import Format, Unencodable, Written
 from .sink import Sink, SinkStream
 
-#: Rows that are turned into text at once.
+#: Rows that are turned into text at once, and cells: of a wide frame fewer rows, since each cell is an object then.
 _SLICE = 8192
+_CELLS = 1 << 19
 
 #: Dtypes, as numpy spells them or by their class, whose values pandas writes one by one and as Python does. Not those
 #: of float32, say, or of times.
@@ -61,7 +62,7 @@ def _csv_encoder(form: Format, sink: Sink) -> Callable[[Any], None]:
 
     def encode(frame: Any) -> None:
         plain = _is_plain(frame)
-        for part in _slices(frame) if plain else (frame,):
+        for _, part in _slices(frame) if plain else ((0, frame),):
             text = _plain_text(part, form.delimiter) if plain else None
             if text is None:
                 part.to_csv(stream, **options)
@@ -78,8 +79,10 @@ def _is_plain(frame: Any) -> bool:
     return bool(found) and _PLAIN.issuperset(found)
 
 
-def _slices(frame: Any) -> Iterator[Any]:
-    return (frame.iloc[first : first + _SLICE] for first in range(0, len(frame), _SLICE))
+def _slices(frame: Any) -> Iterator[tuple[int, Any]]:
+    """Yield pieces of the frame, and how many rows are before each."""
+    step = max(1, min(_SLICE, _CELLS // max(1, frame.shape[1])))
+    return ((first, frame.iloc[first : first + step]) for first in range(0, len(frame), step))
 
 
 def _plain_text(frame: Any, delimiter: str) -> str | None:
@@ -121,11 +124,11 @@ def _write_objects(frame: Any, sink: Sink) -> None:
     """Write the rows as objects of Python's own values, with null for what is missing."""
     jsonl = import_module(f"{__package__}.jsonl")  # it imports what other formats have no use for
     keys = names(frame)
-    for index, part in enumerate(_slices(frame)):
+    for first, part in _slices(frame):
         columns = _values(part)
         text = jsonl.plain_lines(keys, columns, len(part))
         if text is None:
-            jsonl.write([dict(zip(keys, row)) for row in zip(*columns)], sink, before=index * _SLICE)
+            jsonl.write([dict(zip(keys, row)) for row in zip(*columns)], sink, before=first)
         else:
             jsonl.send(text, sink)
 

@@ -93,6 +93,15 @@ def test_plain_frames_need_no_pandas_to_be_written(tmp_path: Path, monkeypatch: 
     assert data == b"0,0.5,True,a.csv\n1,,False,a.csv\n2,1.0,True,a.csv\n"
 
 
+def test_a_wide_frame_is_written_by_fewer_rows_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "_CELLS", 100)
+    frame = pd.DataFrame(np.arange(3000).reshape(75, 40))
+
+    assert max(len(part) for _, part in frames._slices(frame)) == 2
+    expected = frame.to_csv(header=False, index=False, lineterminator="\n").encode()
+    assert written(frame, Format("csv", True, ","), tmp_path) == expected
+
+
 def test_a_value_that_has_no_form_in_json_is_named_by_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "_SLICE", 2)
     frame = pd.DataFrame({"a": pd.Series([1, 2, object()], dtype=object)})
