@@ -28,6 +28,8 @@ if __name__ == "__main__":
                 yield pd.DataFrame({"text": [text(wanted, paths[at : at + wanted.mini_batch])]})
 
     paths = spark.createDataFrame([(path,) for path in wanted.files()], "path string").repartition(8)
+    # Without it one partition would be scored at a time.
+    rows = paths.mapInPandas(scored, "text string").toLocalIterator(prefetchPartitions=True)
     with output(wanted) as (_, stream):
-        put(stream, (row.text for row in paths.mapInPandas(scored, "text string").toLocalIterator()))
+        put(stream, (row.text for row in rows))
     spark.stop()
