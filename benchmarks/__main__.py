@@ -122,10 +122,11 @@ def _scale_out(options: argparse.Namespace) -> list[dict[str, Any]]:
     return measured
 
 
-#: Those that take a cluster or a store, and are no part of "all".
+#: Those that take a cluster, a store or minutes, and are no part of "all".
 _APART: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "scale-out": _scale_out,
     "simulated-cluster": _simulated,
+    "warm": _warm,
     "big-store": _big_store,
     "large": _large,
 }
@@ -136,7 +137,6 @@ _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "memory": _memory,
     "starting": _starting,
     "service": _service,
-    "warm": _warm,
     "scraping": _scraping,
 }
 
