@@ -47,7 +47,7 @@ JUDGE_VERSION := 1.35.2
 # What checks the files of deploy/ brings programs with it that nothing else needs.
 LINTERS := .venv-deploy
 
-.PHONY: help setup demo test coverage test-long bench bench-peers chaos chaos-short chaos-old-celery simulate judge azurite dashboards-test prometheus lint lint-deploy lock-images wheels compose-test image-torch-test format wheel pin clean
+.PHONY: help setup demo test coverage test-long bench bench-large bench-peers chaos chaos-short chaos-old-celery simulate judge azurite dashboards-test prometheus lint lint-deploy lock-images wheels compose-test image-torch-test format wheel pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ test-long: $(DEV_READY) ## Run every test, those that take long as well
 bench: $(DEV_READY) ## Measure Gristmill beside a pool of processes: time, memory, start (CASES=, RUNS=)
 	@$(COMPILE)
 	$(BIN)/python -m benchmarks $(if $(CASES),compare $(CASES),all) --runs $(or $(RUNS),5) --json bench.json
+
+bench-large: $(DEV_READY) ## Measure what takes gigabytes: plan, merge, csv, parquet (PARTS=, GIGABYTES=)
+	@$(COMPILE)
+	$(BIN)/python -m benchmarks large $(PARTS) $(if $(GIGABYTES),--gigabytes $(GIGABYTES)) --json bench-large.json
 
 bench-peers: $(DEV_READY) ## Measure Celery by hand, Dask, Ray and Spark, in environments of their own (SYSTEMS=, RUNS=)
 	$(BIN)/python -m benchmarks peers $(SYSTEMS) --runs $(or $(RUNS),3) --json bench-peers.json
@@ -143,7 +147,7 @@ pin: $(DEV_READY) ## Write constraints.txt from what .venv holds now
 	$(BIN)/python scripts/pin.py
 
 clean: ## Remove what the other targets made, except .venv
-	rm -rf build dist demo .azurite .prometheus bench.json bench-peers.json chaos.json chaos-old-celery.json $(OLD_CELERY) $(JUDGE) $(LINTERS) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist demo .azurite .prometheus bench.json bench-large.json bench-peers.json chaos.json chaos-old-celery.json $(OLD_CELERY) $(JUDGE) $(LINTERS) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/uv:
 	@[[ -n "$(PYTHON)" ]] || { echo "no Python 3.11 or newer with venv and ensurepip on PATH: install one" >&2; exit 1; }
