@@ -143,7 +143,7 @@ class SignedGets:
             Exception: whatever the driver raises.
 
         """
-        status = await self._get(address, local) if self._pattern is not None else 0
+        status = await self._get(address, local) if self._pattern is not None else None
         if status == _OK:
             return
         if self._pattern is None and self._learns:
@@ -152,7 +152,7 @@ class SignedGets:
         await self._driver._get_file(address, str(local))  # noqa: SLF001 - as all of fsspec's drivers call each other
         if status in _REFUSED:
             self._pattern = None
-        elif status == 0 and self._pattern is not None:
+        elif status == 0:
             self._pattern, self._learns = None, True  # its client may have begun anew
 
     async def _learn(self, address: str, local: Path) -> None:

@@ -135,6 +135,13 @@ def test_one_request_an_object_and_no_more_than_64_at_once(far: Far) -> None:
     assert 1 < far.proxy.most <= COPIES
 
 
+def test_one_of_many_that_begin_at_once_is_looked_at(far: Far) -> None:
+    far.proxy.delay = 0.02
+
+    assert far.copy(*"0123") == [b"0", b"1", b"2", b"3"]
+    assert far.imitates
+
+
 def test_names_of_any_kind_arrive(far: Far) -> None:
     assert far.copy(ODD) == [ODD.encode()]
     assert far.copy(ODD, "a") == [ODD.encode(), b"a"]
