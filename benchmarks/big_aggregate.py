@@ -1,6 +1,6 @@
 """The merge of a job's parts beside `cat` of the same files, both with an fsync at the end.
 
-python benchmarks/big_aggregate.py --megabytes 512 --block 65536 --folder /tmp/merge
+python -m benchmarks.big_aggregate --megabytes 512 --block 65536 --folder /tmp/merge
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks import memory
 
 from gristmill.spec import Deployment, Input, Job, Output, Settings, to_json
 from gristmill_storage import job_folder
@@ -122,7 +124,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, required=True)
     given = arguments.parse_args()
     measure(given.folder, 1, given.block, merge_first=True)  # what is imported late is imported now
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = memory.high_water()
     found = [measure(given.folder, given.megabytes, given.block, merge_first=bool(n % 2)) for n in range(given.times)]
     cat, merge = ([round(sum(each[name][place] for each in found), 2) for place in (0, 1)] for name in ("cat", "merge"))
     print(
@@ -133,7 +135,7 @@ def main() -> None:
                 "cat": cat,
                 "merge": merge,
                 "of_cats_speed": {"wall": round(cat[0] / merge[0], 2), "processor": round(cat[1] / merge[1], 2)},
-                "grown_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10,
+                "grown_mb": (memory.high_water() - before) >> 20,
             }
         )
     )

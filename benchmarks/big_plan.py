@@ -1,7 +1,7 @@
 """Planning a million files: listed, cut into mini-batches, written; and how soon the first could be leased.
 
-python benchmarks/big_plan.py --files 1000000 --folders 1 --folder /tmp/plan
-python benchmarks/big_plan.py --files 10000000 --synthetic --folder /tmp/plan      names out of nothing, in no order
+python -m benchmarks.big_plan --files 1000000 --folders 1 --folder /tmp/plan
+python -m benchmarks.big_plan --files 10000000 --synthetic --folder /tmp/plan      names out of nothing, in no order
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from benchmarks import memory
 
 from gristmill.spec import Deployment, Input, Job, Output, Settings
 from gristmill_scheduler import plan
@@ -90,7 +91,7 @@ def main() -> None:
     ledger = Timed()
     ledger.open(job.name, epoch="1", lease_seconds=30, error_threshold=-1)
     planner = Planner(job, open_store(job_folder.url(job.output.folder, job.name)), ledger)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = memory.high_water()
     began, used = time.monotonic(), time.process_time()
     planner.start()
     while not ledger.snapshot(job.name).plan_closed:
@@ -101,7 +102,7 @@ def main() -> None:
     assert ledger.first is not None
     found["first"] = round(ledger.first[0] - began, 2)
     found["first_processor"] = round(ledger.first[1] - used, 2)
-    found["grown_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+    found["grown_mb"] = (memory.high_water() - before) >> 20
     if not given.synthetic:
         found["floor"] = floor(source, given.folders)  # last: it holds all names
     found["planned"] = ledger.snapshot(job.name).items_planned

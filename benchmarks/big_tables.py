@@ -1,7 +1,7 @@
 """A table of gigabytes and an MLflow model: scored whole and cut into items; memory of every process, equal outputs.
 
-python benchmarks/big_tables.py --kind csv --megabytes 5120 --folder /tmp/big
-python benchmarks/big_tables.py --kind parquet --megabytes 5120 --folder /tmp/big
+python -m benchmarks.big_tables --kind csv --megabytes 5120 --folder /tmp/big
+python -m benchmarks.big_tables --kind parquet --megabytes 5120 --folder /tmp/big
 
 Each table is also scored at a tenth of its size, by which memory is compared. A row has a text of 300 letters, half of
 them with line ends and quotes: rows are then few enough for the figures to be of reading, cutting and moving them.

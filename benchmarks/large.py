@@ -7,7 +7,6 @@ of the merge (10).
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any, Final
 from benchmarks import running
 from benchmarks.running import Failed
 
-HERE: Final = Path(__file__).parent
+ROOT: Final = Path(__file__).parents[1]
 
 PARTS: Final = ("plan", "merge", "csv", "parquet")
 
@@ -33,26 +32,26 @@ def measure(names: Sequence[str], data: Path, gigabytes: float | None) -> Iterat
     if unknown := set(names) - set(PARTS):
         raise Failed(f"{', '.join(sorted(unknown))}: give {', '.join(PARTS)}")
     for name in names or PARTS:
-        for script, *options in _commands(name, gigabytes):
-            yield {"part": name, **_run(script, options, data)}
+        for module, *options in _commands(name, gigabytes):
+            yield {"part": name, **_run(module, options, data)}
 
 
 def _commands(name: str, gigabytes: float | None) -> Iterator[list[str]]:
     if name == "plan":
-        yield from (["big_plan.py", "--files", "1000000", "--folders", count] for count in ("1", "10000"))
-        yield ["big_plan.py", "--files", "10000000", "--synthetic"]
+        yield from (["big_plan", "--files", "1000000", "--folders", count] for count in ("1", "10000"))
+        yield ["big_plan", "--files", "10000000", "--synthetic"]
     elif name == "merge":
         for size in (0.1, gigabytes or 10):
-            yield ["big_aggregate.py", "--megabytes", str(int(1024 * size)), "--times", "2"]
+            yield ["big_aggregate", "--megabytes", str(int(1024 * size)), "--times", "2"]
     else:
-        yield ["big_tables.py", "--kind", name, "--megabytes", str(int(1024 * (gigabytes or 5)))]
+        yield ["big_tables", "--kind", name, "--megabytes", str(int(1024 * (gigabytes or 5)))]
 
 
-def _run(script: str, options: Sequence[str], data: Path) -> dict[str, Any]:
+def _run(module: str, options: Sequence[str], data: Path) -> dict[str, Any]:
     data.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="large-", dir=data, ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, str(HERE / script), *options, "--folder", str(Path(folder) / "large")]
-        environment = {**running.environment(), "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path[1:]])}
+        command = [sys.executable, "-m", f"benchmarks.{module}", *options, "--folder", str(Path(folder) / "large")]
+        environment = {**running.environment(), "PYTHONPATH": str(ROOT)}
         ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if ended.returncode:
         raise Failed(f"{' '.join(command)}\nended with {ended.returncode}:\n{ended.stderr[-3000:]}")

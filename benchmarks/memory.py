@@ -90,6 +90,12 @@ def _mb(size: int) -> float:
     return round(size / 1e6, 1)
 
 
+def high_water() -> int:
+    """Return the most bytes that this process had in memory at once; of what started it nothing counts."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 @contextmanager
 def watched(root: int) -> Iterator[Peak]:
     """Look at a process and all below it again and again."""
