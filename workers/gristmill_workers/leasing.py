@@ -13,7 +13,7 @@ from itertools import repeat
 from typing import Final
 
 from gristmill.errors import Fenced
-from gristmill.spec import Settings
+from gristmill.spec import Deployment
 from gristmill_storage.files import Store
 from gristmill_storage.ledger import Entry, Lease, Ledger, Wait
 from gristmill_storage.manifest import ManifestReader
@@ -70,7 +70,7 @@ class Leasing:
         job: str,
         instance: str,
         folder: Store,
-        settings: Settings,
+        deployment: Deployment,
         ahead: int | None,
         spans: LeaseSpans | None = None,
     ) -> None:
@@ -79,6 +79,7 @@ class Leasing:
         `ahead` items are to be fetched, where any are.
         `spans` are those of the leases, where traces are made.
         """
+        settings = deployment.settings
         self._spans = spans
         self._ledger = ledger
         self._job = job
@@ -86,6 +87,8 @@ class Leasing:
         self._manifest = ManifestReader(folder)
         self._scorers = settings.max_concurrency_per_instance
         self._ahead = None if ahead is None else ahead // settings.mini_batch_size
+        #: Whether there are others who would take what is given back.
+        self._shared = deployment.instance_count > 1
         self._fixed = settings.tuning.lease_mini_batches
         self._speculate = settings.speculate
         #: Whether scorers may be given mini-batches by their lines: items are where the manifest says, nobody else may
@@ -181,7 +184,7 @@ class Leasing:
     def surplus(self, held: int, pace: float | None) -> int:
         """Return how many mini-batches others should have: they were leased when the pace seemed to be another."""
         target = self._target(pace, LEASE_LIMIT)
-        return held - target if held > SURPLUS * target else 0
+        return held - target if self._shared and held > SURPLUS * target else 0
 
     def _target(self, pace: float | None, allowed: int) -> int:
         """Return how many mini-batches are to be held: half a second of work, and what is to be fetched ahead."""

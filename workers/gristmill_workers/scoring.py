@@ -103,7 +103,7 @@ class Scoring:
             job=self._job,
             instance=instance,
             folder=assignment.folder,
-            settings=settings,
+            deployment=assignment.job.deployment,
             ahead=inputs.ahead,
             spans=self._spans,
         )

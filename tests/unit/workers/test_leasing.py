@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gristmill.spec import Settings, Tuning
+from gristmill.spec import Deployment, Settings, Tuning
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger import Lease
 from gristmill_storage.ledger.memory import MemoryLedger
@@ -42,10 +42,13 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 def make(tmp_path: Path, ledger: Ledger):
     store = open_store(str(tmp_path / "job"))
 
-    def make(*, ahead: int | None = None, scorers: int = 2, fixed: int | None = None, **changes: Any) -> Leasing:
+    def make(
+        *, ahead: int | None = None, scorers: int = 2, fixed: int | None = None, instances: int = 2, **changes: Any
+    ) -> Leasing:
         tuning = Tuning(lease_mini_batches=fixed)
         settings = Settings(max_concurrency_per_instance=scorers, mini_batch_size=2, tuning=tuning, **changes)
-        return Leasing(ledger, job="j", instance="i", folder=store, settings=settings, ahead=ahead)
+        deployment = Deployment(instance_count=instances, settings=settings)
+        return Leasing(ledger, job="j", instance="i", folder=store, deployment=deployment, ahead=ahead)
 
     writer = ManifestWriter(store)
     for batch in cut((Item(name=f"{n:03d}", size=1) for n in range(20)), 2):
@@ -100,6 +103,11 @@ def test_thousands_are_leased_after_a_few_calls(make, ledger) -> None:
         assert leasing.more(0, 5e-5, idle=False) is not None
         leasing.soon()
     assert limits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+
+
+def test_an_only_instance_keeps_what_it_has_whatever_the_pace(make) -> None:
+    assert make(instances=1).surplus(1000, 0.25) == 0
+    assert make(instances=2).surplus(1000, 0.25) == 996
 
 
 def test_what_is_too_much_by_the_pace_now_known_is_named_and_goes_back_as_one_range(make, ledger) -> None:
@@ -295,10 +303,11 @@ def test_when_nothing_is_left_no_instance_holds_much_that_others_could_do(tmp_pa
     ledger.open("j", epoch="1", lease_seconds=30, error_threshold=-1)
     for first, last in ManifestReader(store).spans():
         ledger.extend("j", first=first, count=last - first + 1, items=1, size=1, closed=last == 159)
-    settings, instances = Settings(mini_batch_size=2), dict[str, Leasing]()
+    deployment = Deployment(instance_count=4, settings=Settings(mini_batch_size=2))
+    instances = dict[str, Leasing]()
     for name in "abcd":
         ledger.register("j", instance=name, info={})
-        instances[name] = Leasing(ledger, job="j", instance=name, folder=store, settings=settings, ahead=None)
+        instances[name] = Leasing(ledger, job="j", instance=name, folder=store, deployment=deployment, ahead=None)
 
     held, scored, idle = dict.fromkeys(instances, 0), 0, 0
     for turn in range(160):
