@@ -135,9 +135,7 @@ class Scoring:
         return self._leasing.state if self._leasing.state != "open" else self._heartbeat.state
 
     def _over(self) -> bool:
-        if self._departure.begun and (self._finished or self._departure.late):
-            return True
-        return self._state != "open"
+        return self._state != "open" or (self._departure.begun and (self._finished or self._departure.late))
 
     @property
     def _finished(self) -> bool:
@@ -208,6 +206,8 @@ class Scoring:
         if leased is not None:
             self._take(leased)
             self._choices.made(self._leasing.choice(self._pool.pace), self._pool.choice())
+            if self._pool.pace is None:  # how large mini-batches are is known now, and so how many are to be fetched
+                self._lease()
 
     def _take(self, leased: Leased) -> None:
         self._twofold.update(work.number for work in leased.works if work.copy is not None)
