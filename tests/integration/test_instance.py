@@ -41,6 +41,7 @@ class Work:
             name="j",
             deployment=Deployment(
                 code_configuration=CodeConfiguration(code=str(folder / "code"), scoring_script="score.py"),
+                instance_count=2,
                 settings=Settings(**settings),
             ),
             input=Input(uri=str(folder / "in")),

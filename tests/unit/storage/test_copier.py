@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,9 @@ def test_many_are_copied_at_once_and_no_more_than_the_store_is_to_bear(looped: A
     copier.begin()
     copies += [copier.copy(str(number)) for number in range(COPIES, 3 * COPIES)]
     copier.begin()
+    deadline = time.monotonic() + 30
+    while looped.under_way < COPIES and time.monotonic() < deadline:
+        time.sleep(0.001)
     looped.answer()
 
     assert [copy.result(30).read_text() for copy in copies] == list(map(str, range(3 * COPIES)))
