@@ -147,6 +147,7 @@ def test_more_failures_than_the_threshold_end_the_job_without_an_output(project)
     assert "error_threshold" in ran.stderr
     assert not (ran.output / "predictions.csv").exists()
     assert (ran.job / "errors.jsonl").read_text().count("\n") >= 6
+    assert f"what became of each failed item, and why: {ran.job}/errors.jsonl\n" in ran.stderr
 
 
 def test_as_many_failures_as_the_threshold_are_fine(project, succeed) -> None:

@@ -70,6 +70,8 @@ def _finish(job: Job, interrupts: Interrupts, options: argparse.Namespace, secon
     try:
         job.wait()
     except GristmillError:
+        if job.errors_path:
+            sys.stderr.write(f"what became of each failed item, and why: {job.errors_path}\n")
         _tell_how_to_resume(job)
         raise
     if options.format is None and options.query is None:

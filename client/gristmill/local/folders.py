@@ -84,7 +84,7 @@ class Folders:
         try:
             self._make(self.logs)
         except OSError as error:
-            raise Mistake(f"output: the folder {job} cannot be made: {error.strerror}") from None
+            raise Mistake(f"output: the folder {job} cannot be made: {error.strerror}; give another --output") from None
         new = not (job / CLAIM).exists()
         self.lock = _claim(job / CLAIM, job)
         self._first = new

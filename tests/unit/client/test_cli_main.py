@@ -83,7 +83,11 @@ def test_options_may_be_shortened(tmp_path: Path) -> None:
     [
         ([], "required: COMMAND"),
         (["run", "--input", "i"], "required: --output"),
-        (["run", "--input", "i", "--output", "o", "--colour"], "unrecognized arguments: --colour"),
+        (
+            ["run", "--input", "i", "--output", "o", "--colour"],
+            "unrecognized arguments: --colour (see gristmill run --help)",
+        ),
+        (["job", "show", "scores", "extra"], "unrecognized arguments: extra (see gristmill job show --help)"),
         (["run", "--input", "i", "--output", "o", "-o", "xml"], "invalid choice: 'xml'"),
         (["node", "--compute", "c", "--slots", "0"], "give a number from 1 on"),
     ],

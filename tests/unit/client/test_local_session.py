@@ -280,7 +280,7 @@ def test_one_job_is_not_run_twice_at_once(fakes: Any, tmp_path: Path, monkeypatc
 def test_an_output_folder_that_cannot_be_made_is_refused(fakes: Any, tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file")
 
-    with pytest.raises(Mistake, match=r"output: the folder .* cannot be made"):
+    with pytest.raises(Mistake, match=r"output: the folder .* cannot be made: .*; give another --output"):
         start(tmp_path)
 
 
