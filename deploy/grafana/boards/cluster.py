@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from boards.panels import RATE, Dashboard, Panel, Row, stat
+from boards.panels import RATE, Dashboard, Row, graph, stat
 
 _NODE: Final = "{{node}} ({{compute}}, {{pid}})"
 
@@ -27,92 +27,76 @@ CLUSTER: Final = Dashboard(
         Row(
             title="Work",
             panels=(
-                Panel(
-                    title="Jobs by status",
+                graph(
+                    "Jobs by status",
+                    ('sum by (status) (gristmill_jobs{status!~"Completed|Failed|Canceled"})', "{{status}}"),
                     stacked=True,
-                    queries=(('sum by (status) (gristmill_jobs{status!~"Completed|Failed|Canceled"})', "{{status}}"),),
                 ),
-                Panel(
-                    title="Jobs that ended",
-                    queries=(('sum by (status) (gristmill_jobs{status=~"Completed|Failed|Canceled"})', "{{status}}"),),
+                graph(
+                    "Jobs that ended",
+                    ('sum by (status) (gristmill_jobs{status=~"Completed|Failed|Canceled"})', "{{status}}"),
                 ),
-                Panel(
-                    title="Instances by compute",
+                graph(
+                    "Instances by compute",
+                    ("sum by (compute) (gristmill_compute_wanted_instances)", "{{compute}} wanted"),
+                    ("sum by (compute) (gristmill_compute_waiting_messages)", "{{compute}} in the queue"),
+                    ("sum by (compute) (gristmill_node_slots)", "{{compute}} places"),
+                    ("sum by (compute) (gristmill_node_busy_slots)", "{{compute}} in use"),
                     text="Wanted by jobs; asked for, and taken by no node yet; places of the nodes.",
-                    queries=(
-                        ("sum by (compute) (gristmill_compute_wanted_instances)", "{{compute}} wanted"),
-                        ("sum by (compute) (gristmill_compute_waiting_messages)", "{{compute}} in the queue"),
-                        ("sum by (compute) (gristmill_node_slots)", "{{compute}} places"),
-                        ("sum by (compute) (gristmill_node_busy_slots)", "{{compute}} in use"),
-                    ),
                 ),
             ),
         ),
         Row(
             title="Machines",
             panels=(
-                Panel(
-                    title="Cores in use",
+                graph(
+                    "Cores in use",
+                    (f"rate(gristmill_node_cpu_seconds_total{RATE}) / gristmill_node_cpus", _NODE),
                     unit="percentunit",
-                    queries=((f"rate(gristmill_node_cpu_seconds_total{RATE}) / gristmill_node_cpus", _NODE),),
                 ),
-                Panel(
-                    title="Memory in use",
+                graph(
+                    "Memory in use",
+                    ("1 - gristmill_node_memory_available_bytes / gristmill_node_memory_bytes", _NODE),
                     unit="percentunit",
-                    queries=(("1 - gristmill_node_memory_available_bytes / gristmill_node_memory_bytes", _NODE),),
                 ),
-                Panel(
-                    title="Since the last sign of life",
-                    unit="s",
-                    queries=(("gristmill_node_silence_seconds", _NODE),),
-                ),
+                graph("Since the last sign of life", ("gristmill_node_silence_seconds", _NODE), unit="s"),
             ),
         ),
         Row(
             title="GPUs",
             panels=(
-                Panel(
-                    title="GPUs in use",
+                graph(
+                    "GPUs in use",
+                    ("gristmill_node_gpu_utilization_ratio", f"{_NODE} {{{{gpu}}}}"),
                     unit="percentunit",
                     width=12,
-                    queries=(("gristmill_node_gpu_utilization_ratio", f"{_NODE} {{{{gpu}}}}"),),
                 ),
-                Panel(
-                    title="GPU memory in use",
+                graph(
+                    "GPU memory in use",
+                    (
+                        "gristmill_node_gpu_memory_used_bytes / gristmill_node_gpu_memory_bytes",
+                        f"{_NODE} {{{{gpu}}}}",
+                    ),
                     unit="percentunit",
                     width=12,
-                    queries=(
-                        (
-                            "gristmill_node_gpu_memory_used_bytes / gristmill_node_gpu_memory_bytes",
-                            f"{_NODE} {{{{gpu}}}}",
-                        ),
-                    ),
                 ),
             ),
         ),
         Row(
             title="Redis",
             panels=(
-                Panel(
-                    title="Memory",
+                graph(
+                    "Memory",
+                    ("max(gristmill_ledger_memory_bytes)", "used"),
+                    ("max(gristmill_ledger_memory_peak_bytes)", "most so far"),
+                    ("max(gristmill_ledger_memory_limit_bytes)", "limit"),
                     unit="bytes",
-                    queries=(
-                        ("max(gristmill_ledger_memory_bytes)", "used"),
-                        ("max(gristmill_ledger_memory_peak_bytes)", "most so far"),
-                        ("max(gristmill_ledger_memory_limit_bytes)", "limit"),
-                    ),
                 ),
-                Panel(
-                    title="There and back",
-                    unit="s",
-                    queries=(("gristmill_ledger_latency_seconds", "{{instance}}"),),
-                ),
-                Panel(
-                    title="Commands and connections",
-                    queries=(
-                        (f"max(rate(gristmill_ledger_commands_total{RATE}))", "commands a second"),
-                        ("max(gristmill_ledger_clients)", "connections"),
-                    ),
+                graph("There and back", ("gristmill_ledger_latency_seconds", "{{instance}}"), unit="s"),
+                graph(
+                    "Commands and connections",
+                    (f"max(rate(gristmill_ledger_commands_total{RATE}))", "commands a second"),
+                    ("max(gristmill_ledger_clients)", "connections"),
                 ),
             ),
         ),

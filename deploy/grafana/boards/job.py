@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from boards.panels import RATE, Dashboard, Panel, Row, stat
+from boards.panels import RATE, Dashboard, Panel, Row, graph, stat
 
 _JOB: Final = 'batch_job="$job"'
 
@@ -59,92 +59,72 @@ JOB: Final = Dashboard(
         Row(
             title="Progress",
             panels=(
-                Panel(
-                    title="Pace",
+                graph(
+                    "Pace",
+                    (_per_second("rows_total"), "now"),
+                    (
+                        f"max({_own('rows_total')}) / (time() - max({_own('started_timestamp_seconds')}))",
+                        "since the start",
+                    ),
                     unit="rowsps",
-                    queries=(
-                        (_per_second("rows_total"), "now"),
-                        (
-                            f"max({_own('rows_total')}) / (time() - max({_own('started_timestamp_seconds')}))",
-                            "since the start",
-                        ),
-                    ),
                 ),
-                Panel(
-                    title="Mini-batches by state",
-                    stacked=True,
-                    queries=((f"sum by (state) ({_own('mini_batches')})", "{{state}}"),),
-                ),
-                Panel(
-                    title="Failures against the threshold",
+                graph("Mini-batches by state", (f"sum by (state) ({_own('mini_batches')})", "{{state}}"), stacked=True),
+                graph(
+                    "Failures against the threshold",
+                    (f"sum({_own('items', state='failed')})", "failed"),
+                    (f"max({_own('error_threshold_items')})", "allowed"),
                     text="The job is stopped when more items have failed than error_threshold allows.",
-                    queries=(
-                        (f"sum({_own('items', state='failed')})", "failed"),
-                        (f"max({_own('error_threshold_items')})", "allowed"),
-                    ),
                 ),
             ),
         ),
         Row(
             title="Time",
             panels=(
-                Panel(title="run() of a mini-batch", unit="s", queries=_quantiles("run")),
-                Panel(
-                    title="P95 of each phase",
+                graph("run() of a mini-batch", *_quantiles("run"), unit="s"),
+                graph(
+                    "P95 of each phase",
+                    *(_p95(phase) for phase in ("fetch", "queue", "run", "commit")),
+                    _P95_INIT,
                     unit="s",
                     text="fetch: until items are here; queue: until a scorer has them; commit: a part; init: so far.",
-                    queries=[*(_p95(phase) for phase in ("fetch", "queue", "run", "commit")), _P95_INIT],
                 ),
-                Panel(
-                    title="Time between leases and results",
+                graph(
+                    "Time between leases and results",
+                    (f"topk(10, max by (node) ({_own('oldest_lease_seconds')}))", "{{node}}"),
+                    (f"max({_own('lease_seconds')})", "limit without a sign of life"),
                     unit="s",
                     text="The oldest lease of each node. A straggler stands out; leases expire after the limit.",
-                    queries=(
-                        (f"topk(10, max by (node) ({_own('oldest_lease_seconds')}))", "{{node}}"),
-                        (f"max({_own('lease_seconds')})", "limit without a sign of life"),
-                    ),
                 ),
             ),
         ),
         Row(
             title="Nodes",
             panels=(
-                Panel(
-                    title="Items a second by node",
+                graph(
+                    "Items a second by node",
+                    (_per_second("node_items_total", "node"), "{{node}}"),
                     unit="ops",
                     stacked=True,
-                    queries=((_per_second("node_items_total", "node"), "{{node}}"),),
                 ),
-                Panel(
-                    title="Instances and scorers",
-                    queries=(
-                        (f"max({_own('wanted_instances')})", "instances wanted"),
-                        (f"max({_own('alive_instances')})", "instances alive"),
-                        (f"max({_own('scorers')})", "scorers"),
-                        (f"max({_own('busy_scorers')})", "scorers busy"),
-                    ),
+                graph(
+                    "Instances and scorers",
+                    (f"max({_own('wanted_instances')})", "instances wanted"),
+                    (f"max({_own('alive_instances')})", "instances alive"),
+                    (f"max({_own('scorers')})", "scorers"),
+                    (f"max({_own('busy_scorers')})", "scorers busy"),
                 ),
-                Panel(
-                    title="Held by node",
-                    queries=((f"sum by (node) ({_own('held_mini_batches')})", "{{node}}"),),
-                ),
+                graph("Held by node", (f"sum by (node) ({_own('held_mini_batches')})", "{{node}}")),
             ),
         ),
         Row(
             title="Trouble and end",
             panels=(
-                Panel(
-                    title="Retries by reason",
-                    queries=((f"sum by (category) ({_own('retries_total')})", "{{category}}"),),
-                ),
-                Panel(
-                    title="Failed items by reason",
-                    queries=((f"sum by (category) ({_own('failed_items_total')})", "{{category}}"),),
-                ),
-                Panel(
-                    title="Merged mini-batches",
+                graph("Retries by reason", (f"sum by (category) ({_own('retries_total')})", "{{category}}")),
+                graph("Failed items by reason", (f"sum by (category) ({_own('failed_items_total')})", "{{category}}")),
+                graph(
+                    "Merged mini-batches",
+                    (f"{_own('merged_mini_batches')} or 0 * {_own('aggregators')}", "merged"),
                     text="Of the aggregator, while it is at work.",
-                    queries=((f"{_own('merged_mini_batches')} or 0 * {_own('aggregators')}", "merged"),),
                     width=4,
                 ),
                 Panel(

@@ -59,6 +59,11 @@ class Dashboard:
     of_a_job: bool = False
 
 
+def graph(title: str, *queries: tuple[str, str], **more: Any) -> Panel:
+    """Return a panel of lines over time; a query is an expression and its legend."""
+    return Panel(title=title, queries=queries, **more)
+
+
 def stat(title: str, expression: str, unit: str = "short", *, legend: str = "", **more: Any) -> Panel:
     """Return a panel that shows one value."""
     queries = ((expression, legend or title),)

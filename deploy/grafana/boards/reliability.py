@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from boards.panels import RATE, Dashboard, Panel, Row, stat
+from boards.panels import RATE, Dashboard, Row, graph, stat
 
 
 def _all(name: str, by: str = "batch_job") -> tuple[str, str]:
@@ -43,74 +43,62 @@ RELIABILITY: Final = Dashboard(
         Row(
             title="Attempts",
             panels=(
-                Panel(title="Retries by reason", queries=(_all("retries_total", "category"),)),
-                Panel(title="Failed items by reason", queries=(_all("failed_items_total", "category"),)),
-                Panel(
-                    title="Copies of stragglers",
-                    queries=(
-                        ("sum(gristmill_job_copied_mini_batches_total)", "made"),
-                        ("sum(gristmill_job_outrun_mini_batches_total)", "outrun"),
-                    ),
+                graph("Retries by reason", _all("retries_total", "category")),
+                graph("Failed items by reason", _all("failed_items_total", "category")),
+                graph(
+                    "Copies of stragglers",
+                    ("sum(gristmill_job_copied_mini_batches_total)", "made"),
+                    ("sum(gristmill_job_outrun_mini_batches_total)", "outrun"),
                 ),
             ),
         ),
         Row(
             title="Losses",
             panels=(
-                Panel(title="Instances that fell silent", queries=(_all("expired_instances_total"),)),
-                Panel(title="Mini-batches lost with them", queries=(_all("lost_mini_batches_total"),)),
-                Panel(
-                    title="Commits that came too late",
+                graph("Instances that fell silent", _all("expired_instances_total")),
+                graph("Mini-batches lost with them", _all("lost_mini_batches_total")),
+                graph(
+                    "Commits that came too late",
+                    _all("fenced_mini_batches_total"),
                     text="Refused, because the lease had gone to another: counted once, all the same.",
-                    queries=(_all("fenced_mini_batches_total"),),
                 ),
             ),
         ),
         Row(
             title="Storage and Redis",
             panels=(
-                Panel(
-                    title="Storage that fails",
+                graph(
+                    "Storage that fails",
+                    ("sum by (batch_job) (gristmill_job_storage_waiters)", "{{batch_job}} waiting"),
+                    ("sum by (batch_job) (gristmill_job_storage_faults_total)", "{{batch_job}} faults"),
                     text="Processes that wait for it now, and faults so far: each time that something was tried.",
-                    queries=(
-                        ("sum by (batch_job) (gristmill_job_storage_waiters)", "{{batch_job}} waiting"),
-                        ("sum by (batch_job) (gristmill_job_storage_faults_total)", "{{batch_job}} faults"),
-                    ),
                 ),
-                Panel(
-                    title="P95 of making a part durable",
+                graph(
+                    "P95 of making a part durable",
+                    (
+                        f"histogram_quantile(0.95, sum by (batch_job, le) ({_COMMITS}))",
+                        "{{batch_job}}",
+                    ),
                     unit="s",
-                    queries=(
-                        (
-                            f"histogram_quantile(0.95, sum by (batch_job, le) ({_COMMITS}))",
-                            "{{batch_job}}",
-                        ),
-                    ),
                 ),
-                Panel(
-                    title="Append-only file",
+                graph(
+                    "Append-only file",
+                    ("max(gristmill_ledger_append_only_bytes)", "size"),
+                    ("max(gristmill_ledger_append_only_delayed_syncs_total)", "times kept waiting by the disk"),
                     unit="bytes",
-                    queries=(
-                        ("max(gristmill_ledger_append_only_bytes)", "size"),
-                        ("max(gristmill_ledger_append_only_delayed_syncs_total)", "times kept waiting by the disk"),
-                    ),
                 ),
             ),
         ),
         Row(
             title="Servers",
             panels=(
-                Panel(title="Jobs that are led", queries=(("gristmill_server_led_jobs", "{{instance}}"),)),
-                Panel(
-                    title="Time since each job was looked at",
+                graph("Jobs that are led", ("gristmill_server_led_jobs", "{{instance}}")),
+                graph(
+                    "Time since each job was looked at",
+                    ("time() - gristmill_job_coordinator_last_look_timestamp_seconds", "{{batch_job}}"),
                     unit="s",
-                    queries=(("time() - gristmill_job_coordinator_last_look_timestamp_seconds", "{{batch_job}}"),),
                 ),
-                Panel(
-                    title="Time to gather these metrics",
-                    unit="s",
-                    queries=(("gristmill_server_collect_seconds", "{{instance}}"),),
-                ),
+                graph("Time to gather these metrics", ("gristmill_server_collect_seconds", "{{instance}}"), unit="s"),
             ),
         ),
     ),
