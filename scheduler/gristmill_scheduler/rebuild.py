@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -112,7 +112,7 @@ def _short(folder: Store, sign: str, planned: int) -> Corrupt:
     return Corrupt(message)
 
 
-def _parts(job: Job, folder: Store) -> Iterator[tuple[str, list[Block]]]:
+def _parts(job: Job, folder: Store) -> Iterator[tuple[str, Sequence[Block]]]:
     """Yield the parts that can be read, by name, with their blocks; a few are read side by side: each costs a wait."""
     names = sorted(list_parts(folder))
     with ThreadPoolExecutor(READERS) as pool:
@@ -123,7 +123,7 @@ def _parts(job: Job, folder: Store) -> Iterator[tuple[str, list[Block]]]:
                     yield name, blocks
 
 
-def _blocks(job: Job, folder: Store, name: str) -> list[Block] | None:
+def _blocks(job: Job, folder: Store, name: str) -> Sequence[Block] | None:
     """Return a part's blocks; None where it is damaged."""
     try:
         with PartReader(folder, name) as part:

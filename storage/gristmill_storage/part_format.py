@@ -220,33 +220,3 @@ def runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
         previous = number
     if first is not None and previous is not None:
         yield first, previous
-
-
-def block_of(line: list[Any], columns: list[tuple[str, ...]]) -> Block:
-    """Return the block of a line of the index.
-
-    Raises:
-        LookupError, TypeError, ValueError: the line is of no block.
-
-    """
-    mini_batch, _, items, succeeded, failed, rows, _, encoding, *_ = line
-    if min(mini_batch, items, succeeded, failed, rows, *line[9:15]) < 0 or encoding not in ENCODINGS:
-        raise ValueError(f"mini-batch {mini_batch}: counts or places below 0, or an unknown encoding")
-    return Block(
-        mini_batch=line[0],
-        attempt=line[1],
-        items=line[2],
-        succeeded=line[3],
-        failed=line[4],
-        rows=line[5],
-        seconds=line[6],
-        encoding=line[7],
-        columns=None if line[8] is None else columns[line[8]],
-        size=line[10],
-        files=tuple(line[15]),
-        pieces=tuple(
-            Piece(items=items, succeeded=good, rows=rows, size=size, columns=None if at is None else columns[at])
-            for items, good, rows, size, at in line[16]
-        ),
-        runs=line[17],
-    )

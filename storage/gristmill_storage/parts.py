@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -29,10 +29,10 @@ from gristmill_storage.part_format import (
     Piece,
     Place,
     Places,
-    block_of,
     runs,
     trailer_bytes,
 )
+from gristmill_storage.part_index import IndexedBlocks, columns_of
 from gristmill_storage.patient_store import patience_of
 from gristmill_storage.store import BLOCK, Bytes, Store, Writer
 
@@ -223,8 +223,7 @@ class PartReader:
         self.name = name
         #: Every list of columns that some of its blocks have.
         self.columns: list[tuple[str, ...]] = []
-        self._blocks: list[Block] = []
-        self._lines: dict[int, list[Any]] = {}
+        self._blocks = IndexedBlocks()
         #: What large blocks are read into, once there is one.
         self._room: memoryview | None = None
         #: Its address, for messages.
@@ -238,7 +237,7 @@ class PartReader:
             self._file.close()
             raise
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> Sequence[Block]:
         """Return the blocks sorted by mini-batch, from the index alone: their `errors` are empty."""
         return self._blocks
 
@@ -253,7 +252,7 @@ class PartReader:
             Corrupt: the bytes are not those that were written.
 
         """
-        place = self._place(block.mini_batch)
+        place = self._blocks.place(block.mini_batch)
         return self._bytes(place.start, place.size, place.crc, f"the rows of mini-batch {block.mini_batch}")
 
     def errors(self, block: Block) -> list[dict[str, Any]]:
@@ -263,7 +262,7 @@ class PartReader:
             Corrupt: the bytes are not those that were written.
 
         """
-        place = self._place(block.mini_batch)
+        place = self._blocks.place(block.mini_batch)
         if not place.errors_size:
             return []
         what = f"the errors of mini-batch {block.mini_batch}"
@@ -282,7 +281,7 @@ class PartReader:
             Corrupt: the bytes are not those that were written; some of them may be in the writer, so discard it.
 
         """
-        place = self._place(block.mini_batch)
+        place = self._blocks.place(block.mini_batch)
         if verify:
             self._stream(place, block.mini_batch, writer.write)
         else:
@@ -291,8 +290,8 @@ class PartReader:
 
     def span(self, block: Block) -> tuple[int, int, int]:
         """Return where a block's rows begin in the part, their bytes, and their crc32."""
-        line = self._lines[block.mini_batch]
-        return line[9], line[10], line[11]
+        place = self._blocks.place(block.mini_batch)
+        return place.start, place.size, place.crc
 
     def duplicate(self) -> int | None:
         """Return a descriptor of the part's file, to be closed by the caller; None where it is elsewhere."""
@@ -310,7 +309,7 @@ class PartReader:
         """
         for block in self._blocks:
             self.errors(block)
-            self._stream(self._place(block.mini_batch), block.mini_batch, len)
+            self._stream(self._blocks.place(block.mini_batch), block.mini_batch, len)
 
     def close(self) -> None:
         """Close the file."""
@@ -375,17 +374,11 @@ class PartReader:
 
     def _parse(self, index: bytes, *, blocks: bool) -> None:
         try:
-            document = json.loads(index)
-            self.columns = [tuple(names) for names in document["columns"]]
+            self.columns = columns_of(index)
             if blocks:
-                lines = sorted(document["blocks"])
-                self._blocks = [block_of(line, self.columns) for line in lines]
-                self._lines = {line[0]: line for line in lines}
-        except (LookupError, TypeError, ValueError) as error:
+                self._blocks = IndexedBlocks(index)
+        except (LookupError, OverflowError, TypeError, ValueError) as error:
             raise self._damaged(f"the index says what cannot be: {type(error).__name__}: {error}") from error
-
-    def _place(self, mini_batch: int) -> Place:
-        return Place(*self._lines[mini_batch][9:15])
 
 
 def list_parts(store: Store) -> Iterator[str]:

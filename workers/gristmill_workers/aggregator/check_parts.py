@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from bisect import bisect_right
+from collections.abc import Sequence
 
 from gristmill.errors import Corrupt, NotFound
 from gristmill_storage import job_folder
@@ -57,7 +58,7 @@ def check_parts(folder: Store, findings: Findings) -> None:
     findings.checked["mini_batches_not_done"] = done.count(0)
 
 
-def _check_part(folder: Store, name: str, findings: Findings) -> list[Block]:
+def _check_part(folder: Store, name: str, findings: Findings) -> Sequence[Block]:
     with PartReader(folder, name) as part:
         part.verify()
         blocks = part.blocks()
