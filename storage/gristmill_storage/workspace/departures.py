@@ -114,14 +114,16 @@ class Departures:
 
     def _delete(self, tree: str) -> None:
         place = f"{FOLDER}/{tree}"
-        local = self.store.local_path(place)
+        local, grave = self.store.local_path(place), None
         if local is None:
             self.store.delete_tree(place)
         else:  # at once: a tree that is sent at this moment takes what lies there for itself
             grave = local.with_name(f"{ARRIVING}{uuid.uuid4().hex}")
             with suppress(FileNotFoundError):
                 local.rename(grave)
-            self.store.delete(mark_of(tree))
+        # What was sent meanwhile may have lost files: it is to be sent again.
+        self.store.delete(mark_of(tree))
+        if grave:
             shutil.rmtree(grave, ignore_errors=True)
         for word in ("kept", "registered", "leaving"):
             self.store.delete(mark_of(tree, word))

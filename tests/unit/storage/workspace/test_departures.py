@@ -124,6 +124,21 @@ def test_a_tree_that_is_sent_while_it_is_deleted_is_there_whole_or_not(tmp_path:
         assert place.uploads.store.read(f"uploads/{TREE}/a.txt") == b"x"
 
 
+def test_a_tree_that_was_sent_just_before_its_files_were_deleted_is_not_said_to_be_there() -> None:
+    class Late(MemoryStore):
+        def delete_tree(self, prefix: str) -> None:
+            place.send()
+            super().delete_tree(prefix)
+
+    place = Place(Late())
+    place.hide()
+
+    assert place.advance(33) is None
+    assert not place.uploads.exists(TREE)
+    place.send()
+    assert place.uploads.store.read(f"uploads/{TREE}/a.txt") == b"x"
+
+
 @pytest.mark.parametrize(
     "said", [b"", b"[]", b"{}", b'{"step": "other", "since": 1}', b'{"step": "going", "since": "x"}']
 )
