@@ -68,7 +68,7 @@ class Node:
             model=Model(path=str(folder / "model")),
             code_configuration=CodeConfiguration(code=str(folder / "code"), scoring_script="score.py"),
             environment_variables={"INITS": str(self.inits)},
-            settings=Settings(mini_batch_size=1, retry_settings=RetrySettings(max_retries=1, timeout=1)),
+            settings=Settings(mini_batch_size=1, retry_settings=RetrySettings(max_retries=1, timeout=30)),
         )
         self._jobs = 0
 
@@ -244,7 +244,7 @@ def test_a_scorer_serves_one_version_of_one_deployment_for_one_user(node: Node, 
 
 def test_settings_of_the_node_side_are_the_jobs_own(node: Node) -> None:
     node.job("a")
-    node.settings(retry_settings=RetrySettings(max_retries=2, timeout=30), error_threshold=5)
+    node.settings(retry_settings=RetrySettings(max_retries=2, timeout=31), error_threshold=5)
     node.job("b")
 
     assert len(node.pids) == 1
@@ -315,14 +315,17 @@ def test_a_script_that_clings_to_its_job_is_not_kept(node: Node, more: str, why:
 
 @pytest.mark.parametrize(
     "run",
-    ["raise ValueError(mini_batch)", "import time; time.sleep(9)"],
+    ["raise ValueError(mini_batch)", "import time; time.sleep(99)"],
     ids=["failed", "timed out"],
 )
 def test_scorers_of_a_job_in_which_something_failed_are_not_kept(node: Node, run: str) -> None:
     failing = f"    if open(mini_batch[0]).read() == 'bad': {run}\n    names ="
     node.script(textwrap.dedent(SCRIPT).replace("    names =", failing, 1))
+    usual = node.deployment.settings.retry_settings
+    node.settings(retry_settings=replace(usual, timeout=1))
     first = node.job("a", text="bad")
     before = list(node.pids)
+    node.settings(retry_settings=usual)
     node.job("b")
 
     assert "are not kept: one of them has failed in something" in first.node_log
