@@ -116,6 +116,15 @@ def _large(options: argparse.Namespace) -> list[dict[str, Any]]:
     return measured
 
 
+def _peers(options: argparse.Namespace) -> list[dict[str, Any]]:
+    measured = []
+    print("| case | system | s: median (min-max) | times Gristmill's |\n" + "|" + " --- |" * 4)
+    for one in measuring.measure(options.names, options.data, options.runs):
+        measured.append(one)
+        print(measuring.line(one), flush=True)
+    return measured
+
+
 def _scale_out(options: argparse.Namespace) -> list[dict[str, Any]]:
     measured = scale_out.compare(options.data, options.runs, options.items)
     print(scale_out.table(measured))
@@ -165,7 +174,7 @@ def main() -> int:
     print("\n".join(report.describe(found["machine"])))
     try:
         if options.part == "peers":
-            found["peers"] = measuring.measure(options.names, options.data, options.runs)
+            found["peers"] = _peers(options)
         for part in _PARTS if options.part == "all" else (options.part,):
             if act := {**_PARTS, **_APART}.get(part):
                 found[part] = act(options)

@@ -1,18 +1,21 @@
-"""What else a user might take, each in an environment of its own, over the same data and the same scripts."""
+"""What else a user might take, each in an environment of its own, over the same data and the same scripts.
+
+They run in turn with Gristmill and with the limit, and who begins changes.
+"""
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import inputs, running
+from benchmarks import environments, inputs, running, sides
 from benchmarks.cases import CASES, FIXED, Case
 from benchmarks.running import Failed
 
@@ -20,6 +23,11 @@ HERE: Final = Path(__file__).parent
 
 #: What every environment holds, so that all of them score by the same script.
 _SCORING: Final = ("torch==2.13.0", "pillow", "numpy", "pandas", "mlflow-skinny", "scikit-learn", "cloudpickle")
+
+#: Takes an empty folder; returns the seconds until the output was there.
+Side = Callable[[Path], float]
+
+PRODUCT: Final = "gristmill"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,73 +47,78 @@ PEERS: Final = {
 }
 
 
-def measure(names: Sequence[str], data: Path, runs: int) -> list[dict[str, Any]]:
-    """Run each system over each case that it has; what cannot be installed here is passed over with a word.
+def measure(names: Sequence[str], data: Path, runs: int) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each case by each system that has it; what cannot be installed is passed over with a word.
 
     `names` may be of systems and of cases; without one of a kind, all of that kind are meant.
     """
-    measured = []
-    cases = [name for name in names if name not in PEERS] or [case.name for case in (*CASES, *FIXED)]
-    for name in [name for name in names if name in PEERS] or PEERS:
+    wanted = [name for name in names if name not in PEERS]
+    pythons = dict(_pythons([name for name in names if name in PEERS] or PEERS, data))
+    for case in (*CASES, *FIXED):
+        peers = {name: python for name, python in pythons.items() if case.name in PEERS[name].cases}
+        if peers and (case.name in wanted or not wanted):
+            yield from _compare(case, peers, data, runs)
+
+
+def _pythons(names: Iterable[str], data: Path) -> Iterator[tuple[str, Path]]:
+    for name in names:
         try:
-            python = _environment(name, data)
+            yield name, environments.python(name, (*_SCORING, *PEERS[name].packages), data)
         except (OSError, subprocess.CalledProcessError) as error:
             sys.stderr.write(f"{name} is passed over: {error}\n")
-            continue
-        for case in (case for case in (*CASES, *FIXED) if case.name in cases and case.name in PEERS[name].cases):
-            measured.append(_measure(name, case, python, data, runs))
-            print(" ".join(f"{key}={value}" for key, value in measured[-1].items()))
-    return measured
 
 
-def _environment(name: str, data: Path) -> Path:
-    """Return the Python of a system's environment, made if it is not there."""
-    folder = data / "environments" / name
-    python = folder / "bin" / "python"
-    ready, packages = folder / ".ready", [*_SCORING, *PEERS[name].packages]
-    if not ready.exists() or ready.read_text().split() != packages:
-        uv = str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], check=True)
-        # Compiled now, and not by whoever is measured first, or by each where Python may not write what it compiles.
-        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
-        subprocess.run([*install, *packages], check=True, env=_pips_places())
-        ready.write_text("\n".join(packages))
-    return python
+def _compare(case: Case, peers: Mapping[str, Path], data: Path, runs: int) -> Iterator[dict[str, Any]]:
+    known: dict[str, Side] = {
+        "limit": lambda scratch: sides.limit(case, data, scratch).ran.finished,
+        PRODUCT: lambda scratch: sides.product(case, data, scratch).ran.finished,
+    }
+    taking = known | {name: partial(_peer, name, case, python, data) for name, python in peers.items()}
+    taken: dict[str, list[float]] = {name: [] for name in taking}
+    failed: dict[str, str] = {}
+    for turn in range(runs):
+        names = [*taking]
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            if name not in failed:
+                try:
+                    taken[name].append(_run(taking[name]))
+                except Failed as error:
+                    failed[name] = str(error)[-500:]
+    ours = statistics.median(taken[PRODUCT]) if PRODUCT not in failed else None
+    for name, seconds in taken.items():
+        yield {"case": case.name, "system": name, **_figures(seconds, failed.get(name), ours)}
 
 
-def _pips_places() -> dict[str, str]:
-    """Return the environment for uv, which does not read where pip looks first: packages for GPUs take gigabytes."""
-    links = os.environ.get("PIP_FIND_LINKS")
-    return {**({"UV_FIND_LINKS": links} if links else {}), **os.environ}
+def _run(side: Side) -> float:
+    with tempfile.TemporaryDirectory(prefix="gristmill-benchmark-", ignore_cleanup_errors=True) as folder:
+        return side(Path(folder))
 
 
-def _measure(name: str, case: Case, python: Path, data: Path, runs: int) -> dict[str, Any]:
-    taken, failure = [], ""
-    for _ in range(runs):
-        with tempfile.TemporaryDirectory(prefix="gristmill-benchmark-", ignore_cleanup_errors=True) as folder:
-            output = Path(folder) / "scores.csv"
-            try:
-                ran = running.run(_command(name, case, python, data, output), output, running.environment())
-            except Failed as error:
-                failure = str(error)[-500:]
-                break
-            if (rows := _rows(output)) != case.rows:
-                failure = f"{rows} rows came out where {case.rows} should"
-                break
-            taken.append(ran.finished)
-    known = {"system": name, "case": case.name, "runs": len(taken)}
-    if failure:
-        return {**known, "failed": failure}
-    spread = {"min": min(taken), "median": statistics.median(taken), "max": max(taken)}
-    return {**known, **{key: round(value, 3) for key, value in spread.items()}}
+def _figures(seconds: list[float], failure: str | None, ours: float | None) -> dict[str, Any]:
+    """Return what runs took, in seconds, and how many times as long as the product."""
+    found: dict[str, Any] = {"runs": len(seconds)}
+    if failure is not None:
+        return {**found, "failed": failure}
+    median = statistics.median(seconds)
+    spread = {"min": min(seconds), "median": median, "max": max(seconds), "times": median / ours if ours else 0.0}
+    return found | {name: round(value, 3) for name, value in spread.items()}
 
 
-def _rows(output: Path) -> int:
-    with output.open("rb") as file:
-        return sum(1 for _ in file) - 1
-
-
-def _command(name: str, case: Case, python: Path, data: Path, output: Path) -> list[str]:
+def _peer(name: str, case: Case, python: Path, data: Path, scratch: Path) -> float:
+    output = scratch / "scores.csv"
     model = str(inputs.make(data, case.model)) if case.model is not None else ""
     words = [str(python), str(HERE / PEERS[name].driver), str(case.path), str(inputs.make(data, case.input))]
-    return [*words, str(output), model, str(case.mini_batch)]
+    ran = running.run([*words, str(output), model, str(case.mini_batch)], output, running.environment())
+    with output.open("rb") as file:
+        rows = sum(1 for _ in file) - 1
+    if rows != case.rows:
+        raise Failed(f"{rows} rows came out where {case.rows} should")
+    return ran.finished
+
+
+def line(one: Mapping[str, Any]) -> str:
+    """Return one system's figures of a case as a row of a Markdown table."""
+    words = one["failed"].replace("\n", " ") if "failed" in one else ""
+    if not words:
+        words = f"{one['median']:.2f} ({one['min']:.2f}-{one['max']:.2f}) | {one['times']:.2f}"
+    return f"| {one['case']} | {one['system']} | {words} |"
