@@ -11,8 +11,9 @@ python -m benchmarks simulated-cluster    hundreds of instances whose scorers sl
 python -m benchmarks scraping             what Prometheus costs a server that leads 1, 20, 100 jobs
 python -m benchmarks big-store            a job on a store of 20 ms a request, beside a plain download (--objects)
 python -m benchmarks large [PART ...]     plan (a million files, ten), merge (10 GB), csv, parquet (5 GB): --gigabytes
-python -m benchmarks all                  all of these, but for clusters, stores and what is large
-python -m benchmarks peers [SYSTEM ...]   what else a user might take, in environments of their own
+python -m benchmarks profile [CASE ...]   where the processor time goes: of W0 and W1.10, by py-spy
+python -m benchmarks all                  compare, fixed, memory, starting, service, scraping
+python -m benchmarks peers [SYSTEM ...]   what else a user might take, in environments of their own, in turn with both
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from benchmarks import (
     large,
     machine,
     memory,
+    profiling,
     report,
     scale_out,
     scraping,
@@ -125,19 +127,27 @@ def _peers(options: argparse.Namespace) -> list[dict[str, Any]]:
     return measured
 
 
+def _profile(options: argparse.Namespace) -> list[dict[str, Any]]:
+    measured = [profiling.measure(named(name), options.data) for name in options.names or ("W0", "W1.10")]
+    for one in measured:
+        print(*profiling.rows(one), sep="\n")
+    return measured
+
+
 def _scale_out(options: argparse.Namespace) -> list[dict[str, Any]]:
     measured = scale_out.compare(options.data, options.runs, options.items)
     print(scale_out.table(measured))
     return measured
 
 
-#: Those that take a cluster, a store or minutes, and are no part of "all".
+#: What takes a cluster, a store, gigabytes or minutes for one figure, and is no part of "all".
 _APART: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "scale-out": _scale_out,
     "simulated-cluster": _simulated,
     "warm": _warm,
     "big-store": _big_store,
     "large": _large,
+    "profile": _profile,
 }
 
 _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.running import Failed
+
 SCRIPTS: Final = Path(__file__).parent / "scripts"
 
 #: Scorers of the product, processes of the limit.
@@ -115,5 +117,13 @@ FIXED: Final = (
 
 
 def named(name: str) -> Case:
-    """Return the case of a name."""
-    return next(case for case in (*CASES, *FIXED) if case.name == name)
+    """Return the case of a name.
+
+    Raises:
+        Failed: there is none.
+
+    """
+    known = {case.name: case for case in (*CASES, *FIXED)}
+    if name not in known:
+        raise Failed(f"{name}: no such case; give {', '.join(known)}")
+    return known[name]

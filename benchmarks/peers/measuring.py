@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import environments, inputs, running, sides
-from benchmarks.cases import CASES, FIXED, Case
+from benchmarks.cases import CASES, FIXED, Case, named
 from benchmarks.running import Failed
 
 HERE: Final = Path(__file__).parent
@@ -51,12 +51,15 @@ def measure(names: Sequence[str], data: Path, runs: int) -> Iterator[dict[str, A
     """Yield the figures of each case by each system that has it; what cannot be installed is passed over with a word.
 
     `names` may be of systems and of cases; without one of a kind, all of that kind are meant.
+
+    Raises:
+        Failed: a name is neither.
+
     """
-    wanted = [name for name in names if name not in PEERS]
+    wanted = [named(name) for name in names if name not in PEERS] or [*CASES, *FIXED]
     pythons = dict(_pythons([name for name in names if name in PEERS] or PEERS, data))
-    for case in (*CASES, *FIXED):
-        peers = {name: python for name, python in pythons.items() if case.name in PEERS[name].cases}
-        if peers and (case.name in wanted or not wanted):
+    for case in wanted:
+        if peers := {name: python for name, python in pythons.items() if case.name in PEERS[name].cases}:
             yield from _compare(case, peers, data, runs)
 
 
