@@ -62,7 +62,7 @@ _FIXED: Final = frozenset({"compute", "target", "model", "environment", "codecon
 
 def is_override(key: str) -> bool:
     """Return whether a folded key of a request's body changes something of the deployment."""
-    return key in _KEYS or key in {_VARIABLES, "settings", "resources", "compute", "retrysettings", "queuesettings"}
+    return key in _KEYS or key == _VARIABLES or (key in _GROUPS and key != "properties")
 
 
 def overrides_of(value: Any, field: str) -> list[str]:

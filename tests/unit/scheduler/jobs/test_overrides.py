@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from gristmill.deployment.schema import SETTINGS
+from gristmill.deployment.sections import Section
 from gristmill.errors import Mistake
 from gristmill_scheduler.jobs.overrides import is_override, overrides_of
 
@@ -35,6 +37,34 @@ def test_every_spelling_means_the_same(given) -> None:
 def test_a_priority_is_given_as_ours_or_as_azures_other_jobs_have_it(given) -> None:
     assert overrides_of(given, "overrides") == ['settings.priority="high"']
     assert is_override("queuesettings")
+
+
+def leaves(section: Section, above: str) -> list[str]:
+    """Where each setting stands."""
+    inner = [leaves(key.kind, f"{above}.{key.name}") for key in section.keys if isinstance(key.kind, Section)]
+    own = [f"{above}.{key.name}" for key in section.keys if not isinstance(key.kind, Section)]
+    return own + [each for one in inner for each in one]
+
+
+#: One has a second place beside the settings, the other is a mapping of its own.
+ELSEWHERE = {"settings.instance_count", "settings.environment_variables"}
+
+
+@pytest.mark.parametrize("place", sorted({*leaves(SETTINGS, "settings")} - ELSEWHERE))
+def test_every_setting_can_be_given_for_one_job(place: str) -> None:
+    name = place.rpartition(".")[2]
+
+    assert overrides_of({name: "5"}, "") in ([f"{place}=5"], [f'{place}="5"'])
+    assert is_override(name.replace("_", ""))
+
+
+def test_what_belongs_together_may_be_given_together() -> None:
+    tuning = {"flush_bytes": 5, "prefetch_items": 0}
+
+    expected = ["settings.tuning.flush_bytes=5", "settings.tuning.prefetch_items=0"]
+    assert overrides_of({"settings": {"tuning": tuning}}, "") == overrides_of({"tuning": tuning}, "") == expected
+    assert is_override("tuning")
+    assert not is_override("properties")
 
 
 @pytest.mark.parametrize(
