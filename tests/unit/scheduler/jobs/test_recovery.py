@@ -178,13 +178,13 @@ def test_a_job_is_begun_again_when_the_store_answers(world, jobs, monkeypatch) -
     assert world.ends(jobs, jobs.invoke("e", BODY)["name"])["status"] == "Completed"
 
 
-def refusing(monkeypatch, error: Exception, *, seconds: float) -> list[str]:
+def refusing(monkeypatch, error: Exception, *, seconds: float, words: str = "s3://box/in: AccessDenied") -> list[str]:
     """Have the store of every job's input say no, and the dispatcher bear it for so long; return the jobs' tries."""
     tries = []
 
     def admit(job, *, environment, **_):
         tries.append(job.name)
-        raise StorageFailed("s3://box/in: AccessDenied") from error
+        raise StorageFailed(words.format(len(tries))) from error
 
     monkeypatch.setattr("gristmill_scheduler.jobs.beginning.admit", admit)
     monkeypatch.setattr(dispatcher_module, "_AGAIN_SECONDS", 0.02)
@@ -223,6 +223,17 @@ def test_every_server_says_why_a_job_cannot_be_begun(world, jobs, monkeypatch) -
     assert jobs._records.get(name).trouble == ""
 
 
+def test_why_a_job_cannot_be_begun_is_written_down_now_and_then_though_its_words_change(
+    world, jobs, monkeypatch
+) -> None:
+    tries = refusing(monkeypatch, PermissionError(), seconds=1000, words="s3://box/in: AccessDenied: request {}")
+    name = jobs.invoke("e", BODY)["name"]
+    world.until(lambda: len(tries) > 5)
+
+    assert jobs._records.get(name).version == 2
+    assert jobs._records.get(name).trouble.endswith("request 1")
+
+
 def test_a_job_that_a_store_refuses_for_long_fails_with_the_reason(world, jobs, monkeypatch) -> None:
     refusing(monkeypatch, PermissionError(), seconds=0.1)
 
@@ -230,6 +241,9 @@ def test_a_job_that_a_store_refuses_for_long_fails_with_the_reason(world, jobs, 
 
     assert (ended["status"], ended["error"]["class"]) == ("Failed", "StorageFailed")
     assert ended["error"]["message"] == "ScriptExecution.StreamAccess.Authentication: s3://box/in: AccessDenied"
+
+    jobs.stop()  # nobody begins it again
+    assert "AccessDenied" not in world.server(start=False).resume(ended["name"])["detail"]
 
 
 def looks(world, jobs) -> None:

@@ -72,3 +72,14 @@ def test_data_assets_name_their_paths_archived_ones_too(named: Named, root: Path
 
     named.resources.data.delete("d", "1")
     assert named.naming.by_documents() == set()
+
+
+def test_environments_name_the_folders_that_they_would_be_built_of(
+    named: Named, root: Path, upload: Callable[..., str]
+) -> None:
+    folder = upload(named.workspace, root / "in")
+    named.resources.environments.add("e", {"build": {"path": folder}})
+    assert named.naming.by_documents() == trees(folder)
+
+    named.resources.environments.delete("e", "1")
+    assert named.naming.by_documents() == set()
