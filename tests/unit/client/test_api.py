@@ -31,16 +31,21 @@ def test_the_node_has_a_slot_for_each_instance_and_one_for_the_aggregator(fakes:
 
 
 @pytest.mark.parametrize(
-    ("given", "blanks"),
-    [({}, "2"), ({"settings.max_concurrency_per_instance": 3}, "6"), ({"environment_variables.TZ": "UTC"}, None)],
+    ("given", "env", "blanks"),
+    [
+        ({}, "auto", "2"),
+        ({"settings.max_concurrency_per_instance": 3}, "auto", "6"),
+        ({"environment_variables.TZ": "UTC"}, "auto", None),
+        ({"environment.image": "an/image"}, "auto", None),
+        ({"environment.image": "an/image"}, "inherit", "2"),
+    ],
 )
 def test_the_node_starts_scorers_ahead_that_need_nothing_of_the_job(
-    fakes: Any, folder: Path, given: dict[str, Any], blanks: str | None
+    fakes: Any, folder: Path, given: dict[str, Any], env: str, blanks: str | None
 ) -> None:
     overrides = [f"{name}={value}" for name, value in given.items()]
-    gristmill.run(folder / "deployment.yml", input=folder / "input", output=folder / "out", overrides=overrides).wait(
-        20
-    )
+    places = {"input": folder / "input", "output": folder / "out"}
+    gristmill.run(folder / "deployment.yml", **places, overrides=overrides, env=env).wait(20)
     words = fakes.note("node.argv").splitlines()
 
     assert words[5:] == ([] if blanks is None else ["--blanks", blanks])

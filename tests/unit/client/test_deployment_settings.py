@@ -38,6 +38,7 @@ def test_nothing_given_is_the_default_of_every_setting(load_settings):
         ("recursive: false", {"recursive": False}),
         ("recursive: 'No'", {"recursive": False}),
         ("init_timeout: 600", {"init_timeout": 600}),
+        ("keep_scorers_seconds: 0", {"keep_scorers_seconds": 0}),
         ("priority: high", {"priority": spec.Priority.HIGH}),
         ("priority: LOW", {"priority": spec.Priority.LOW}),
         ("priority: medium", {}),

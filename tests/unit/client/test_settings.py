@@ -42,11 +42,11 @@ def test_everything_set_is_read() -> None:
         "GRISTMILL_KEEP_INPUTS_DAYS": "0.5",
         "GRISTMILL_SECRETS": "/secrets",
         "GRISTMILL_PULSE_FILE": "/run/pulse",
-        "GRISTMILL_KEEP_SCORERS_SECONDS": "0",
+        "GRISTMILL_KEEP_SCORERS_SECONDS": "86400",
     }
     settings = ProcessSettings.read(given)
 
-    assert (settings.slice_seconds, settings.keep_inputs_days, settings.keep_scorers_seconds) == (5, 0.5, 0)
+    assert (settings.slice_seconds, settings.keep_inputs_days, settings.keep_scorers_seconds) == (5, 0.5, 86400)
     assert set(given) == set(NAMES)
     assert (settings.redis_url, settings.cache, settings.scratch) == ("redis://h/1", Path("/cache"), Path("/scratch"))
     assert (settings.lease_seconds, settings.node_name, settings.pythons) == (2.5, "left", ("/a", "/b/python3"))
@@ -87,6 +87,13 @@ def test_the_cache_follows_xdg() -> None:
 def test_a_lease_out_of_range_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidSetting, match=f"GRISTMILL_LEASE_SECONDS={text}: give a number of seconds from 2 to 600"):
         ProcessSettings.read({"GRISTMILL_LEASE_SECONDS": text})
+
+
+@pytest.mark.parametrize("text", ["-1", "86401", "long"])
+def test_scorers_are_kept_for_a_day_at_most(text: str) -> None:
+    words = f"GRISTMILL_KEEP_SCORERS_SECONDS={text}: give a number of seconds from 0 to 86400"
+    with pytest.raises(InvalidSetting, match=words):
+        ProcessSettings.read({"GRISTMILL_KEEP_SCORERS_SECONDS": text})
 
 
 def test_the_process_environment_is_what_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

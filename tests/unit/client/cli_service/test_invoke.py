@@ -186,6 +186,7 @@ def test_flags_win_over_the_file(given: Any) -> None:
         ("-n m --input azureml:d:1 -m many", "invalid int value"),
         ("-n m -f nothing.yml", "no such file"),
         ("-n m --input-path folder:", "Input path can't be empty"),
+        ("-n m", "Input path can't be empty for batch endpoint invoke: say what is scored: --input"),
     ],
 )
 def test_what_cannot_be_begins_no_job(run: Any, service: Any, words: str, message: str) -> None:
