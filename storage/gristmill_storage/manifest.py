@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
@@ -166,6 +166,16 @@ def _last_line(number: int, *, end: bool) -> str:
     return f'{{"next":{number},"end":true}}\n' if end else f'{{"next":{number}}}\n'
 
 
+def _joined(names: Iterable[str]) -> str:
+    """Return names joined by NUL, which can be in none: that is fast to search."""
+    return "\0{}\0".format("\0".join(names))
+
+
+def _is_odd(text: str, count: int) -> bool:
+    """Return whether one of so many names, joined, may be hostile (`is_hostile` tells)."""
+    return ".." in text or "\0/" in text or "\0\0" in text or text.count("\0") != count + 1
+
+
 def _create_same(store: Store, path: str, data: bytes) -> bool:
     """Return whether this is there now, by whomever."""
     try:
@@ -221,13 +231,12 @@ class Chunk:
         try:
             document, end = _DECODE(line := self._lines[number - self.first])
             found, items, size = document["n"], tuple(document["items"]), document["bytes"]
-            text = "\0".join(items)
+            text = _joined(items)
         except (ValueError, TypeError, KeyError) as error:
             raise self._damaged(number, f"it is no mini-batch ({error})") from None
         if end != len(line) or found != number or type(size) is not int or size < 0:
             raise self._damaged(number, f"n is {found!r}, bytes is {size!r}")
-        text = f"\0{text}\0"  # joined by NUL: what can be in no name, and is fast to search
-        if ".." in text or "\0/" in text or "\0\0" in text or text.count("\0") != len(items) + 1:
+        if _is_odd(text, len(items)):
             self._check_names(number, items)
         return MiniBatch(number, items, size)
 
@@ -235,6 +244,37 @@ class Chunk:
         """Yield the mini-batches from `first` to `last`, both included; by default all of the chunk."""
         start = self.first if first is None else first
         return map(self.mini_batch, range(start, (self.last if last is None else last) + 1))
+
+    def columns(self, first: int, last: int) -> tuple[list[tuple[str, ...]], list[int]]:
+        """Return the items and the bytes of these mini-batches: all lines are read at once, in half the time.
+
+        Raises:
+            IndexError: one is not in the chunk.
+            Corrupt: a line is damaged.
+
+        """
+        try:
+            return self._columns(first, last)
+        except (ValueError, TypeError, KeyError):  # damaged, or with names that need a closer look: each line tells
+            found = list(self.mini_batches(first, last))
+            return [mini_batch.items for mini_batch in found], [mini_batch.size for mini_batch in found]
+
+    def _columns(self, first: int, last: int) -> tuple[list[tuple[str, ...]], list[int]]:
+        lines = self.lines(first, last)
+        documents = json.loads(f"[{','.join(lines)}]")
+        items = [tuple(document["items"]) for document in documents]
+        sizes = [document["bytes"] for document in documents]
+        if [document["n"] for document in documents] != list(range(first, last + 1)) or not all(items):
+            raise ValueError("other mini-batches")
+        if {line[0] + line[-1] for line in lines} != {"{}"}:
+            raise ValueError("more than mini-batches")
+        if set(map(type, sizes)) != {int} or min(sizes) < 0:
+            raise ValueError("other sizes")
+        names = list(chain.from_iterable(items))
+        text = _joined(names)
+        if _is_odd(text, len(names)):
+            raise ValueError("odd names")
+        return items, sizes
 
     def lines(self, first: int, last: int) -> list[str]:
         """Return the lines of these mini-batches, without their ends."""

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -22,7 +22,7 @@ from gristmill_storage.patient_store import patient
 from gristmill_storage.reach import Reach
 from gristmill_storage.slice_fetching import fetch_item
 from gristmill_storage.tallies import Tallies
-from gristmill_workers.work import Failed, Work
+from gristmill_workers.work import Failed, Work, sociable
 
 if TYPE_CHECKING:
     from gristmill_storage.copier import Copier
@@ -79,8 +79,11 @@ class LocalInputs:
 
     def ready(self, waiting: deque[Work]) -> list[Failed]:
         """Hand them on."""
-        for work in self._works:
-            _queue(work, waiting)
+        if sociable(self._works) == len(self._works):
+            waiting.extend(self._works)
+        else:
+            for work in self._works:
+                _queue(work, waiting)
         self._works.clear()
         return []
 
@@ -220,13 +223,13 @@ def _queue(work: Work, waiting: deque[Work]) -> None:
 
 
 def _split(works: Iterable[Work]) -> Iterator[Work]:
-    return (replace(work, split=True) for work in works)
+    return (work._replace(split=True) for work in works)
 
 
 def _placed(work: Work) -> Work:
     """Return a mini-batch with the places of its copies, where a name of the store can be none on this machine."""
     places = tuple(map(local_name, work.items))
-    return work if places == work.items and not work.split else replace(work, places=places)
+    return work if places == work.items and not work.split else work._replace(places=places)
 
 
 def open_inputs(job: Job, scratch: Path, patience: Patience, *, tallies: Tallies | None = None) -> Inputs:

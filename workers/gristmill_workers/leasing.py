@@ -151,7 +151,7 @@ class Leasing:
             self._take_in_hand(answer)
             self._allowed = min(LEASE_LIMIT, max(self._scorers, GROWTH * target))
             works = self._works(answer)
-            self._bytes = sum(work.size for work in works) // len(works)
+            self._bytes = sum([work.size for work in works]) // len(works)
             if self._spans is not None:
                 self._spans.leased(works, began=began)
             return Leased(works=works, losses=answer.losses)
@@ -224,19 +224,12 @@ class Leasing:
         self._copies += lease.copy
         now = time.monotonic()
         chunk = self._manifest.chunk(lease.chunk)
+        numbers, (items, sizes) = range(lease.first, lease.last + 1), chunk.columns(lease.first, lease.last)
         lines: Iterable[str] = chunk.lines(lease.first, lease.last) if self._by_line else repeat("")
+        token, attempt, copy = lease.token, lease.attempts + 1, self._copies if lease.copy else None
         return [
-            Work(
-                number=mini_batch.number,
-                attempt=lease.attempts + 1,
-                token=lease.token,
-                items=mini_batch.items,
-                size=mini_batch.size,
-                copy=self._copies if lease.copy else None,
-                leased=now,
-                line=line,
-            )
-            for mini_batch, line in zip(chunk.mini_batches(lease.first, lease.last), lines, strict=False)
+            Work(number, attempt, token, names, size, copy=copy, leased=now, line=line)
+            for number, names, size, line in zip(numbers, items, sizes, lines, strict=False)
         ]
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from gristmill.states import Category
@@ -23,7 +24,7 @@ from gristmill_workers.place import Place
 from gristmill_workers.scorer import protocol
 from gristmill_workers.scorer_process import Launch, ScorerProcess, begun
 from gristmill_workers.tuning import Choice
-from gristmill_workers.work import Event, Failed, InitFailure, Ready, Work
+from gristmill_workers.work import Event, Failed, InitFailure, Ready, Work, sociable
 
 #: Seconds between two looks at the progress memories.
 WATCH_SECONDS: Final = 0.1
@@ -145,7 +146,7 @@ class Pool:
                 if not waiting:
                     return
                 if place.takes((depth - 1) * frame, waiting[0]):
-                    self._give(place, list(_frame(waiting, frame)))
+                    self._give(place, _frame(waiting, frame))
 
     def choice(self) -> Choice:
         """Return how much a scorer is given at once while this pace lasts."""
@@ -360,13 +361,12 @@ class Pool:
         self._selector.close()
 
 
-def _frame(waiting: deque[Work], limit: int) -> Iterator[Work]:
+def _frame(waiting: deque[Work], limit: int) -> list[Work]:
     """Take from the left what one frame holds."""
-    yield (first := waiting.popleft())
-    for _ in range(0 if first.alone else min(limit - 1, len(waiting))):
-        if waiting[0].alone:
-            return
-        yield waiting.popleft()
+    works = list(islice(waiting, limit))
+    works = works[: sociable(works) or 1]
+    _forget(waiting, works)
+    return works
 
 
 def _forget(held: deque[Work], answered: Sequence[object]) -> None:

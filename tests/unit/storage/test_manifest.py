@@ -233,6 +233,10 @@ def test_a_leased_range_is_read_from_its_chunk() -> None:
         chunk.mini_batch(31)
     with pytest.raises(IndexError):
         list(chunk.mini_batches(95, 96))
+    assert chunk.columns(40, 41) == ([batch(40).items, batch(41).items], [batch(40).size, batch(41).size])
+    for first, last in ((95, 96), (31, 33)):
+        with pytest.raises(IndexError):
+            chunk.columns(first, last)
     with pytest.raises(NotFound, match="no chunk begins with mini-batch 7"):
         reader.chunk(7)
 
@@ -270,6 +274,9 @@ def test_any_names_come_back(entries: list[tuple[str, int]], size: int, most: in
 
     reader = ManifestReader(store)
     assert list(reader.mini_batches()) == batches
+    columns = [reader.chunk(first).columns(first, last) for first, last in reader.spans()]
+    assert [names for items, _ in columns for names in items] == [found.items for found in batches]
+    assert [bytes_ for _, sizes in columns for bytes_ in sizes] == [found.size for found in batches]
     assert reader.verify() == Totals(mini_batches=len(batches), items=len(items), size=sum(item.size for item in items))
     assert reader.last_item(list(reader.chunks())) == (items[-1].name if items else None)
 
@@ -315,6 +322,8 @@ def test_damage_is_named(old: bytes, new: bytes, what: str) -> None:
 
     with pytest.raises(Corrupt, match=f"{FIRST_PATH}: {what}"):
         reader.verify()
+    with pytest.raises(Corrupt, match=f"{FIRST_PATH}: {what}"):
+        reader.chunk(0).columns(0, FIRST_CHUNK - 1)
 
 
 @pytest.mark.parametrize("cut_off", [1, 2, 12, 20, 500])

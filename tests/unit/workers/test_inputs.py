@@ -3,7 +3,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,7 +134,7 @@ def test_a_copy_stays_while_anyone_needs_it_and_is_fetched_once(tmp_path: Path, 
     whole = work(0, "a", "b")
     inputs.want([whole, work(1, "c")])
     wait_for(inputs, waiting)
-    pieces = [replace(whole, items=(item,), piece=(n, n + 1)) for n, item in enumerate("ab")]
+    pieces = [whole._replace(items=(item,), piece=(n, n + 1)) for n, item in enumerate("ab")]
     inputs.want(pieces)
     wait_for(inputs, waiting)
 
@@ -158,7 +157,7 @@ def test_what_could_not_be_fetched_is_tried_again_for_the_piece_that_has_it_alon
     whole = work(0, "a", "missing")
     inputs.want([whole])
     wait_for(inputs, waiting)
-    inputs.want(replace(whole, items=(item,), piece=(n, n + 1)) for n, item in enumerate(whole.items))
+    inputs.want(whole._replace(items=(item,), piece=(n, n + 1)) for n, item in enumerate(whole.items))
 
     (failed,) = wait_for(inputs, waiting)
 

@@ -165,4 +165,4 @@ def test_a_single_item_is_not_halved_and_named() -> None:
 def test_a_copys_failure_is_never_the_last() -> None:
     failed = scored(3, outcome="failed", errors=[error()])
 
-    assert isinstance(judge(replace(failed, work=replace(work(3), copy=1)), attempts=3, isolate=True), Retry)
+    assert isinstance(judge(replace(failed, work=work(3)._replace(copy=1)), attempts=3, isolate=True), Retry)
