@@ -22,6 +22,9 @@ _PLAIN_SEQUENCES = frozenset([list, tuple])
 _PLAIN_VALUES = frozenset([str, int, float, bool])
 _DICTS = frozenset([dict])
 
+#: The names of columns that have none, by how many they are: of a result of few rows they cost as much as the rows.
+_COLUMNS: dict[int, list[str]] = {}
+
 _MAPPING, _SEQUENCE, _VALUE = "a mapping", "a sequence", "a single value"
 
 
@@ -44,6 +47,10 @@ def is_sequence(element: Any) -> bool:
 def column(index: int) -> str:
     """Return the name of a column that has none."""
     return f"column_{index}"
+
+
+def _columns(width: int) -> list[str]:
+    return _COLUMNS[width] if width in _COLUMNS else _COLUMNS.setdefault(width, [column(n) for n in range(width)])
 
 
 def _kind(element: Any) -> str:
@@ -83,7 +90,7 @@ def alike(elements: Sequence[Any], name: str = PREDICTION) -> tuple[list[str], I
     if kinds <= _PLAIN_VALUES:
         return [name], zip(elements)
     if kinds <= _PLAIN_SEQUENCES and len(widths := set(map(len, elements))) == 1:
-        return [column(index) for index in range(widths.pop())], elements
+        return _columns(widths.pop()), elements
     if kinds == _DICTS and len(keys := set(map(tuple, elements))) == 1:
         return [str(key) for key in keys.pop()], map(tuple, map(dict.values, elements))
     return None

@@ -170,7 +170,7 @@ class Scorer:
         self._around.redirect(job["stdout"], job["stderr"])
         entry_script.close_log()
         self._files.discard()  # what a thread wrote meanwhile is of no job
-        self._files = WrittenFiles(self._start.output_dir, job["staging_dir"])
+        self._files.begin(job["staging_dir"])
         self._scoring.begin(job["root"])
         self._ready(0.0)
 
@@ -246,8 +246,8 @@ def _done(
         "items": work.items,
         "succeeded": scored.succeeded,
         "rows": written.rows,
-        "seconds": round(scored.seconds, 6),
-        "writing": round(writing, 6),
+        "seconds": scored.seconds,
+        "writing": writing,
         "bytes": size,
         "columns": written.columns,
         "encoding": written.encoding,
@@ -267,7 +267,7 @@ def _failed(work: _Attempt, seconds: float, error: dict[str, Any]) -> dict[str, 
         "items": work.items,
         "succeeded": 0,
         "rows": 0,
-        "seconds": round(seconds, 6),
+        "seconds": seconds,
         "bytes": 0,
         "columns": None,
         "encoding": "none",

@@ -35,12 +35,12 @@ def write(result: Any, form: Format, sink: Sink) -> Written:
     """
     if form.kind == "none":
         return Written(len(result), "none")
+    if isinstance(result, (list, tuple)):
+        return _WRITERS[form.kind](result, form, sink, PREDICTION)
     if is_frame(result):
         return frames.write([result], form, sink)
-    elements = result if isinstance(result, (list, tuple)) else list(result)
-    own_name = None if isinstance(result, (list, tuple)) else getattr(result, "name", None)
-    name = PREDICTION if own_name is None else str(own_name)
-    return _WRITERS[form.kind](elements, form, sink, name)
+    name = getattr(result, "name", None)
+    return _WRITERS[form.kind](list(result), form, sink, PREDICTION if name is None else str(name))
 
 
 def _text(elements: Sequence[Any], form: Format, sink: Sink, name: str) -> Written:
@@ -84,18 +84,27 @@ def _warn_once(message: str) -> None:
 
 
 def _csv(elements: Sequence[Any], form: Format, sink: Sink, name: str) -> Written:
-    columns, found = tabulate(elements, name)
-    rows = iter(found)
+    columns, rows = tabulate(elements, name)
+    if rows is elements and len(elements) <= _SLICE:
+        _csv_lines(elements, elements, 0, form, sink)
+        return Written(len(elements), "csv", columns)
+    left = iter(rows)
     for first in range(0, len(elements), _SLICE):
-        part = list(islice(rows, _SLICE))
-        text = csvtext.plain(part, len(columns), form.delimiter)
-        if text is None:
-            text = csvtext.row_by_row(part, elements, first, form.delimiter)
-        try:
-            sink.write(text.encode("utf-8", "surrogateescape"))
-        except UnicodeEncodeError as error:
-            raise Unencodable("an element", error) from error
+        _csv_lines(list(islice(left, _SLICE)), elements, first, form, sink)
     return Written(len(elements), "csv", columns)
+
+
+def _csv_lines(rows: Sequence[Sequence[Any]], elements: Sequence[Any], first: int, form: Format, sink: Sink) -> None:
+    """Write rows, which are those of the elements from `first` on."""
+    if not rows:
+        return
+    text = csvtext.plain(rows, len(rows[0]), form.delimiter)
+    if text is None:
+        text = csvtext.row_by_row(rows, elements, first, form.delimiter)
+    try:
+        sink.write(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError as error:
+        raise Unencodable("an element", error) from error
 
 
 def _jsonl(elements: Iterable[Any], _form: Format, sink: Sink, name: str) -> Written:

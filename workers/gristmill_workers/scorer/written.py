@@ -21,6 +21,8 @@ import time
 from importlib import import_module
 from typing import Iterator
 
+from .surroundings import move_high
+
 _LOG = logging.getLogger("gristmill.scorer")
 
 #: The folder under `staging_dir` of the files that belong to no mini-batch.
@@ -42,7 +44,15 @@ class WrittenFiles:
         self._staging = staging
         self._own: set[str] = set()
         self._passed_over: set[str] = set()
-        self._empty_since = -1
+        #: The folder, and what the system says of it for as long as nothing is made in it; None: that is not known.
+        self._descriptor = -1
+        self._opened: os.stat_result | None = None
+        self._empty: tuple[int, int, int] | None = None
+
+    def begin(self, staging: str) -> None:
+        """Send the files of finished attempts to folders under `staging` from now on."""
+        self._staging = staging
+        self._passed_over.clear()
 
     def keep(self) -> None:
         """Take the files that are there now for the script's long-lived ones."""
@@ -78,27 +88,39 @@ class WrittenFiles:
         return self._move(set(self._found()), LAST) if self._any() else []
 
     def _any(self) -> bool:
-        """Most scripts write no files: the folder's time of change mostly tells, else one look into it."""
+        """Most scripts write no files: the folder's times of change mostly tell, else one look into it."""
         try:
-            if os.stat(self._folder).st_mtime_ns == self._empty_since:
+            if self._empty is not None and _state(self._descriptor) == self._empty:
                 return False
-            self._empty_since = self._date_back()
+            self._empty = self._date_back()
             if os.listdir(self._folder):
-                self._empty_since = -1
+                self._empty = None
                 return True
         except OSError:
-            self._empty_since = -1
+            self._empty = None
         return False
 
-    def _date_back(self) -> int:
-        """Return the time of change that the folder has from now on until something changes; -1: none can be told.
+    def _date_back(self) -> tuple[int, int, int] | None:
+        """Return the state that the folder has from now on until something changes; None: none can be told.
 
-        It is one of long ago: what changes now must show another, and file systems tell times apart by up to 2 s.
+        Its time of change is one of long ago: what changes now must show another, and file systems tell times apart by
+        up to 2 s. It is kept open, for its path need not be gone through then: half the time of a look. What was made
+        in its place would not be seen; but one that was deleted has no links, and one that was moved has a newer ctime.
         """
+        self._reopen()
         with contextlib.suppress(OSError):
             os.utime(self._folder, ns=(_LONG_AGO, _LONG_AGO))
-        changed = os.stat(self._folder).st_mtime_ns
-        return changed if time.time_ns() - changed > _TELLING_APART else -1
+        state = _state(self._descriptor)
+        return state if time.time_ns() - state[0] > _TELLING_APART else None
+
+    def _reopen(self) -> None:
+        if self._opened is not None:
+            with contextlib.suppress(OSError):  # a script may close what it did not open, and the number be another's
+                if os.path.samestat(os.stat(self._descriptor), self._opened):
+                    os.close(self._descriptor)
+            self._opened = None
+        self._descriptor = move_high(os.open(self._folder, os.O_RDONLY))
+        self._opened = os.stat(self._descriptor)
 
     def _move(self, paths: set[str], name: str) -> list[str]:
         for path in sorted(paths):
@@ -123,6 +145,11 @@ class WrittenFiles:
         if path not in self._passed_over:
             self._passed_over.add(path)
             _LOG.warning("AZUREML_BI_OUTPUT_PATH: %s is no plain file and is left out of the output", path)
+
+
+def _state(descriptor: int) -> tuple[int, int, int]:
+    found = os.stat(descriptor)
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_nlink
 
 
 def _move(source: str, target: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,46 @@ def test_a_folder_that_stays_empty_is_looked_into_once(
 
     (tmp_path / "out" / "a").touch()
     assert files.take("5-1") == ["a"]
+
+
+@pytest.mark.parametrize("away", ["deleted", "moved"])
+def test_a_folder_that_was_made_anew_is_looked_into(tmp_path: Path, files: WrittenFiles, away: str) -> None:
+    assert files.take("1-1") == files.take("2-1") == []
+    before = (tmp_path / "out").stat().st_ctime_ns
+    if away == "deleted":
+        (tmp_path / "out").rmdir()
+    else:
+        while time.time_ns() - before < 50_000_000:  # what is moved at once may bear the same time of change
+            time.sleep(0.01)
+        (tmp_path / "out").rename(tmp_path / "elsewhere")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").touch()
+
+    assert files.take("3-1") == ["a"]
+    assert files.take("4-1") == []
+
+
+def test_a_script_may_close_the_folder_and_have_its_number(tmp_path: Path, files: WrittenFiles) -> None:
+    assert files.take("1-1") == []
+    (tmp_path / "own").mkdir()
+    own = os.open(tmp_path / "own", os.O_RDONLY)
+    number = files._descriptor
+    os.dup2(own, number)
+    os.close(own)
+    (tmp_path / "out" / "a").touch()
+
+    assert files.take("2-1") == ["a"]
+    assert os.path.samestat(os.fstat(number), (tmp_path / "own").stat())
+    assert files.take("3-1") == []
+    os.close(number)
+
+
+def test_one_descriptor_is_held_however_often_the_folder_is_looked_into(tmp_path: Path, files: WrittenFiles) -> None:
+    assert files.take("1-1") == []
+    number = files._descriptor
+
+    for attempt in range(5):
+        (tmp_path / "out" / "a").touch()
+        assert files.take(f"{attempt}-1") == ["a"]
+        assert files.take(f"{attempt}-2") == []
+        assert files._descriptor == number
