@@ -10,10 +10,13 @@ A table with no rows is scored by no call, and has no rows in the output.
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 from pathlib import Path
 from typing import Any, Iterator
 
+from .collecting import seldom
 from .failures import ItemFailed
 from .hush import Hush
 from .sources import Source, sources
@@ -51,7 +54,7 @@ class NoCodeScorer:
             Exception: whatever the model's own loading raises.
 
         """
-        with self._hush():
+        with self._hush(), seldom():
             folder = _model_folder(self._path)
             pyfunc = _pyfunc()
             from . import filemodel, spool, together  # noqa: PLC0415 - they import pandas and numpy
@@ -59,7 +62,8 @@ class NoCodeScorer:
             self._parts: Any = filemodel
             self._new_spool: Any = spool.Spool
             self._new_calls: Any = together.Calls
-            self._model = filemodel.FileModel(pyfunc.load_model(folder), self._hush)
+            gc.freeze()  # modules are no garbage; what the model's loading leaves behind may be
+            self._model = filemodel.FileModel(_loaded(pyfunc, folder), self._hush)
         self._hush.say_once("mlflow")
 
     def begin(self) -> None:
@@ -125,6 +129,14 @@ def _pyfunc() -> Any:
             f"an MLflow model needs mlflow and pandas in its environment: add 'mlflow' to its conda.yaml ({error})"
         ) from error
     return mlflow.pyfunc
+
+
+def _loaded(pyfunc: Any, folder: str) -> Any:
+    """Return the model; MLflow compares what is installed with what the model asks for unless that is known."""
+    from .installed import as_saved  # noqa: PLC0415 - it imports what only models need
+
+    known = {"suppress_warnings": True} if as_saved(folder, sys.modules["mlflow"]) else {}
+    return pyfunc.load_model(folder, **known)
 
 
 def _model_folder(path: str) -> str:
