@@ -179,10 +179,15 @@ def _start(name: str, folder: str, job: spec.Job | None, command: Mapping[str, A
 
 
 def _blanks(job: spec.Job) -> int:
-    """Return how many scorers may be started before the job is looked at: those that run on this Python."""
-    deployment = job.deployment
-    own = job.environment_mode is spec.EnvironmentMode.INHERIT or deployment.environment is None
-    bare = deployment.code_configuration is not None and not deployment.environment_variables
+    """Return how many scorers may be started before the job is looked at: those that run on this Python.
+
+    What a model without code asks for is not looked at here: that this Python has it is a guess.
+    """
+    deployment, mode = job.deployment, job.environment_mode
+    script = deployment.code_configuration is not None
+    likely = deployment.environment is None and (script or mode is spec.EnvironmentMode.AUTO)
+    own = mode is spec.EnvironmentMode.INHERIT or likely
+    bare = not deployment.environment_variables
     return deployment.instance_count * deployment.settings.max_concurrency_per_instance if own and bare else 0
 
 

@@ -51,6 +51,18 @@ def test_the_node_starts_scorers_ahead_that_need_nothing_of_the_job(
     assert words[5:] == ([] if blanks is None else ["--blanks", blanks])
 
 
+@pytest.mark.parametrize(("env", "blanks"), [("auto", "1"), ("inherit", "1"), ("model", None)])
+def test_scorers_of_a_model_without_code_are_started_ahead_unless_their_python_is_to_be_built(
+    fakes: Any, folder: Path, env: str, blanks: str | None
+) -> None:
+    (folder / "model" / "MLmodel").write_text("flavors: {}\n")
+    (folder / "deployment.yml").write_text("name: digits\nmodel: {path: model, type: mlflow_model}\n")
+    gristmill.run(folder / "deployment.yml", input=folder / "input", output=folder / "out", env=env).wait(20)
+    words = fakes.note("node.argv").splitlines()
+
+    assert words[5:] == ([] if blanks is None else ["--blanks", blanks])
+
+
 def test_a_mistake_starts_nothing(fakes: Any, folder: Path) -> None:
     with pytest.raises(gristmill.InvalidDeployment):
         gristmill.run(folder / "none.yml", input=folder / "input", output=folder / "out")
