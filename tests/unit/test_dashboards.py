@@ -139,6 +139,11 @@ def test_links_to_a_jobs_files_lead_through_the_source_that_keeps_a_token_and_to
     assert server["current"]["value"] == f"/api/datasources/proxy/uid/{files['uid']}"
     assert files["type"] != "prometheus", "it could be chosen for the dashboards"
     assert files["secureJsonData"]["httpHeaderValue1"] == "Bearer ${GRAFANA_READER_TOKEN}"
+    services = yaml.safe_load((panels.ROOT / "compose.yaml").read_text())["services"]
+    host, port = files["url"].removeprefix("http://").split(":")
+    assert f"--port={port}" in services[host]["command"]
+    assert services["grafana"]["environment"]["GRAFANA_READER_TOKEN"] == "${GRAFANA_READER_TOKEN:-}"
+    assert "\n# GRAFANA_READER_TOKEN=\n" in (DEPLOY / ".env.example").read_text()
     links = panels.links(document)
     assert len(links) == 2
     for link in links:

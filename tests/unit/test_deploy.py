@@ -59,7 +59,11 @@ def test_the_lock_of_the_torch_image_holds_what_torch_asks_for() -> None:
     here = {lock_images.normal(each.name) for each in asked if not each.marker or each.marker.evaluate({"extra": ""})}
     gpu = re.compile("cuda-|nvidia-|triton")
 
-    assert {name for name in here if not gpu.match(name)} <= set(lock_images.pins(lock_images.LOCKS / "torch.txt"))
+    locked, full = (lock_images.pins(lock_images.LOCKS / f"{lock}.txt") for lock in ("torch", "full"))
+
+    assert {name for name in here if not gpu.match(name)} <= set(locked)
+    assert full.items() <= locked.items()
+    assert "deploy/install.sh packages torch && deploy/install.sh torch " in (DEPLOY / "Dockerfile").read_text()
 
 
 def test_keda_reads_the_length_of_the_queue_that_its_nodes_serve() -> None:
