@@ -14,7 +14,7 @@ from gristmill_storage.tallies import BESIDE
 
 #: What is said of a job that spent most of its time so.
 _WORDS: Final = {
-    "waiting": "no node had begun: larger jobs where one starts with the job, else more nodes, or fewer jobs beside",
+    "waiting": "no node had begun: larger jobs if nodes start with them, more nodes, fewer jobs beside them",
     "preparing": "model and environment were made ready: they are kept, the next job finds them",
     "init": "init() takes long beside what there is to score: larger jobs",
     "fetching": "the store is the limit: fetch from nearer by, or fewer and larger files",
