@@ -133,6 +133,17 @@ def test_it_goes_when_no_job_has_needed_it_for_so_long(place: Place, reads: str)
     assert place.files == []
 
 
+@pytest.mark.parametrize(("days", "looks"), [(0, False), (0.5, True)])
+def test_nobody_looks_where_uploads_stay_for_ever(place: Place, days: float, *, looks: bool) -> None:
+    addresses = Addresses(place.workspace.documents("x"))
+    clearing = Clearing(place.workspace, place.records, addresses, place.naming, days=days, leads=lambda: True)
+    clearing.start()
+    found = clearing._thread.is_alive()
+    clearing.stop()
+
+    assert found is looks
+
+
 def test_what_nothing_ever_needed_goes(place: Place) -> None:
     place.looks(100, 129.9)
     assert place.there
