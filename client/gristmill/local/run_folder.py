@@ -53,7 +53,8 @@ class RunFolder:
             self.workspace.mkdir(exist_ok=True, mode=_PRIVATE)
             self.folder.mkdir(exist_ok=True, mode=_PRIVATE)
         except OSError as error:
-            raise Mistake(f"--workspace {self.workspace}: it cannot be made: {error.strerror}") from None
+            why = f"it cannot be made: {error.strerror}; give another folder"
+            raise Mistake(f"--workspace {self.workspace}: {why}") from None
 
     def claim(self) -> int | None:
         """Lock the folder for a daemon; return the descriptor that holds the lock, None where another has it."""
