@@ -57,6 +57,8 @@ class IndexedBlocks(Sequence[Block]):
         self._columns = [self._named(number) for number in found.get("columns", ())]
         self._files = [tuple(files) for files in found.get("files", ())]
         self._pieces = [tuple(map(self._piece, pieces)) for pieces in found.get("pieces", ())]
+        #: The mini-batch whose place was asked for last, and the place: a merge asks three times.
+        self._placed: tuple[int, Place] | None = None
 
     def _named(self, number: int | None) -> tuple[str, ...] | None:
         return None if number is None else self._names[number]
@@ -101,11 +103,15 @@ class IndexedBlocks(Sequence[Block]):
             KeyError: the part has no such mini-batch.
 
         """
+        if self._placed is not None and self._placed[0] == mini_batch:
+            return self._placed[1]
         counts = self._counts
         at = bisect_left(counts["mini_batch"], mini_batch)
         if at == len(self) or counts["mini_batch"][at] != mini_batch:
             raise KeyError(mini_batch)
-        return Place(
+        place = Place(
             counts["start"][at], counts["size"][at], counts["crc"][at],
             counts["errors_start"][at], counts["errors_size"][at], counts["errors_crc"][at],
         )  # fmt: skip
+        self._placed = mini_batch, place
+        return place

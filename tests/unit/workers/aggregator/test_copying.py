@@ -107,7 +107,7 @@ def test_descriptors_are_closed(tmp_path: Path) -> None:
     assert open_files() == before
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, 4096, 1_000_003])
+@pytest.mark.parametrize("size", [0, 1, 7, 4096, 4097, 1_000_003])
 def test_sums_are_joined(size: int) -> None:
     first, second = b"some rows\n", os.urandom(size)
 
