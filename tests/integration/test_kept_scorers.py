@@ -70,6 +70,8 @@ class Node:
             environment_variables={"INITS": str(self.inits)},
             settings=Settings(mini_batch_size=1, retry_settings=RetrySettings(max_retries=1, timeout=30)),
         )
+        #: The job that is scored, or was last.
+        self.present: Done | None = None
         self._jobs = 0
 
     def script(self, text: str) -> None:
@@ -98,9 +100,9 @@ class Node:
             output=Output(folder=str(self.folder / name / "out")),
             kept_for=kept_for,
         )
-        done = Done(self, job)
-        done.score(items)
-        return done
+        self.present = Done(self, job)
+        self.present.score(items)
+        return self.present
 
 
 class Done:
@@ -331,6 +333,34 @@ def test_scorers_of_a_job_in_which_something_failed_are_not_kept(node: Node, run
     assert "are not kept: one of them has failed in something" in first.node_log
     assert not any(map(alive, before))
     assert len(node.pids) == len(before) + 1
+
+
+def test_scorers_of_a_job_that_was_cancelled_are_not_kept(node: Node) -> None:
+    held = "    while not os.path.exists(os.environ['INITS'] + '.go'): __import__('time').sleep(0.01)\n    names ="
+    node.script(textwrap.dedent(SCRIPT).replace("    names =", held, 1))
+    thread = threading.Thread(target=node.job, args=("a",))
+    thread.start()
+    until(node.inits.exists)
+    assert node.present is not None
+    node.present.ledger.stop(node.present.name, state="canceled", error=None)
+    Path(f"{node.inits}.go").touch()
+    thread.join(60)
+
+    assert not thread.is_alive()
+    assert not alive(node.pids[0])
+    assert node.bench.resting() == []
+
+
+def test_scorers_that_have_worked_for_a_day_are_not_kept(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = node.job("a")
+    assert alive(node.pids[0])
+    monkeypatch.setattr("gristmill_workers.crew.LIFE_SECONDS", 0.0)
+    second = node.job("b")
+
+    assert len(node.pids) == 1
+    assert "kept 1 scorers" in first.node_log
+    assert "are not kept: they have worked for a day" in second.node_log
+    assert not alive(node.pids[0])
 
 
 def test_what_threads_print_between_two_jobs_is_dropped_and_in_a_job_goes_there(node: Node) -> None:
