@@ -26,6 +26,7 @@ import mlflow.sklearn  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 from gristmill_scorer.nocode import NoCodeScorer  # noqa: E402
+from gristmill_scorer.numbered import table  # noqa: E402
 from mlflow.models.signature import ModelSignature  # noqa: E402
 from mlflow.types.schema import ColSpec, Schema, TensorSpec  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -67,7 +68,7 @@ def score(model, items, **settings):
     scorer = NoCodeScorer(dict({"path": model, "predict_per": "file"}, **settings), logging.getLogger("probe"))
     scorer.load()
     scored = scorer.score(items, str(INPUT))
-    frames = list(scored.frames)
+    frames = list(map(table, scored.rows))
     rows = json.loads(pd.concat(frames).round(6).to_json(orient="values")) if frames else []
     columns = frames[0].columns.tolist() if frames else []
     return {"rows": rows, "columns": columns, "succeeded": scored.succeeded, "errors": scored.errors}

@@ -63,8 +63,21 @@ def _bare_texts(rows: Sequence[Sequence[str]], width: int, delimiter: str) -> st
 
 def bare(cells: Iterable[Any], rows: int, width: int, delimiter: str) -> str | None:
     """Return the text of plain cells, row by row, in which nothing asks for quotes; None where something does."""
-    line = delimiter.join(["%s"] * width) + "\n"
-    return _checked(line * rows % tuple(cells), rows, width, delimiter)
+    return _filled(cells, rows, ["%s"] * width, delimiter)
+
+
+def ended(columns: Sequence[Sequence[Any]], last: str, delimiter: str) -> str | None:
+    """Return what `bare` does of cells column by column, and of a last one that is the same in every row."""
+    rows, width = len(columns[0]), len(columns)
+    cells: list[Any] = [None] * (rows * width)
+    for place, column in enumerate(columns):
+        cells[place::width] = column
+    return _filled(cells, rows, [*["%s"] * width, last.replace("%", "%%")], delimiter)
+
+
+def _filled(cells: Iterable[Any], rows: int, fields: Sequence[str], delimiter: str) -> str | None:
+    line = delimiter.replace("%", "%%").join(fields) + "\n"
+    return _checked(line * rows % tuple(cells), rows, len(fields), delimiter)
 
 
 def _checked(text: str, rows: int, width: int, delimiter: str) -> str | None:

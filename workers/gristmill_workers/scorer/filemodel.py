@@ -13,6 +13,7 @@ import pandas as pd
 from . import images, tables
 from .failures import attempt, refused, unsupported
 from .hush import Hush
+from .numbered import Numbered
 from .predictions import FILE, ROW, to_frame
 from .signature import read_signature
 from .sources import Source
@@ -87,6 +88,11 @@ def kind_of(path: str) -> Any:
 def is_table(path: str) -> bool:
     """Whether the file holds a table."""
     return extension_of(path) in tables.EXTENSIONS
+
+
+def numbered(frame: pd.DataFrame, first: int, file: str) -> Numbered:
+    """Return predictions of a file as rows of the output, of which the first one has this number in it."""
+    return Numbered(frame, first, file, [ROW, *frame.columns, FILE], to_output)
 
 
 def to_output(frame: pd.DataFrame, rows: Any, files: Any) -> pd.DataFrame:

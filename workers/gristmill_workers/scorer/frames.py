@@ -1,4 +1,4 @@
-"""Writes pandas DataFrames, one or a stream of them, piece by piece."""
+"""Writes pandas DataFrames, and rows that would be one (`numbered.py`), one or a stream of them, piece by piece."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterable, Iterator
 
 from . import arrow, csvtext
 from .formats import Format, Unencodable, Written
+from .numbered import Numbered, table
 from .sink import Sink, SinkStream
 
 #: Rows that are turned into text at once, and cells: of a wide frame fewer rows, since each cell is an object then.
@@ -19,6 +20,9 @@ _CELLS = 1 << 19
 #: Dtypes, as numpy spells them or by their class, whose values pandas writes one by one and as Python does. Not those
 #: of float32, say, or of times.
 _PLAIN = frozenset(["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f8", "b1", "O", "StringDtype"])
+
+#: What numpy calls the kinds of values of which none can be missing.
+_WHOLE = "iub"
 
 
 def names(frame: Any) -> list[str]:
@@ -35,7 +39,7 @@ def write(frames: Iterable[Any], form: Format, sink: Sink) -> Written:
 
     """
     if form.kind == "parquet" and arrow.available():
-        return arrow.write_frames(_alike(frames, []), sink)
+        return arrow.write_frames(_alike(map(table, frames), []), sink)
     columns: list[str] = []
     encode, encoding = _encoder(form, sink)
     rows = 0
@@ -51,7 +55,7 @@ def _encoder(form: Format, sink: Sink) -> tuple[Callable[[Any], None], str]:
     if form.kind == "none":
         return (lambda _frame: None), "none"
     if form.kind in ("jsonl", "parquet"):
-        return (lambda frame: _write_objects(frame, sink)), "jsonl"
+        return (lambda frame: _write_objects(table(frame), sink)), "jsonl"
     return _csv_encoder(form, sink), form.kind
 
 
@@ -61,16 +65,25 @@ def _csv_encoder(form: Format, sink: Sink) -> Callable[[Any], None]:
     options: dict[str, Any] = {"header": False, "index": False, "sep": form.delimiter, _terminator(): "\n"}
 
     def encode(frame: Any) -> None:
-        plain = _is_plain(frame)
-        for _, part in _slices(frame) if plain else ((0, frame),):
+        for part, plain in _parts(frame):
             text = _plain_text(part, form.delimiter) if plain else None
             if text is None:
-                part.to_csv(stream, **options)
+                table(part).to_csv(stream, **options)
             else:
                 stream.write(text)
         stream.flush()
 
     return encode
+
+
+def _parts(frame: Any) -> Iterator[tuple[Any, bool]]:
+    """Yield what is to become text at once, and whether that may be done without pandas."""
+    numbered = isinstance(frame, Numbered)
+    inner = frame.predictions if numbered else frame
+    if not _is_plain(inner):
+        return iter([(frame, False)])
+    parts = frame.slices(_step(inner)) if numbered else (part for _, part in _slices(frame))
+    return ((part, True) for part in parts)
 
 
 def _is_plain(frame: Any) -> bool:
@@ -81,15 +94,23 @@ def _is_plain(frame: Any) -> bool:
 
 def _slices(frame: Any) -> Iterator[tuple[int, Any]]:
     """Yield pieces of the frame, and how many rows are before each."""
-    step = max(1, min(_SLICE, _CELLS // max(1, frame.shape[1])))
+    step = _step(frame)
     return ((first, frame.iloc[first : first + step]) for first in range(0, len(frame), step))
 
 
-def _plain_text(frame: Any, delimiter: str) -> str | None:
+def _step(frame: Any) -> int:
+    columns: int = frame.shape[1]
+    return max(1, min(_SLICE, _CELLS // max(1, columns)))
+
+
+def _plain_text(part: Any, delimiter: str) -> str | None:
     """Return rows in which nothing asks for quotes; None where something does, or is for pandas to write."""
+    frame = part.predictions if isinstance(part, Numbered) else part
     columns = _values(frame, "")
     if not all(map(csvtext.is_plain, (cells for cells, dtype in zip(columns, frame.dtypes) if dtype.kind == "O"))):
         return None
+    if isinstance(part, Numbered):
+        return csvtext.ended([part.rows, *columns], part.file, delimiter)
     return csvtext.bare(chain.from_iterable(zip(*columns)), len(frame), len(columns), delimiter)
 
 
@@ -139,6 +160,8 @@ def _values(frame: Any, missing: Any = None) -> list[list[Any]]:
 
 def _column(series: Any, missing: Any) -> list[Any]:
     values: list[Any] = series.tolist()
+    if getattr(series.dtype, "str", "  ")[1] in _WHOLE:
+        return values
     lacks = series.isna()
     if not lacks.any():
         return values

@@ -23,12 +23,13 @@ from .sources import Source, sources
 
 
 class Scored:
-    """A mini-batch's outcome; `succeeded` and `errors` count once `frames` is through."""
+    """A mini-batch's outcome; `succeeded` and `errors` count once `rows` is through."""
 
     def __init__(self) -> None:
         """Start with nothing scored."""
-        #: pandas DataFrames with the columns row, predictions, file_name, in the items' order.
-        self.frames: Iterator[Any] = iter(())
+        #: The rows, in the items' order: pandas DataFrames with the columns row, predictions, file_name, or what
+        #: `numbered.py` has for one.
+        self.rows: Iterator[Any] = iter(())
         #: Files that were scored.
         self.succeeded = 0
         #: One error for each file that was not.
@@ -74,11 +75,11 @@ class NoCodeScorer:
         """Return the outcome of one mini-batch; `items` are paths relative to `root`, '/' between their parts.
 
         `slices` says of each item where it is, where items are slices of files (see `protocol.py`).
-        Nothing is read before `frames` is iterated. A failed file is an error of the outcome, never an exception.
+        Nothing is read before `rows` is iterated. A failed file is an error of the outcome, never an exception.
         """
         scored = Scored()
         found = sources(items, root, slices)
-        scored.frames = (self._score_together if self._together else self._score_each)(found, scored)
+        scored.rows = (self._score_together if self._together else self._score_each)(found, scored)
         return scored
 
     def _score_each(self, found: list[Source], scored: Scored) -> Iterator[Any]:
@@ -95,7 +96,7 @@ class NoCodeScorer:
             scored.succeeded += 1
             first = source.first
             for frame in spool:
-                yield self._parts.to_output(frame, range(first, first + len(frame)), source.file)
+                yield self._parts.numbered(frame, first, source.file)
                 first += len(frame)
         except ItemFailed as failure:
             scored.errors.append({**source.error(failure), "alone": True})

@@ -34,6 +34,8 @@ def to_frame(prediction: Any, rows: int) -> pd.DataFrame:
     frame = _frame(_plain(prediction), rows)
     if len(frame) != rows:
         raise WrongLength(f"predict returned {len(frame)} predictions for {rows} rows")
+    if not isinstance(prediction, pd.DataFrame) and frame.columns.tolist() == [NAME]:
+        return frame
     frame.columns = pd.Index(_unique([str(name) for name in frame.columns]), dtype=object)
     return frame.reset_index(drop=True)
 

@@ -122,7 +122,7 @@ class NoCodeScoring:
         began = perf_counter()
         self._progress.enter(mini_batch)
         scored = self._model.score(items, self._root, slices)
-        written = frames.write(scored.frames, self._form, sink)
+        written = frames.write(scored.rows, self._form, sink)
         self._progress.wrap_up(mini_batch)
         return Scored(written, scored.succeeded, list(scored.errors), perf_counter() - began)
 

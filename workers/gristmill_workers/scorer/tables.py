@@ -28,12 +28,12 @@ EXTENSIONS = frozenset(["csv", "parquet", "pqt"])
 _BUFFER = 1 << 20
 
 #: What read_csv is told. Narrow integers are read wide and narrowed with a check: old pandas wraps them round.
-_CSV_TYPES = {
-    "boolean": "bool",
-    "integer": "int64",
-    "long": "int64",
-    "float": "float32",
-    "double": "float64",
+_CSV_TYPES: dict[str, Any] = {
+    "boolean": np.dtype("bool"),
+    "integer": np.dtype("int64"),
+    "long": np.dtype("int64"),
+    "float": np.dtype("float32"),
+    "double": np.dtype("float64"),
     "string": "str",
     "binary": "str",
     "datetime": "str",
@@ -111,8 +111,8 @@ def _numbered(frame: pd.DataFrame, more: int) -> pd.DataFrame:
     return frame
 
 
-def _csv_types(columns: Sequence[Column]) -> dict[int | str, str] | None:
-    types: dict[int | str, str] = {}
+def _csv_types(columns: Sequence[Column]) -> dict[int | str, Any] | None:
+    types: dict[int | str, Any] = {}
     for place, column in enumerate(columns):
         # A bool column of pandas holds no gaps: one that may lack is left to pandas' own eye.
         if column.type and not (column.type == "boolean" and column.optional):
@@ -183,7 +183,7 @@ def _with_gaps(table: Any) -> set[str]:
 
 
 def cast(frame: pd.DataFrame, columns: Sequence[Column], *, text: bool) -> pd.DataFrame:
-    """Return the table with its columns in the signature's types; `text`: they come from a text file.
+    """Return the table with its columns in the signature's types; `text`: it was read by `_csv_types`.
 
     Raises:
         ValueError, TypeError, OverflowError: a value cannot be what the signature says.
@@ -193,6 +193,8 @@ def cast(frame: pd.DataFrame, columns: Sequence[Column], *, text: bool) -> pd.Da
     changed = {}
     for place, column in enumerate(columns):
         name: Any = column.name
+        if text and name is not None and column.type in _READ_SO:
+            continue
         if name is None and place < frame.shape[1]:
             name = frame.columns[place]
         if column.type in casts and name in frame.columns:
@@ -268,6 +270,9 @@ _CASTS: dict[str, Callable[[pd.Series], pd.Series]] = {
     "datetime": _to_datetime,
 }
 _TEXT_CASTS = {**_CASTS, "binary": _to_binary}
+
+#: Columns of these types are that when read_csv was told so by their names.
+_READ_SO = frozenset(["long", "float", "double", "string"])
 
 
 def group(frame: pd.DataFrame) -> Any:

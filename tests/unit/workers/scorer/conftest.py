@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from gristmill_workers.scorer.nocode import NoCodeScorer
+from gristmill_workers.scorer.numbered import table
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Bench:
 
     def score(self, *items: str) -> Outcome:
         scored = self.scorer.score(list(items), str(self.root))
-        frames = list(scored.frames)
+        frames = list(map(table, scored.rows))
         frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         return Outcome(frame, frames, scored.succeeded, scored.errors)
 

@@ -49,7 +49,7 @@ def test_nothing_is_read_before_the_frames_are_iterated(bench):
     b = bench(double, LONG_A)
     scored = b.scorer.score(["late.csv"], str(b.root))
     b.csv("late.csv", "a\n1\n")
-    assert len(list(scored.frames)) == 1
+    assert len(list(scored.rows)) == 1
     assert scored.succeeded == 1
 
 
@@ -266,7 +266,7 @@ def test_memory_stays_flat_over_a_long_file(bench):
     def peak(name):
         scored = b.scorer.score([name], str(b.root))
         tracemalloc.start()
-        rows = sum(len(frame) for frame in scored.frames)
+        rows = sum(len(frame) for frame in scored.rows)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return rows, most

@@ -17,6 +17,7 @@ from gristmill_storage.slices import Slice
 from gristmill_storage.splitting import Splitter
 from gristmill_workers.scorer import tables
 from gristmill_workers.scorer.failures import ItemFailed
+from gristmill_workers.scorer.numbered import table
 from gristmill_workers.scorer.signature import Column, Signature
 from gristmill_workers.scorer.sources import Source, sources
 
@@ -100,7 +101,7 @@ def test_a_models_rows_bear_their_numbers_and_the_files_name(bench: Any, per: st
     found, told = cut(b.root, 30)
 
     scored = b.scorer.score(found, str(b.root), told)
-    rows = pd.concat(list(scored.frames))
+    rows = pd.concat(list(map(table, scored.rows)))
 
     assert scored.errors == []
     assert scored.succeeded == len(found) > 2
@@ -115,7 +116,7 @@ def test_a_slices_failure_says_which_rows_and_bytes(bench: Any) -> None:
     found, told = cut(b.root, 20)
 
     scored = b.scorer.score(found, str(b.root), told)
-    rows = pd.concat(list(scored.frames))
+    rows = pd.concat(list(map(table, scored.rows)))
 
     (error,) = scored.errors
     piece = Slice.of(error["file"])
