@@ -48,7 +48,7 @@ CEILINGS = {
         "files made": (19, 60),
         "names changed": (51, 160),
         "processes": (3, 3),
-        "calls in the loop": (44_000, 75_000),
+        "calls in the loop": (32_000, 56_000),
         "writes": (69, 500),
         "bytes written": (300_000, 400_000),
     },
