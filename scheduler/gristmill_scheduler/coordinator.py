@@ -17,6 +17,7 @@ from typing import Any, Final
 from gristmill.errors import (
     GristmillError,
     JobCanceled,
+    JobNotFound,
     LedgerFailed,
     LedgerLost,
     Mistake,
@@ -121,6 +122,7 @@ class Coordinator:
             folder=folder.url,
             instances=deployment.instance_count,
             traceparent=job.traceparent,
+            check=self._check_folder,
         )
 
     @property
@@ -333,6 +335,19 @@ class Coordinator:
             self._ledger.wait(self.job.name, WATCH_SECONDS)
             snapshot = self._look()
         return snapshot.state
+
+    def _check_folder(self) -> None:
+        """Refuse to wait for nodes that could not know the job: they take it for one that was deleted.
+
+        Raises:
+            JobNotFound: somebody has removed its folder.
+
+        """
+        if not self.folder.exists(job_folder.SPEC):
+            raise JobNotFound(
+                f"{self.folder.url}: {job_folder.SPEC} is missing: the folder was removed or moved while the job ran; "
+                "leave it in place until the job has ended, and submit the job again"
+            )
 
     def _heed_cancel(self, snapshot: Snapshot) -> None:
         """End a job at once whose end is wanted without anything that an aggregator could add."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from gristmill.errors import LedgerFailed
@@ -32,10 +33,22 @@ class Reconciler:
     """Asks a compute for what a job wants and does not have."""
 
     def __init__(
-        self, queue: Sender, *, compute: str, job: str, folder: str, instances: int, traceparent: str = ""
+        self,
+        queue: Sender,
+        *,
+        compute: str,
+        job: str,
+        folder: str,
+        instances: int,
+        traceparent: str = "",
+        check: Callable[[], object] = lambda: None,
     ) -> None:
-        """Take the queue, where the job's instances go, how many it wants, and which span they are children of."""
+        """Take the queue, where the job's instances go, how many it wants, and which span they are children of.
+
+        `check` raises where there is no point in asking once more for what was asked for and has not come.
+        """
         self._traceparent = traceparent
+        self._check = check
         self._queue = queue
         self._compute = compute
         self._job = job
@@ -87,8 +100,10 @@ class Reconciler:
         lying = {message.slot for task, message in self._lying() if task != AGGREGATE}
         for slot in lying.intersection(due):
             self._sent[slot] = now  # it is looked for again when it should have arrived
-        wanted = [slot for slot in due if slot not in lying]
-        for slot in wanted[: max(0, count - len(lying.intersection(due)))]:
+        wanted = [slot for slot in due if slot not in lying][: max(0, count - len(lying.intersection(due)))]
+        if not self._sent.keys().isdisjoint(wanted):
+            self._check()
+        for slot in wanted:
             self._sent[slot] = now
             log.info("job %s: instance %d is asked for on %s", self._job, slot, self._compute)
             self._queue.send_instance(self._compute, self._message(slot=slot))
@@ -97,9 +112,12 @@ class Reconciler:
         alive = any(instance.info.get("role") == AGGREGATOR for instance in snapshot.instances)
         if alive or not self._due(AGGREGATOR):
             return
-        lies = AGGREGATOR in self._sent and any(task == AGGREGATE for task, _ in self._lying())
+        asked = AGGREGATOR in self._sent
+        lies = asked and any(task == AGGREGATE for task, _ in self._lying())
         self._sent[AGGREGATOR] = time.monotonic()
         if not lies:
+            if asked:
+                self._check()
             log.info("job %s: an aggregator is asked for on %s", self._job, self._compute)
             self._queue.send_aggregate(self._compute, self._message(publish=publish, partial=partial))
 

@@ -469,6 +469,31 @@ def test_an_aggregator_that_nobody_came_to_ask_for_is_asked_for_at_once(scored, 
     assert time.monotonic() - began < 30
 
 
+def test_a_job_whose_folder_was_removed_fails_and_does_not_wait_for_ever(make_job, queue, monkeypatch) -> None:
+    monkeypatch.setattr(reconciler_module, "ARRIVAL_SECONDS", 0.05)
+    run = Run(make_job(), queue)
+
+    def lost(_kind: str, _message: Message) -> None:
+        queue.take()  # by a node that finds no such job, and forgets it
+        run.folder.delete(job_folder.SPEC)
+
+    queue.on_send = lost
+    error = run.live()["error"]
+
+    assert (error["class"], run.statuses()[-1]) == ("JobNotFound", "Failed")
+    assert f"{run.folder.url}: job.json is missing: the folder was removed or moved" in error["message"]
+
+
+def test_a_scored_job_whose_folder_was_removed_fails_too(scored, queue, monkeypatch) -> None:
+    monkeypatch.setattr(reconciler_module, "ARRIVAL_SECONDS", 0.05)
+    scored.folder.delete(job_folder.SPEC)
+    queue.on_send = lambda _kind, _message: queue.take()
+
+    scored.coordinator.run(Begin.TAKE)
+
+    assert scored.events[-1][1]["error"]["class"] == "JobNotFound"
+
+
 def test_an_aggregator_that_was_asked_for_is_given_time_to_come(scored, monkeypatch) -> None:
     monkeypatch.setattr(reconciler_module, "ARRIVAL_SECONDS", 0.5)
     timeline = Timeline(1.0)
