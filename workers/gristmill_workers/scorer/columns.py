@@ -22,9 +22,6 @@ _PLAIN_SEQUENCES = frozenset([list, tuple])
 _PLAIN_VALUES = frozenset([str, int, float, bool])
 _DICTS = frozenset([dict])
 
-#: The names of columns that have none, by how many they are: of a result of few rows they cost as much as the rows.
-_COLUMNS: dict[int, list[str]] = {}
-
 _MAPPING, _SEQUENCE, _VALUE = "a mapping", "a sequence", "a single value"
 
 
@@ -49,8 +46,12 @@ def column(index: int) -> str:
     return f"column_{index}"
 
 
+#: The names of the first columns that have none: of a result of few rows they would cost as much as the rows.
+_COLUMNS = [column(index) for index in range(32)]
+
+
 def _columns(width: int) -> list[str]:
-    return _COLUMNS[width] if width in _COLUMNS else _COLUMNS.setdefault(width, [column(n) for n in range(width)])
+    return _COLUMNS[:width] if width <= len(_COLUMNS) else [column(index) for index in range(width)]
 
 
 def _kind(element: Any) -> str:
