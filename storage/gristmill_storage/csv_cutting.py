@@ -128,7 +128,7 @@ def _whole(data: bytes) -> tuple[int, int]:
 
 def _last_end(text: bytes) -> int:
     """Return the place behind the last line end that is whole: behind a CR at the very end an LF may follow."""
-    return text.rfind(b"\n") + 1 or text.rfind(b"\r", 0, max(0, len(text) - 1)) + 1
+    return max(text.rfind(b"\n"), text.rfind(b"\r", 0, max(0, len(text) - 1))) + 1
 
 
 def _is_blank(line: bytes) -> bool:
