@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Iterator
-from operator import methodcaller
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -39,8 +39,8 @@ __all__ = [
     "local_name",
 ]
 
-#: What `os.fsdecode` does, without its overhead a call.
-_DECODED: Final = methodcaller("decode", sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+#: What `Item._make` does, without its overhead a call.
+_MADE: Final[Callable[[tuple[str, int]], Item]] = partial(tuple.__new__, Item)
 
 #: A URL's scheme and host, its path, and what stands behind `?` or `#` of a web address.
 _WEB: Final = re.compile(r"(https?://[^/?#]*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -128,10 +128,10 @@ def check_input(given: Input, *, recursive: bool, output_folder: str | None = No
 
 
 def _local_folder(root: bytes, *, recursive: bool, sizes: bool, after: bytes) -> Iterator[Item]:
-    paths = search(root, recursive=recursive, after=after)
+    names = chain.from_iterable(search(root, recursive=recursive, after=after))
     if not sizes:
-        return map(Item, map(_DECODED, paths))
-    return (Item(os.fsdecode(path), _size(root, path)) for path in paths)
+        return map(_MADE, zip(names, repeat(0)))
+    return (Item(name, _size(root, os.fsencode(name))) for name in names)
 
 
 def _size(root: bytes, path: bytes) -> int:

@@ -10,27 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterator
+from itertools import chain, groupby, islice
 from typing import Final
 
 from gristmill.errors import StorageFailed
-from gristmill_storage.selection import SUSPECT_FIRST, SUSPECT_LAST, is_item, is_searched
-from gristmill_storage.sorting import batches_in_order
+from gristmill_storage.selection import are_items, is_item, is_searched
+from gristmill_storage.sorting import pages_in_order
 from gristmill_storage.store import shown
-
-_SLASH: Final = ord("/")
 
 #: Entries of a folder that are looked at together, at first and at most.
 _FIRST_BATCH: Final = 16
-_LARGEST_BATCH: Final = 8192
+_LARGEST_BATCH: Final = 2048
 
 #: What a file system calls one folder: device and inode.
 Identity = tuple[int, int]
 
 
-def search(root: bytes, *, recursive: bool, after: bytes = b"") -> Iterator[bytes]:
-    """Yield the paths of all items relative to the root, in order.
+def search(root: bytes, *, recursive: bool, after: bytes = b"") -> Iterator[list[str]]:
+    """Yield the paths of all items relative to the root, in order, some at a time.
 
     Args:
         root: The input's folder.
@@ -41,24 +39,35 @@ def search(root: bytes, *, recursive: bool, after: bytes = b"") -> Iterator[byte
         StorageFailed: a folder cannot be read; nothing is left out without a word.
 
     """
+    behind = after.decode("latin-1")
     above: list[Identity] = [_identity(root)]
-    stack: list[tuple[bytes, Iterator[bytes]]] = [(b"", iter(_keys(root, recursive=recursive)))]
+    stack: list[tuple[str, Iterator[list[str] | str]]] = [("", _keys(root, recursive=recursive))]
     while stack:
-        folder, keys = stack[-1]
-        for key in keys:
-            path = folder + key
-            inside = key[-1] == _SLASH
-            if path <= after and not (inside and after.startswith(path)):
+        folder, found = stack[-1]
+        for keys in found:
+            if isinstance(keys, list):
+                yield _paths(folder, keys, behind)
                 continue
-            if not inside:
-                yield path
-            elif (identity := _identity(full := os.path.join(root, path))) not in above:  # noqa: PTH118 - bytes
+            path = folder + keys
+            if path <= behind and not behind.startswith(path):
+                continue
+            full = os.path.join(root, path.encode("latin-1"))  # noqa: PTH118 - bytes
+            if (identity := _identity(full)) not in above:
                 above.append(identity)
-                stack.append((path, iter(_keys(full, recursive=True))))
+                stack.append((path, _keys(full, recursive=True)))
                 break
         else:
             stack.pop()
             above.pop()
+
+
+def _paths(folder: str, names: list[str], behind: str) -> list[str]:
+    """Return the paths of names, as the system has them; of these what comes behind a path."""
+    paths = [folder + name for name in names] if folder else names
+    if behind:
+        paths = [path for path in paths if path > behind]
+    text = "\0".join(paths)
+    return paths if text.isascii() else os.fsdecode(text.encode("latin-1")).split("\0")
 
 
 def has_item(root: bytes, *, recursive: bool) -> bool:
@@ -71,44 +80,70 @@ def has_item(root: bytes, *, recursive: bool) -> bool:
         if identity in seen:
             continue
         seen.add(identity)
-        for key in chain.from_iterable(_unsorted(folder, recursive=recursive)):
-            if not key.endswith(b"/"):
+        for name in map(_encoded, chain.from_iterable(_unsorted(folder, recursive=recursive))):
+            if name.endswith(b"/"):
+                folders.append(os.path.join(folder, name))  # noqa: PTH118 - bytes
+            elif is_item(name):
                 return True
-            folders.append(os.path.join(folder, key))  # noqa: PTH118 - bytes
     return False
 
 
-def _keys(folder: bytes, *, recursive: bool) -> Iterable[bytes]:
-    return batches_in_order(_unsorted(folder, recursive=recursive))
+def _encoded(key: str) -> bytes:
+    return key.encode("latin-1")
 
 
-def _unsorted(folder: bytes, *, recursive: bool) -> Iterator[list[bytes]]:
-    """Yield the items of a folder, and the folders in it with a slash, some at a time, first a few."""
+def _keys(folder: bytes, *, recursive: bool) -> Iterator[list[str] | str]:
+    """Yield what is in a folder in order: names of items, some at a time, and each folder with its slash."""
+    for page in pages_in_order(_unsorted(folder, recursive=recursive)):
+        text = "\0".join(page)
+        names = page if are_items(page, text) else [name for name in page if is_item(_encoded(name))]
+        if "/" not in text:
+            yield names
+            continue
+        for is_folder, keys in groupby(names, key=_is_folder):
+            if is_folder:
+                yield from keys
+            else:
+                yield list(keys)
+
+
+def _is_folder(key: str) -> bool:
+    return key[-1] == "/"
+
+
+def _unsorted(folder: bytes, *, recursive: bool) -> Iterator[list[str]]:
+    """Yield the files of a folder, and the folders in it with a slash, some at a time, first a few.
+
+    A key is a text of as many letters as it has bytes, so that it sorts as these do. Not all files need be items.
+    """
     size = _FIRST_BATCH
     try:
-        with os.scandir(folder) as entries:
-            while batch := list(islice(entries, size)):
-                yield _keys_of(batch, recursive=recursive)
-                size = min(2 * size, _LARGEST_BATCH)
+        # Entries of an open folder do not have their paths made.
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.scandir(opened) as entries:
+                while batch := list(islice(entries, size)):
+                    yield _keys_of(batch, recursive=recursive)
+                    size = min(2 * size, _LARGEST_BATCH)
+        finally:
+            os.close(opened)
     except OSError as error:
         raise _unreadable(folder, error) from error
 
 
-def _keys_of(batch: list[os.DirEntry[bytes]], *, recursive: bool) -> list[bytes]:
-    """Return the keys of entries: at once where all of them are plain files that nothing suspicious is about."""
+def _keys_of(batch: list[os.DirEntry[str]], *, recursive: bool) -> list[str]:
+    """Return the keys of entries: at once where all of them are files."""
     with contextlib.suppress(OSError):
-        names = [
-            name
-            for entry in batch
-            if entry.is_file() and (name := entry.name)[0] not in SUSPECT_FIRST and name[-1] not in SUSPECT_LAST
-        ]
+        names = [entry.name for entry in batch if entry.is_file()]
         if len(names) == len(batch):
-            return names
-    return [key for entry in batch if (key := _key(entry, recursive=recursive)) is not None]
+            text = "\0".join(names)
+            return names if text.isascii() else os.fsencode(text).decode("latin-1").split("\0")
+    keys = (_key(entry, recursive=recursive) for entry in batch)
+    return [key.decode("latin-1") for key in keys if key is not None]
 
 
-def _key(entry: os.DirEntry[bytes], *, recursive: bool) -> bytes | None:
-    name = entry.name
+def _key(entry: os.DirEntry[str], *, recursive: bool) -> bytes | None:
+    name = os.fsencode(entry.name)
     try:
         if entry.is_file():
             return name if is_item(name) else None
@@ -120,8 +155,13 @@ def _key(entry: os.DirEntry[bytes], *, recursive: bool) -> bytes | None:
         return name if is_item(name) else None
 
 
-def _leads_nowhere(entry: os.DirEntry[bytes]) -> bool:
-    return entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - bytes
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    if entry.is_symlink():
+        try:
+            entry.stat()
+        except OSError:
+            return True
+    return False
 
 
 def _identity(folder: bytes) -> Identity:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One input to score."""
 
     #: Path relative to the input's root.
@@ -71,20 +72,29 @@ def cut(items: Iterable[Item], size: int, max_bytes: int | None = None, *, first
         first: Number of the first mini-batch.
 
     """
+    if max_bytes is None:
+        yield from _cut_by_number(iter(items), size, first)
+        return
     names: list[str] = []
     number, total = first, 0
-    most = float("inf") if max_bytes is None else max_bytes
     for item in items:
-        if names and (len(names) >= size or total + item.size > most):
+        if names and total + item.size > max_bytes:
             yield MiniBatch(number, tuple(names), total)
             number, names, total = number + 1, [], 0
         names.append(item.name)
         total += item.size
-        if len(names) >= size or total >= most:
+        if len(names) >= size or total >= max_bytes:
             yield MiniBatch(number, tuple(names), total)
             number, names, total = number + 1, [], 0
     if names:
         yield MiniBatch(number, tuple(names), total)
+
+
+def _cut_by_number(items: Iterator[Item], size: int, number: int) -> Iterator[MiniBatch]:
+    while some := list(islice(items, size)):
+        names, sizes = zip(*some, strict=True)
+        yield MiniBatch(number, names, sum(sizes))
+        number += 1
 
 
 def is_hostile(name: str) -> bool:

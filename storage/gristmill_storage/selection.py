@@ -7,6 +7,7 @@ own `_img.png` or `_startup.wav` is an item.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import Final
 
 #: Files that say something about a folder and are no data: Spark's and Hadoop's ends of a job, Databricks' commits,
@@ -36,15 +37,30 @@ _IS_MARKER: Final = re.compile(
 
 
 #: What the name of a hidden file or of a mark begins or ends with: other names need no look.
-SUSPECT_FIRST: Final = b"._"
-SUSPECT_LAST: Final = b"$bi"
+_SUSPECT_FIRST: Final = b"._"
+_SUSPECT_LAST: Final = b"$bi"
+
+#: What any mark holds that does not begin as hidden files and marks do.
+_MARKS_HOLD: Final = ("$", "humbs.db", "esktop.ini")
 
 
 def is_item(name: bytes) -> bool:
     """Return whether a file of this name (without its folder) is an item."""
-    if name[:1] not in SUSPECT_FIRST and name[-1:] not in SUSPECT_LAST:
+    if name[:1] not in _SUSPECT_FIRST and name[-1:] not in _SUSPECT_LAST:
         return True
     return not name.startswith(b".") and not _IS_MARKER(name)
+
+
+def are_items(names: list[str], text: str) -> bool:
+    """Return whether all of these are items for sure; what is not sure needs a look at each.
+
+    Args:
+        names: Names of files, sorted, as texts of as many letters as they have bytes; at least one.
+        text: All of them, joined by something that is in none.
+
+    """
+    first = all(bisect_left(names, mark) == bisect_left(names, chr(ord(mark) + 1)) for mark in "._")
+    return first and not any(end in text for end in _MARKS_HOLD)
 
 
 def is_searched(name: bytes) -> bool:

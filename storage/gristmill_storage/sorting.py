@@ -6,9 +6,9 @@ have been seen once.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import IO, Final
 
@@ -19,55 +19,88 @@ RUN: Final = 50_000
 #: How many of the smallest names are there before the others are sorted.
 EARLY: Final = 5000
 
-#: Names that are taken at once, and that are written at once.
+#: Names that are taken at once.
 _BATCH: Final = 10_000
-_PAGE: Final = 1000
+
+#: Bytes of a run that are read at once.
+_PAGE: Final = 1 << 14
 
 
-def in_order(names: Iterable[bytes], *, held: int = HELD, run: int = RUN) -> Iterable[bytes]:
-    """Return names sorted by their bytes; none may hold NUL (no file's name can)."""
-    source = iter(names)
+def in_order(names: Iterable[bytes], *, held: int = HELD, run: int = RUN) -> Iterator[bytes]:
+    """Yield names sorted by their bytes; none may hold NUL (no file's name can)."""
+    source = (name.decode("latin-1") for name in names)
     batches = iter(lambda: list(itertools.islice(source, min(run, _BATCH))), [])
-    return batches_in_order(batches, held=held, run=run)
+    for page in pages_in_order(batches, held=held, run=run):
+        yield from "\0".join(page).encode("latin-1").split(b"\0")
 
 
-def batches_in_order(
-    batches: Iterable[list[bytes]], *, held: int = HELD, run: int = RUN, early: int = EARLY
-) -> Iterable[bytes]:
-    """Return names that come in batches, sorted by their bytes; none may hold NUL.
+def pages_in_order(
+    batches: Iterable[list[str]], *, held: int = HELD, run: int = RUN, early: int = EARLY
+) -> Iterator[list[str]]:
+    """Yield names that come in batches, sorted, some at a time.
 
+    A name is a text of as many letters as it has bytes (Latin-1), which sorts as these do; none may hold NUL.
     Where there are more than `held`, the smallest `early` come as soon as all have been seen.
     """
-    names: list[bytes] = []
+    names: list[str] = []
     source = filter(None, batches)
     for batch in source:
         names += batch
         if len(names) > held:
-            return _merged(names, source, run, early)
+            everything = itertools.chain([names], source)
+            del names, batch  # what was written down is held by nobody
+            yield from _merged(everything, run, early)
+            return
     names.sort()
-    return names
+    if names:
+        yield names
 
 
-def _merged(names: list[bytes], batches: Iterator[list[bytes]], run: int, early: int) -> Iterator[bytes]:
-    """Yield names, and those of further batches, in order; `names` is emptied."""
+def _merged(batches: Iterator[list[str]], run: int, early: int) -> Iterator[list[str]]:
+    """Yield the names of batches in order: the smallest, then, once the runs are sorted, the others."""
     with tempfile.TemporaryFile() as file:
         smallest = _Smallest(early)
-        ends, count = [0], 0
-        while names:
-            smallest.see(names)
-            _put(file, names)
-            count += len(names)
-            names.clear()
-            names += next(batches, [])
-            if count >= run or not names:
-                ends.append(file.tell())
-                count = 0
+        ends = [0]
+        while texts := list(_texts(batches, smallest, run)):
+            file.write("".join(texts).encode("latin-1"))
+            ends.append(file.tell())
         first = smallest.names()
-        yield from first
+        yield first
         for start, end in itertools.pairwise(ends):
             _sort(file, start, end)
-        runs = [_taken(file, start, end) for start, end in itertools.pairwise(ends)]
-        yield from itertools.islice(heapq.merge(*runs), len(first), None)
+        skipped = len(first)
+        for page in _merge([_taken(file, start, end) for start, end in itertools.pairwise(ends)]):
+            if rest := page[skipped:]:
+                yield rest
+            skipped = max(0, skipped - len(page))
+
+
+def _texts(batches: Iterator[list[str]], smallest: _Smallest, run: int) -> Iterator[str]:
+    """Yield the names of a run as they are written, each batch while it is warm in the processor's cache."""
+    count = 0
+    while count < run and (batch := next(batches, None)):
+        smallest.see(batch)
+        count += len(batch)
+        yield "\0".join([*batch, ""])
+
+
+def _merge(runs: list[Iterator[list[str]]]) -> Iterator[list[str]]:
+    """Yield the names of sorted runs in order; of each run one page is in memory."""
+    heads = [(page, run) for run in runs if (page := next(run, None))]
+    while heads:
+        # What is still to be read of any run comes behind this.
+        bound = min(page[-1] for page, _ in heads)
+        names: list[str] = []
+        left = []
+        for page, run in heads:
+            count = bisect_right(page, bound)
+            names += page[:count]
+            del page[:count]
+            if page or (page := next(run, [])):
+                left.append((page, run))
+        heads = left
+        names.sort()
+        yield names
 
 
 class _Smallest:
@@ -75,18 +108,17 @@ class _Smallest:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._names: list[bytes] = []
+        self._names: list[str] = []
         #: A name that as many as are wanted are not greater than, once there are as many.
-        self._bound: bytes | None = None
+        self._bound: str | None = None
 
-    def see(self, names: list[bytes]) -> None:
-        for page in range(0, len(names), self._count):
-            bound, some = self._bound, names[page : page + self._count]
-            self._names += some if bound is None else [name for name in some if name < bound]
-            if len(self._names) > 2 * self._count:
-                self._cut()
+    def see(self, names: list[str]) -> None:
+        bound = self._bound
+        self._names += names if bound is None else [name for name in names if name < bound]
+        if len(self._names) > 2 * self._count:
+            self._cut()
 
-    def names(self) -> list[bytes]:
+    def names(self) -> list[str]:
         self._cut()
         return self._names
 
@@ -100,23 +132,23 @@ class _Smallest:
 def _sort(file: IO[bytes], start: int, end: int) -> None:
     """Sort the names of a run where they lie."""
     file.seek(start)
-    names = file.read(end - start).split(b"\0")
+    names = file.read(end - start).decode("latin-1").split("\0")
     names.pop()
     names.sort()
     file.seek(start)
     _put(file, names)
 
 
-def _put(file: IO[bytes], names: list[bytes]) -> None:
-    for page in range(0, len(names), _PAGE):
-        file.write(b"\0".join(names[page : page + _PAGE]) + b"\0")
+def _put(file: IO[bytes], names: list[str]) -> None:
+    file.write("\0".join([*names, ""]).encode("latin-1"))
 
 
-def _taken(file: IO[bytes], position: int, end: int) -> Iterator[bytes]:
-    rest = b""
+def _taken(file: IO[bytes], position: int, end: int) -> Iterator[list[str]]:
+    rest = ""
     while position < end:
         file.seek(position)
-        data = file.read(min(end - position, 1 << 14))
+        data = file.read(min(end - position, _PAGE))
         position += len(data)
-        *names, rest = (rest + data).split(b"\0")
-        yield from names
+        *names, rest = (rest + data.decode("latin-1")).split("\0")
+        if names:
+            yield names

@@ -6,6 +6,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from gristmill.spec import Input, InputType
 from gristmill_storage import local_input
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.listing import Item, check_input, input_root, input_store, input_url, list_input
+from gristmill_storage.sorting import pages_in_order
 
 
 def folder(path: Path | str) -> Input:
@@ -126,7 +128,7 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
     assert names(folder(tmp_path / "link")) == names(folder(tmp_path / "in"))
 
 
-@pytest.mark.parametrize("odd", [None, "sub/x", ".hidden", "_SUCCESS", "a.db", "Thumbs.db", "round"])
+@pytest.mark.parametrize("odd", [None, "sub/x", ".hidden", "_SUCCESS", "a.db", "Thumbs.db", "round", "é", "\udcff"])
 def test_a_folder_of_many_files_is_listed_whatever_stands_between_them(tmp_path: Path, odd: str | None) -> None:
     fill(tmp_path, *(f"{number * 7919 % 500:03d}.png" for number in range(500)))
     if odd == "round":
@@ -136,6 +138,19 @@ def test_a_folder_of_many_files_is_listed_whatever_stands_between_them(tmp_path:
     is_one = odd not in (None, ".hidden", "_SUCCESS", "Thumbs.db")
 
     assert names(folder(tmp_path)) == [f"{number:03d}.png" for number in range(500)] + [odd] * is_one
+
+
+def test_a_folder_that_is_sorted_in_runs_has_the_same_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, *NAMES, *(f"{number * 7919 % 300:03d}é" for number in range(300)))
+    fill(tmp_path, *(f".{number}" for number in range(30)), "_SUCCESS", "part_$folder$", "150-/x", "\udcff")
+    whole = names(folder(tmp_path))
+
+    monkeypatch.setattr(local_input, "pages_in_order", partial(pages_in_order, held=60, run=50, early=20))
+
+    assert names(folder(tmp_path)) == whole
+    assert whole == sorted(whole, key=os.fsencode)
+    assert len(whole) == len(NAMES) + 302
+    assert names(folder(tmp_path), after="150é") == whole[whole.index("150é") + 1 :]
 
 
 def test_links_that_lead_nowhere_are_items(tmp_path: Path) -> None:
@@ -179,14 +194,14 @@ def test_a_folder_that_cannot_be_read_is_never_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     fill(tmp_path, "locked/a")
-    scandir = os.scandir
+    opened = os.open
 
-    def refuse(path: bytes):
-        if path.rstrip(b"/").endswith(b"locked"):
+    def refuse(path: bytes, *options: int) -> int:
+        if os.fsencode(path).rstrip(b"/").endswith(b"locked"):
             raise PermissionError(13, "Permission denied")
-        return scandir(path)
+        return opened(path, *options)
 
-    monkeypatch.setattr(local_input.os, "scandir", refuse)
+    monkeypatch.setattr(local_input.os, "open", refuse)
     acts: dict[str, Callable[[], object]] = {
         "listing": lambda: names(folder(tmp_path)),
         "checking": lambda: check_input(folder(tmp_path), recursive=True),

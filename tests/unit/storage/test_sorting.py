@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill_storage import sorting
-from gristmill_storage.sorting import batches_in_order, in_order
+from gristmill_storage.sorting import in_order, pages_in_order
 
+#: Names as `in_order` takes them.
 NAMES = st.lists(st.binary(min_size=1, max_size=6).map(lambda name: name.replace(b"\0", b"x")))
+
+
+def _texts(names: list[bytes]) -> list[str]:
+    return [name.decode("latin-1") for name in names]
 
 
 @settings(deadline=None)
@@ -29,18 +36,32 @@ def test_many_names() -> None:
 def test_batches_of_any_sizes(batches: list[list[bytes]], held: int, run: int, early: int) -> None:
     expected = sorted(name for batch in batches for name in batch)
 
-    assert list(batches_in_order(batches, held=held, run=run, early=early)) == expected
+    pages = pages_in_order([_texts(batch) for batch in batches], held=held, run=run, early=early)
+
+    assert list(chain.from_iterable(pages)) == _texts(expected)
+
+
+@settings(deadline=None)
+@given(st.lists(NAMES), st.integers(1, 10), st.integers(1, 30))
+def test_pages_of_any_sizes(batches: list[list[bytes]], run: int, page: int) -> None:
+    expected = sorted(name for batch in batches for name in batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sorting, "_PAGE", page)
+        pages = pages_in_order([_texts(batch) for batch in batches], held=0, run=run, early=3)
+
+        assert list(chain.from_iterable(pages)) == _texts(expected)
 
 
 def test_the_smallest_names_are_there_before_the_others_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[int] = []
     sort = sorting._sort
     monkeypatch.setattr(sorting, "_sort", lambda *run: (runs.append(1), sort(*run)))
-    batches = [[b"%03d" % (number * 37 % 100) for number in range(first, first + 10)] for first in range(0, 100, 10)]
+    batches = [[f"{number * 37 % 100:03}" for number in range(first, first + 10)] for first in range(0, 100, 10)]
 
-    names = iter(batches_in_order(batches, held=20, run=20, early=7))
-    first = [next(names) for _ in range(7)]
+    pages = pages_in_order(batches, held=20, run=20, early=7)
+    first = next(pages)
 
-    assert (first, runs) == ([b"%03d" % number for number in range(7)], [])
-    assert first + list(names) == [b"%03d" % number for number in range(100)]
+    assert (first, runs) == ([f"{number:03}" for number in range(7)], [])
+    assert first + list(chain.from_iterable(pages)) == [f"{number:03}" for number in range(100)]
     assert runs
