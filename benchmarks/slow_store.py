@@ -4,7 +4,7 @@
 
 It holds the first files of a folder under `in/`. What moto has answered once to a GET of an object is said
 again until the object is written: moto takes 4 ms of processor time for it, which both sides would wait for. It prints
-its port; `GET /-/counts` tells what has been asked since the last time.
+its port; `GET /-/counts` tells what has been asked since the last time, and the processor time that it took here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -41,6 +42,7 @@ class SlowStore:
         self._kept: dict[bytes, bytes] = {}
         self._counts: Counter[str] = Counter()
         self._open = 0
+        self._used = time.process_time()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests."""
@@ -59,8 +61,8 @@ class SlowStore:
     async def _answer(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         method, path, _ = head.split(b" ", 2)
         if path == b"/-/counts":
-            counts, self._counts = json.dumps(self._counts).encode(), Counter({"connections at most": self._open})
-            return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(counts), counts)
+            told = self._told()
+            return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told)
         self._counts[method.decode()] += 1
         later = asyncio.get_running_loop().time() + DELAY
         answer = self._kept.get(path) if method == b"GET" and b"\r\nrange:" not in head.lower() else None
@@ -72,6 +74,12 @@ class SlowStore:
                 self._kept.pop(path.partition(b"?")[0], None)
         await asyncio.sleep(later - asyncio.get_running_loop().time())
         return answer
+
+    def _told(self) -> bytes:
+        now = time.process_time()
+        told = {"requests": self._counts, "cpu": now - self._used}
+        self._counts, self._used = Counter({"connections at most": self._open}), now
+        return json.dumps(told).encode()
 
     async def _passed(self, head: bytes, body: bytes, *, head_only: bool) -> bytes:
         """Return what the server answers, framed by its length."""

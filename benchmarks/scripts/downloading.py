@@ -47,13 +47,23 @@ async def aiohttp(endpoint: str, bucket: str) -> AsyncIterator[Callable[[str], A
         yield get
 
 
-async def main(library: str, folder: Path, endpoint: str, bucket: str, keys: list[str]) -> None:
+async def main(
+    library: str,
+    folder: Path,
+    endpoint: str,
+    bucket: str,
+    keys: list[str],
+    *,
+    arrived: Callable[[Path], object] = lambda _path: None,
+) -> None:
     following = iter(keys)
     async with {"aiobotocore": aiobotocore, "aiohttp": aiohttp}[library](endpoint, bucket) as get:
 
         async def work() -> None:
             for key in following:
-                (folder / key.rpartition("/")[2]).write_bytes(await get(key))
+                path = folder / key.rpartition("/")[2]
+                path.write_bytes(await get(key))
+                arrived(path)
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
 
