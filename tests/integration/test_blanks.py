@@ -13,7 +13,7 @@ import pytest
 
 from gristmill_workers.scorer_environment import inherited
 from gristmill_workers.scorer_process import Launch, ScorerProcess
-from gristmill_workers.scorer_start import BLANKS
+from gristmill_workers.scorer_start import BLANKS, start
 
 SCRIPT = """\
 import logging, os, sys
@@ -107,3 +107,12 @@ def test_a_blank_that_has_died_is_passed_over(tmp_path: Path) -> None:
 
     assert process.pid == second.pid
     assert scored(process).startswith("/the/model")
+
+
+def test_a_process_that_cannot_be_started_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    opened = []
+    for _ in range(2):  # the first one starts the guardian, too
+        with pytest.raises(FileNotFoundError):
+            start(tmp_path / "python", {}, folder=tmp_path)
+        opened.append(sorted(path.name for path in Path("/dev/fd").iterdir()))
+    assert opened[0] == opened[1]

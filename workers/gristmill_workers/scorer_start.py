@@ -89,6 +89,10 @@ def start(
             )
         GUARD.began(process.pid)
         progress = protocol.Progress(shared)
+    except BaseException:
+        os.close(commands)
+        os.close(results)
+        raise
     finally:
         for descriptor in (theirs, ours, shared):
             os.close(descriptor)
