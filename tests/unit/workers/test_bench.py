@@ -77,25 +77,43 @@ def test_a_free_place_costs_nobody_his() -> None:
         assert not one.ended
 
 
-def test_a_crew_that_comes_to_rest_is_waited_for() -> None:
+def waiting(bench: Bench, key: str, found: list[Any]) -> threading.Thread:
+    """Have another thread wait for a crew of this key; return when it does."""
+    thread = threading.Thread(target=lambda: found.append(taken(bench, key)), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not bench._lock._waiters:  # type: ignore[attr-defined]
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return thread
+
+
+def test_a_crew_that_comes_to_rest_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_module, "COMING_SECONDS", 600)
     bench = Bench(places=2, seconds=60)
-    crew, found = Resting("a"), []
+    crew, found = Resting("a"), list[Any]()
     with bench.coming("a"):
-        thread = threading.Thread(target=lambda: found.append(taken(bench, "a")))
-        thread.start()
+        thread = waiting(bench, "a", found)
         assert bench.keep(cast("Crew", crew))
-        thread.join(30)
+    thread.join(30)
     assert found == [crew]
 
 
-def test_one_that_does_not_come_is_waited_for_no_longer() -> None:
+def test_one_that_does_not_come_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_module, "COMING_SECONDS", 600)
     bench = Bench(places=2, seconds=60)
     found: list[Any] = []
     with bench.coming("a"):
-        thread = threading.Thread(target=lambda: found.append(taken(bench, "a")))
-        thread.start()
+        thread = waiting(bench, "a", found)
     thread.join(30)
     assert found == [None]
+
+
+def test_one_that_takes_too_long_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_module, "COMING_SECONDS", 0.05)
+    bench = Bench(places=2, seconds=60)
+    with bench.coming("a"):
+        assert taken(bench, "a") is None
 
 
 def test_nobody_rests_on_a_bench_that_is_closed() -> None:
