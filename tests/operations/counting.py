@@ -24,7 +24,7 @@ from gristmill_scheduler.plan import Planner
 from gristmill_storage.files import open_store
 from gristmill_storage.ledger import Ledger
 from gristmill_storage.ledger.wire import Client
-from gristmill_workers.aggregator import aggregate
+from gristmill_workers import aggregator
 from gristmill_workers.assignment import Assignment
 from gristmill_workers.instance import Instance
 from gristmill_workers.scorer_process import ScorerProcess
@@ -56,14 +56,14 @@ class Counted:
 
         setattr(where, name, counting)
 
-    def calls(self, where: Any, name: str) -> None:
-        """Count the calls of functions, Python's own too, that a method makes in its thread."""
+    def calls(self, where: Any, name: str, what: str) -> None:
+        """Count the calls of functions, Python's own too, that one makes in its thread."""
         plain = getattr(where, name)
 
-        def counting(*arguments: Any) -> None:
+        def counting(*arguments: Any, **more: Any) -> None:
             profile = cProfile.Profile()
-            profile.runcall(plain, *arguments)
-            self._counts["calls in the loop"] += pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
+            profile.runcall(plain, *arguments, **more)
+            self._counts[what] += pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
 
         setattr(where, name, counting)
 
@@ -135,11 +135,12 @@ def main() -> None:
         planner.check()
 
     counted = Counted(url)
-    counted.calls(Scoring, "run")
+    counted.calls(Scoring, "run", "calls in the loop")
+    counted.calls(aggregator, "aggregate", "calls")
     phases = {
         "plan": counted.of(plan),
         "score": counted.of(Instance(assignment).run),
-        "merge": counted.of(lambda: aggregate(job, store, ledger, publish=True)),
+        "merge": counted.of(lambda: aggregator.aggregate(job, store, ledger, publish=True)),
     }
     rows = len((folder / "predictions.csv").read_bytes().splitlines())
     sys.stdout.write(json.dumps({"rows": rows, "manifest": size(folder / "job" / "manifest"), **phases}))

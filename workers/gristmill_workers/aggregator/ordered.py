@@ -164,9 +164,12 @@ def in_order(folder: Store, accepted: Iterable[Accepted], *, whole: bool) -> Ite
             if part.next is not None:
                 yield Placed(part.next, part.reader)
             last = number
-            heapq.heappop(heap)
             part.advance()
-            _push(heap, part, order)
+            if part.next is None:
+                heapq.heappop(heap)
+                part.reader.close()
+            else:
+                heapq.heapreplace(heap, (part.next.mini_batch, order, part))
     finally:
         waiting.close()
         for _, _, part in heap:
