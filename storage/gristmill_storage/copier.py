@@ -69,7 +69,8 @@ class Copier:
 
     def close(self) -> None:
         """Give up what has not been begun."""
-        self._waiting.clear()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._waiting.clear)  # here, a worker could be about to take the last one
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _start(self) -> None:

@@ -65,6 +65,13 @@ def patiently(folder: Path) -> Any:
     return fetch
 
 
+def wait_until_all_are_under_way(looped: OnLoop) -> None:
+    deadline = time.monotonic() + 30
+    while looped.under_way < COPIES:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_items_of_every_kind_of_store_arrive(store: Store, tmp_path: Path) -> None:
     names = ["a.png", "sub/b c#%?.png", "é/日本.txt"]
     for name in names:
@@ -88,9 +95,7 @@ def test_many_are_copied_at_once_and_no_more_than_the_store_is_to_bear(looped: A
     copier.begin()
     copies += [copier.copy(str(number)) for number in range(COPIES, 3 * COPIES)]
     copier.begin()
-    deadline = time.monotonic() + 30
-    while looped.under_way < COPIES and time.monotonic() < deadline:
-        time.sleep(0.001)
+    wait_until_all_are_under_way(looped)
     looped.answer()
 
     assert [copy.result(30).read_text() for copy in copies] == list(map(str, range(3 * COPIES)))
@@ -129,6 +134,19 @@ def test_what_nobody_waits_for_any_more_is_not_asked_for(looped: Any, tmp_path: 
             copy.result(30)
     assert looped.asked == COPIES + 9 - sum(copy.cancelled() for copy in copies)
     copier.close()
+
+
+def test_what_has_not_begun_when_it_closes_is_given_up(looped: Any, tmp_path: Path) -> None:
+    copier = Copier(looped, tmp_path, patiently(tmp_path))
+    copies = [copier.copy(str(number)) for number in range(COPIES + 9)]
+    copier.begin()
+    wait_until_all_are_under_way(looped)
+    copier.close()
+    looped.answer()
+
+    assert [copy.result(30).read_text() for copy in copies[:COPIES]] == list(map(str, range(COPIES)))
+    assert looped.asked == COPIES
+    assert not any(copy.done() for copy in copies[COPIES:])
 
 
 @pytest.mark.parametrize("whole", [True, False])
