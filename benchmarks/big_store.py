@@ -137,7 +137,7 @@ def table(measured: Mapping[str, Any]) -> str:
     """Return the figures as a Markdown table."""
     lines = [
         f"{measured['objects']:,} objects; allowed: {ALLOWED:g} times the seconds of a download alone",
-        "| who | s: median (min-max) | CPU s | store's CPU s | the job's s, times this | its CPU, times this | requests |",
+        "| who | s: median (min-max) | CPU s | store's CPU s | the job's s, times this | its CPU, so too | requests |",
         "|" + " --- |" * 7,
     ]
     for name, side in measured["sides"].items():

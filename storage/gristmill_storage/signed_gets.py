@@ -1,4 +1,4 @@
-"""GETs of S3's objects, made after the first one of its client: which takes 1.5 ms of processor time for each.
+"""GETs of S3's objects, made after the first one of its client: which takes more than a millisecond for each.
 
 The driver fetches an object, and what its client sends for it is looked at: where it goes, and with which headers. The
 following requests are made like it, without what the client works out anew for each. Its own signer signs them, and its
