@@ -141,7 +141,7 @@ class FetchedInputs:
         self.root = str(folder)
         self._folder = folder
         self._store = patient(input_store(given, reach=reach), patience)
-        # It imports asyncio, which takes as long as a third of all that a node imports.
+        # It imports asyncio, which a node needs for nothing else: items of this machine do without.
         make: type[Copier] = import_module("gristmill_storage.copier").Copier
         self._copier = make(self._store, folder, self._fetch, whole=not split)
         self._fetching: deque[tuple[Work, list[Future[Path]]]] = deque()
