@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gristmill.spec import Deployment, Settings
+from gristmill_workers.collector import FIRST_SECONDS, LONGEST_SECONDS, PART_BYTES
 from gristmill_workers.scorer_environment import THREADS, threads_of
 
 #: How many times as much, or as little, is said again.
@@ -94,10 +95,10 @@ def _prefetch(settings: Settings, ahead: int | None) -> str:
 
 
 def _flush(settings: Settings) -> str:
+    sooner = f"sooner after {FIRST_SECONDS:g} s, {LONGEST_SECONDS:g} s later in the job"
     if settings.tuning.flush_bytes is None:
-        return "16 MiB of rows: little is scored again when a node is lost; sooner after 0.25 s, 10 s later in the job"
-    size = settings.tuning.flush_bytes
-    return f"{size} bytes of rows: settings.tuning.flush_bytes; sooner after 0.25 s, 10 s later in the job"
+        return f"{PART_BYTES >> 20} MiB of rows: little is scored again when a node is lost; {sooner}"
+    return f"{settings.tuning.flush_bytes} bytes of rows: settings.tuning.flush_bytes; {sooner}"
 
 
 def told(seconds: float) -> str:
