@@ -8,7 +8,7 @@ The server can start when this has imported what it needs: so that is little, an
 """
 
 # Paths are plain strings where the server is started: `pathlib` takes a fifth of the time until then.
-# ruff: noqa: PTH100, PTH102, PTH103, PTH112, PTH113, PTH116, PTH118, PTH120
+# ruff: noqa: PTH100, PTH103, PTH113, PTH116, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -201,9 +201,7 @@ def _make_private(folder: str | Path) -> None:
         Mistake: others may enter it, or own it.
 
     """
-    if not os.path.isdir(folder):
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
-        os.mkdir(folder, _PRIVATE)
+    os.makedirs(folder, _PRIVATE, exist_ok=True)  # those above it get the mode of any folder
     found = os.stat(folder)
     if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & ~_PRIVATE:
         mode = stat.S_IMODE(found.st_mode)
