@@ -6,6 +6,7 @@ All else of a node is real, its pool of scorers too. A scorer's answer is what a
 from __future__ import annotations
 
 import selectors
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -122,6 +123,10 @@ class Key(NamedTuple):
     data: Any
 
 
+#: Whose turn it is: threads that all wanted the interpreter would hand it to and fro more than they work.
+_TURN: Final = threading.Lock()
+
+
 class SleepingSelector:
     """Waits until a sleeping scorer has answered."""
 
@@ -131,6 +136,7 @@ class SleepingSelector:
     def __init__(self) -> None:
         """Begin with none."""
         self._keys: dict[Any, Key] = {}
+        self._on_turn = False
 
     def register(self, fileobj: Any, _events: int, data: Any = None) -> None:
         """Wait for that one, too."""
@@ -144,13 +150,22 @@ class SleepingSelector:
         """Return those that have answered, after so many seconds at most."""
         now = time.monotonic()
         due = min([process.due for process in self._keys], default=float("inf"))
+        self._rest()
         time.sleep(max(0.0, min(timeout, due + self.together - now)))
+        _TURN.acquire()
+        self._on_turn = True
         now = time.monotonic()
         return [(key, selectors.EVENT_READ) for process, key in self._keys.items() if process.due <= now]
 
     def close(self) -> None:
         """Forget all."""
+        self._rest()
         self._keys.clear()
+
+    def _rest(self) -> None:
+        if self._on_turn:
+            self._on_turn = False
+            _TURN.release()
 
 
 #: Seconds that each call took, by its kind, of all ledgers of this process.
