@@ -1,7 +1,7 @@
 """Python's search for garbage, while libraries are imported and a model is loaded.
 
-By default it goes through what is new after every 700 objects, and now and then through all there is: a sixth of the
-time that MLflow takes to import and to load a model. Next to nothing of that is garbage.
+By default it goes through what is new after every few hundred objects, and now and then through all there is: a seventh
+of the processor time in which MLflow is imported and a model is loaded. Next to nothing of that is garbage.
 """
 
 from __future__ import annotations

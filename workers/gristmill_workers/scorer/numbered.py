@@ -1,7 +1,7 @@
 """Predictions of a file on their way to being rows: with the rows' numbers and the file's name, and not yet a table.
 
-A table has a column of each of these, made only to be taken apart again: with the making, two thirds of the time that
-such rows take to become csv.
+A table has a column of each of these, made only to be taken apart again: more than half of the time that such rows
+took to become csv.
 """
 
 from __future__ import annotations
