@@ -47,7 +47,7 @@ FIRST_SECONDS: Final = 0.2
 #: Seconds after which any chunk is closed before it is full.
 MOST_SECONDS: Final = 2.0
 #: Chunks that a reader keeps in memory.
-_KEPT_CHUNKS: Final = 4
+_KEPT_CHUNKS: Final = 2
 
 
 class PlannedElsewhere(Corrupt):

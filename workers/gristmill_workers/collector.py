@@ -29,6 +29,9 @@ from gristmill_storage.tallies import Tallies, count_outcome, count_runs, encode
 #: Bytes of rows at which a part is sealed.
 PART_BYTES: Final = 16 * 1024 * 1024
 
+#: Mini-batches at which a part is sealed: whoever merges holds the index of a part, and every instance has one.
+PART_BLOCKS: Final = 4096
+
 #: Seconds after which the first part is sealed, how much longer each next one is kept, and the longest.
 FIRST_SECONDS: Final = 0.25
 GROWTH: Final = 1.5
@@ -108,7 +111,7 @@ class Collector:
         self._writer: PartWriter | None = None
         self._name = ""
         self._kept: list[_Kept] = []
-        self._bytes = 0
+        self._bytes = self._blocks = 0
 
     @property
     def empty(self) -> bool:
@@ -119,7 +122,9 @@ class Collector:
     def due(self) -> bool:
         """Whether the part is large or old enough to be sealed."""
         return not self.empty and (
-            self._bytes >= self._flush_bytes or time.monotonic() - self._begun >= self._keep_seconds
+            self._bytes >= self._flush_bytes
+            or self._blocks >= PART_BLOCKS
+            or time.monotonic() - self._begun >= self._keep_seconds
         )
 
     def holds(self, mini_batch: int) -> bool:
@@ -157,6 +162,7 @@ class Collector:
 
     def _keep(self, kept: _Kept) -> None:
         self._bytes += kept.size
+        self._blocks += kept.last - kept.first + 1
         if self._apart or not self._kept or not self._kept[-1].absorb(kept):
             self._kept.append(kept)
 
@@ -180,14 +186,14 @@ class Collector:
             return None
         draft = Draft(writer=self._writer, name=self._name, entries=list(_entries(self._kept, apart=self._apart)))
         self._keep_seconds = min(LONGEST_SECONDS, self._keep_seconds * GROWTH)
-        self._writer, self._kept, self._bytes = None, [], 0
+        self._writer, self._kept, self._bytes, self._blocks = None, [], 0, 0
         return draft
 
     def discard(self) -> None:
         """Drop what was added and not taken."""
         if self._writer is not None:
             self._writer.discard()
-            self._writer, self._kept, self._bytes = None, [], 0
+            self._writer, self._kept, self._bytes, self._blocks = None, [], 0, 0
 
 
 def move_into(store: Store, path: str, source: Path) -> None:

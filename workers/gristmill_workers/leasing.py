@@ -28,8 +28,8 @@ LEASE_SECONDS: Final = 0.5
 #: Seconds of work that an instance leases at least where the last mini-batches are shared out.
 LEAST_SECONDS: Final = 0.02
 
-#: Mini-batches that an instance holds leased at most.
-LEASE_LIMIT: Final = 8192
+#: Mini-batches that an instance holds leased at most, unless it is told otherwise: their items are in memory.
+LEASE_LIMIT: Final = 2048
 
 #: Bytes that are fetched ahead at most, by the size of the mini-batches leased last: a disk holds them.
 FETCH_BYTES: Final = 256 << 20

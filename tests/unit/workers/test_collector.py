@@ -136,6 +136,21 @@ def test_a_large_part_is_due_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gathering.due
 
 
+def test_a_part_of_many_mini_batches_is_due_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "PART_BLOCKS", 4)
+    gathering = collector(MemoryStore())
+    for _ in range(2):
+        gathering.add("t", block(0), b"x\n", None, None)
+        blocks = Blocks(mini_batches=[1, 2], attempt=1, items=[1, 1], rows=[0, 0], microseconds=[1, 1], sizes=[0, 0])
+        gathering.add_all(["t", "t"], blocks, b"")
+        assert not gathering.due
+        gathering.add("t", block(4), b"x\n", None, None)
+        assert gathering.due
+        draft = gathering.take()
+        assert draft is not None
+        draft.writer.discard()
+
+
 def test_the_first_parts_are_sealed_sooner_than_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(collector_module.time, "monotonic", lambda: clock[0])
