@@ -58,6 +58,11 @@ class Waiting:
         try:
             # Its environment is this process's own: nothing is read of it here.
             self.pid = os.posix_spawn(program[0], [*program, *_WAITS], os.environ, file_actions=actions, setsid=True)
+        except BaseException:
+            self._socket.close()
+            if reading is not None:
+                os.close(reading)
+            raise
         finally:
             theirs.close()
             if writing is not None:
@@ -87,11 +92,14 @@ class Waiting:
         self._socket.close()
 
     def poll(self) -> int | None:
-        """Return what it ended with (negative: the signal); None while it runs."""
+        """Return what it ended with (negative: the signal; 0 where nobody knows any more); None while it runs."""
         if self.returncode is None:
-            with contextlib.suppress(ChildProcessError):
+            try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
-                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+            except ChildProcessError:
+                # Where SIGCHLD is ignored, as it may be inherited, the system keeps no exit codes.
+                pid, status = self.pid, 0
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
         return self.returncode
 
     def terminate(self) -> None:

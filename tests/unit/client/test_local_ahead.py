@@ -110,6 +110,22 @@ def test_one_that_has_ended_is_nobodys(fakes: Any, monkeypatch: pytest.MonkeyPat
     assert ahead.take("node") is None
 
 
+def test_the_end_of_one_is_known_whose_exit_code_is_lost(tmp_path: Path) -> None:
+    started = child(tmp_path, "")
+    os.waitpid(started.pid, 0)
+    started.reap(soon())
+
+    assert started.exit_code == 0
+
+
+def test_of_one_that_cannot_be_started_no_descriptor_is_left(tmp_path: Path) -> None:
+    before = sum(1 for _ in Path("/dev/fd").iterdir())
+
+    with pytest.raises(FileNotFoundError):
+        Waiting((str(tmp_path / "nothing"),), piped=True)
+    assert sum(1 for _ in Path("/dev/fd").iterdir()) <= before
+
+
 def until(holds: Callable[[], bool]) -> None:
     deadline = soon()
     while not holds():
