@@ -39,8 +39,9 @@ GROWTH: Final = 2
 SURPLUS: Final = 2
 
 #: Seconds until an instance that was told to wait asks again all the same, or the share of the time since its last
-#: lease: what it waits for, the next of a plan that grows quickly say, may be there long before it was told to come.
-SHORT_WAIT: Final = 0.02
+#: lease, or since it asked first: what it waits for, the next of a plan that grows quickly say, may be there long
+#: before it was told to come.
+SHORT_WAIT: Final = 0.005
 SHARE_WAITED: Final = 0.25
 
 #: Seconds that a mini-batch must have been held at least for a copy of it to be made, and how many times its pace.
@@ -103,8 +104,8 @@ class Leasing:
         self._copies = 0
         self._no_copy_before = 0.0
         self._ask_again = 0.0
-        #: When it leased something, lately.
-        self._leased = time.monotonic()
+        #: When it leased something, lately, or asked first.
+        self._leased: float | None = None
         #: The job's state, as last heard here.
         self.state = "open"
 
@@ -138,6 +139,7 @@ class Leasing:
         if held > target // 2 and held >= self._scorers and not copying:
             return None
         began = 0 if self._spans is None else time.time_ns()
+        since = self._leased = now if self._leased is None else self._leased
         answer = self._ledger.lease(
             self._job,
             instance=self._instance,
@@ -156,7 +158,7 @@ class Leasing:
                 self._spans.leased(works, began=began)
             return Leased(works=works, losses=answer.losses)
         if isinstance(answer, Wait):
-            self._ask_again = now + min(answer.seconds, max(SHORT_WAIT, SHARE_WAITED * (now - self._leased)))
+            self._ask_again = now + min(answer.seconds, max(SHORT_WAIT, SHARE_WAITED * (now - since)))
         else:
             self.state = answer.state
         return None

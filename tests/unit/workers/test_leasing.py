@@ -171,7 +171,16 @@ def test_who_has_just_leased_asks_again_sooner_than_it_was_told(make, ledger) ->
         assert leasing.more(0, None, idle=True) is None
         pauses.append(round(leasing.pause, 6))
 
-    assert pauses == [0.02, 0.1, 0.5, 1.0]  # the last is what the ledger said
+    assert pauses == [0.005, 0.1, 0.5, 1.0]  # the last is what the ledger said
+
+
+def test_who_waits_for_a_plan_to_begin_asks_again_at_once_however_long_it_took_to_be_ready(make, ledger) -> None:
+    leasing = make(scorers=10)
+    ledger.lease("j", instance="i", limit=10)
+    ledger.now += 60
+
+    assert leasing.more(0, None, idle=True) is None
+    assert round(leasing.pause, 6) == 0.005
 
 
 @pytest.mark.parametrize("other", [{}, {"ahead": 6}, {"speculate": True}, {"split_files": True}])
