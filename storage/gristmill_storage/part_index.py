@@ -1,6 +1,6 @@
 """The index of a part as it was read: by column, 150 bytes a block.
 
-Merging a job keeps open as many parts as it had instances, and each may hold ten thousand mini-batches.
+Merging a job keeps open as many parts as it had instances, and each may hold thousands of mini-batches.
 """
 
 from __future__ import annotations
