@@ -41,7 +41,9 @@ def table(folder: Store, path: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(folder.read(path).decode())))
 
 
-def test_the_attempts_of_all_instances_stand_in_order(folder: Store) -> None:
+@pytest.mark.parametrize("held", [20_000, 2])
+def test_the_attempts_of_all_instances_stand_in_order(folder: Store, held: int, monkeypatch) -> None:
+    monkeypatch.setattr(job_report, "_HELD", held)
     put(folder, "n", "n-0-a", [row(11), row(0), row(2)], process("n/process000", 3))
     put(folder, "m", "m-1-b", [row(10), row(0, 2), row(1), "000000000009,1,n/pro"], process("m/process000", 3))
 
