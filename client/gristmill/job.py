@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from gristmill import results, spec
 from gristmill.cli.display import open_display
 from gristmill.cli.progress import Display
-from gristmill.errors import GristmillError, NotFound
+from gristmill.errors import GristmillError, JobNotFound, NotFound
 from gristmill.local.events import Outcome, Progress
 from gristmill.local.session import Session
 from gristmill.states import JobStatus
@@ -62,6 +62,9 @@ class Job:
     @property
     def resumable(self) -> bool:
         """Whether it has ended without being done, and left what `gristmill.resume` goes on with."""
+        outcome = self._session.outcome
+        if outcome is not None and outcome.error is not None and outcome.error.get("class") == JobNotFound.__name__:
+            return False  # somebody removed its folder
         return self._session.accepted and self.status.terminal and self.status is not JobStatus.COMPLETED
 
     @property

@@ -64,6 +64,14 @@ def test_a_job_that_failed_raises_what_it_failed_of(start: Start) -> None:
         job.to_pandas()
 
 
+def test_a_job_whose_folder_was_removed_left_nothing_to_go_on_with(start: Start) -> None:
+    job = start("vanishes")
+
+    with pytest.raises(gristmill.JobNotFound, match=r"job\.json is missing"):
+        job.wait(20)
+    assert not job.resumable
+
+
 def test_a_refused_job_raises_its_mistake(start: Start) -> None:
     job = start("refuses")
 

@@ -48,6 +48,7 @@ def finish(mode: str, name: str, folder: Path, output: Path) -> None:
             "Failed",
             error("InitFailed", "init() of s.py failed: KeyError: 'x'", "Traceback\n  in init\nKeyError: 'x'"),
         ),
+        "vanishes": ("Failed", error("JobNotFound", f"{folder}: job.json is missing")),
         "cancels": ("Canceled", error("JobCanceled", f"job {name} was cancelled")),
     }
     status, fault = ends.get(mode, ("Completed", None))
