@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import inputs, running, sides
+from benchmarks import inputs, report, running, sides
 from benchmarks.cases import SCORERS, named
 from benchmarks.comparing import spread
 from benchmarks.running import Failed, Ran
@@ -142,9 +142,8 @@ def table(measured: Mapping[str, Any]) -> str:
     ]
     for name, side in measured["sides"].items():
         ratio, seconds = measured["ratios"].get(name), side["seconds"]
-        shown = f"{seconds['median']:.2f} ({seconds['min']:.2f}-{seconds['max']:.2f})"
         used = [f"{side[what]['median']:.2f}" for what in ("cpu", "store_cpu")]
         times = [f"{ratio[what]['median']:.2f}" for what in ("seconds", "cpu")] if ratio else ["", ""]
         asked = ", ".join(f"{kind} {count}" for kind, count in measured["runs"][-1][name]["requests"].items())
-        lines.append(f"| {' | '.join([name, shown, *used, *times, asked])} |")
+        lines.append(f"| {' | '.join([name, report.shown(seconds), *used, *times, asked])} |")
     return "\n".join(lines)

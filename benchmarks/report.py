@@ -25,10 +25,10 @@ def table(measured: Iterable[Mapping[str, Any]]) -> str:
 def _row(one: Mapping[str, Any]) -> str:
     cells = [
         f"{one['case']}: {one['title']}",
-        _spread(one["product"]),
-        _spread(one["limit"]),
-        _spread(one["ratio"]),
-        _spread(one["over"]),
+        shown(one["product"]),
+        shown(one["limit"]),
+        shown(one["ratio"]),
+        shown(one["over"]),
         f"{one['allowed']:g}{'' if one['over']['median'] <= one['allowed'] else ' **exceeded**'}",
         f"{one['product_cpu']['median']:.2f}",
         f"{one['limit_cpu']['median']:.2f}",
@@ -38,7 +38,8 @@ def _row(one: Mapping[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _spread(value: Mapping[str, float]) -> str:
+def shown(value: Mapping[str, float]) -> str:
+    """Return the median of some figures, and between which they lie."""
     return f"{value['median']:.2f} ({value['min']:.2f}-{value['max']:.2f})"
 
 

@@ -25,7 +25,8 @@ class Result:
     """One run of one side."""
 
     ran: Ran
-    #: Seconds from the first finished mini-batch to the last.
+    #: Seconds in which mini-batches are scored: of the limit from the first that is finished to the last, of the
+    #: product from the first scorer that is ready.
     steady: float
     #: The rows without their order.
     rows: list[tuple[str, ...]]

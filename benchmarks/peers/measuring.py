@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import environments, inputs, running, sides
+from benchmarks import environments, inputs, report, running, sides
 from benchmarks.cases import CASES, FIXED, Case, named
+from benchmarks.comparing import spread
 from benchmarks.running import Failed
 
 HERE: Final = Path(__file__).parent
@@ -102,9 +103,8 @@ def _figures(seconds: list[float], failure: str | None, ours: float | None) -> d
     found: dict[str, Any] = {"runs": len(seconds)}
     if failure is not None:
         return {**found, "failed": failure}
-    median = statistics.median(seconds)
-    spread = {"min": min(seconds), "median": median, "max": max(seconds), "times": median / ours if ours else 0.0}
-    return found | {name: round(value, 3) for name, value in spread.items()}
+    took = spread(seconds)
+    return {**found, **took, "times": round(took["median"] / ours, 4) if ours else 0.0}
 
 
 def _peer(name: str, case: Case, python: Path, data: Path, scratch: Path) -> float:
@@ -121,7 +121,6 @@ def _peer(name: str, case: Case, python: Path, data: Path, scratch: Path) -> flo
 
 def line(one: Mapping[str, Any]) -> str:
     """Return one system's figures of a case as a row of a Markdown table."""
-    words = one["failed"].replace("\n", " ") if "failed" in one else ""
-    if not words:
-        words = f"{one['median']:.2f} ({one['min']:.2f}-{one['max']:.2f}) | {one['times']:.2f}"
-    return f"| {one['case']} | {one['system']} | {words} |"
+    failed = "failed" in one
+    found = [" ".join(one["failed"].split()), ""] if failed else [report.shown(one), f"{one['times']:.2f}"]
+    return f"| {' | '.join([one['case'], one['system'], *found])} |"

@@ -136,10 +136,6 @@ def _sort(file: IO[bytes], start: int, end: int) -> None:
     names.pop()
     names.sort()
     file.seek(start)
-    _put(file, names)
-
-
-def _put(file: IO[bytes], names: list[str]) -> None:
     file.write("\0".join([*names, ""]).encode("latin-1"))
 
 

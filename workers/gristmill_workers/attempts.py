@@ -107,7 +107,9 @@ class ProcessAttempts:
             troubled = any(map(_errors, results))
             plain = not troubled and not any(work.piece for work in works) and not _UNSAFE.search(_names(works))
             scored, seconds = list(map(_succeeded, results)), list(map(_seconds, results))
-            lines = self._plain(works, scored, seconds) if plain else list(map(self._answer, works, results))
+            lines = (
+                self._plain(works, scored, map(_told, seconds)) if plain else list(map(self._answer, works, results))
+            )
             self.sums.add(len(works), sum(len(work.items) for work in works), sum(scored), sum(seconds))
         except (TypeError, ValueError, LookupError, OverflowError):
             return
@@ -117,22 +119,18 @@ class ProcessAttempts:
         """Note an answer to many mini-batches of which nothing failed."""
         works, blocks = answer.works, answer.blocks
         # Few of the times and numbers of items in an answer differ.
-        times = {spent: f"{spent / 1e6:.6f}" for spent in set(blocks.microseconds)}
+        times = {spent: _told(spent / 1e6) for spent in set(blocks.microseconds)}
         took = [times[spent] for spent in blocks.microseconds]
         if _UNSAFE.search(_names(works)):
             done = ["RUN_DONE", "", ""]
             lines = [self._row(*row, done) for row in zip(works, blocks.items, took, strict=True)]
         else:
-            heads = {items: self._head(blocks.attempt, items, items) for items in set(blocks.items)}
-            lines = [
-                _PLAIN % (work.number, heads[items], spent, spent, work.items[0])
-                for work, items, spent in zip(works, blocks.items, took, strict=True)
-            ]
+            lines = self._plain(works, blocks.items, took)
         total = sum(blocks.items)
         self.sums.add(len(works), total, total, sum(blocks.microseconds) / 1e6)
         self._attempts.add(lines, now=False)
 
-    def _plain(self, works: Sequence[Work], scored: Sequence[int], seconds: Sequence[float]) -> list[str]:
+    def _plain(self, works: Sequence[Work], scored: Sequence[int], seconds: Iterable[str]) -> list[str]:
         """Return the rows of answers without errors, to works whose names need no quotes."""
         heads = self._heads.get
         return [
@@ -141,8 +139,8 @@ class ProcessAttempts:
                 work.number,
                 heads((work.attempt, total := len(work.items), succeeded))
                 or self._head(work.attempt, total, succeeded),
-                spent := f"{took:.6f}",
-                spent,
+                took,
+                took,
                 work.items[0],
             )
             for work, succeeded, took in zip(works, scored, seconds, strict=True)
@@ -157,7 +155,7 @@ class ProcessAttempts:
         """Note an attempt that ended without an answer, after so many seconds."""
         self.sums.add(1, len(failed.work.items), 0, seconds)
         self.sums.attempts_failed += 1
-        took = f"{seconds:.6f}" if self.sums.process else ""
+        took = _told(seconds) if self.sums.process else ""
         status = status_of(failed.category, failed.message)
         self._attempts.add([self._row(failed.work, 0, took, [status, failed.category, failed.message])], now=True)
 
@@ -169,7 +167,7 @@ class ProcessAttempts:
             category, message = str(error["category"]), str(error["message"])
             end = ["RUN_DONE" if done else status_of(category, message), category, message]
         self.sums.attempts_failed += not done
-        return self._row(work, result["succeeded"], f"{result['seconds']:.6f}", end)
+        return self._row(work, result["succeeded"], _told(result["seconds"]), end)
 
     def _row(self, work: Work, succeeded: int, seconds: str, end: Sequence[str]) -> str:
         """Return a row; `end` is its status, and an error's category and message."""
@@ -177,6 +175,10 @@ class ProcessAttempts:
         status, category, message = end
         tail = csv_line([seconds, "", seconds, status, category, message[:MESSAGE_LIMIT], _detail(work)])
         return f"{work.number:012d}{head}{tail[:-1]}"
+
+
+def _told(seconds: float) -> str:
+    return f"{seconds:.6f}"
 
 
 def _names(works: Iterable[Work]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,7 +22,7 @@ from gristmill_storage.patient_store import patient
 from gristmill_storage.reach import Reach
 from gristmill_storage.slice_fetching import fetch_item
 from gristmill_storage.tallies import Tallies
-from gristmill_workers.work import Failed, Work, sociable
+from gristmill_workers.work import Failed, Work
 
 if TYPE_CHECKING:
     from gristmill_storage.copier import Copier
@@ -79,11 +79,7 @@ class LocalInputs:
 
     def ready(self, waiting: deque[Work]) -> list[Failed]:
         """Hand them on."""
-        if sociable(self._works) == len(self._works):
-            waiting.extend(self._works)
-        else:
-            for work in self._works:
-                _queue(work, waiting)
+        _queue(self._works, waiting)
         self._works.clear()
         return []
 
@@ -178,7 +174,7 @@ class FetchedInputs:
             error = next((future.exception() for future in futures if future.exception() is not None), None)
             if error is None:
                 self._tallies.timed("fetch", time.monotonic() - work.leased)
-                _queue(_placed(work), waiting)
+                _queue([_placed(work)], waiting)
                 continue
             message = error.message if isinstance(error, GristmillError) else repr(error)
             failed.append(Failed(work=work, category=Category.FETCH, message=message))
@@ -215,11 +211,10 @@ class FetchedInputs:
         self._copier.close()
 
 
-def _queue(work: Work, waiting: deque[Work]) -> None:
-    if work.alone:
-        waiting.appendleft(work)
-    else:
-        waiting.append(work)
+def _queue(works: Collection[Work], waiting: deque[Work]) -> None:
+    """Put what is to be alone before all others, and the rest behind them."""
+    waiting.extendleft([work for work in works if work.alone])
+    waiting.extend([work for work in works if not work.alone])
 
 
 def _split(works: Iterable[Work]) -> Iterator[Work]:

@@ -12,7 +12,7 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from gristmill.states import Category
@@ -24,7 +24,7 @@ from gristmill_workers.place import Place
 from gristmill_workers.scorer import protocol
 from gristmill_workers.scorer_process import Launch, ScorerProcess, begun
 from gristmill_workers.tuning import Choice
-from gristmill_workers.work import Event, Failed, InitFailure, Ready, Work, sociable
+from gristmill_workers.work import Event, Failed, InitFailure, Ready, Work
 
 #: Seconds between two looks at the progress memories.
 WATCH_SECONDS: Final = 0.1
@@ -363,8 +363,7 @@ class Pool:
 
 def _frame(waiting: deque[Work], limit: int) -> list[Work]:
     """Take from the left what one frame holds."""
-    works = list(islice(waiting, limit))
-    works = works[: sociable(works) or 1]
+    works = list(takewhile(lambda work: not work.alone, islice(waiting, limit))) or [waiting[0]]
     _forget(waiting, works)
     return works
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,16 +64,6 @@ class Work(NamedTuple):
     def item(self, place: str) -> str:
         """Return the name of the item that a scorer knows by a place."""
         return self.items[self.places.index(place)] if self.places and place in self.places else place
-
-
-def sociable(works: Iterable[Work]) -> int:
-    """Return how many there are before the first, if any, that is to be alone."""
-    count = 0
-    for work in works:
-        if work.piece is not None or work.copy is not None:
-            break
-        count += 1
-    return count
 
 
 def _slice(item: str, place: str) -> dict[str, Any]:
