@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gristmill_workers.scorer_environment import inherited
+from gristmill_workers.scorer_environment import born_with
 from gristmill_workers.scorer_process import Launch, ScorerProcess
 from gristmill_workers.scorer_start import BLANKS, start
 
@@ -48,7 +48,7 @@ def launch(folder: Path, more: Mapping[str, str] | None = None, **changes: Any) 
         "working_dir": str(folder),
         "parent": os.getpid(),
     }
-    variables = {**inherited(os.environ), "AZUREML_MODEL_DIR": "/the/model", "PATH": "/nowhere", **(more or {})}
+    variables = {**born_with(os.environ), "AZUREML_MODEL_DIR": "/the/model", "PATH": "/nowhere", **(more or {})}
     given = {"python": Path(sys.executable), "variables": variables, "start": frame, "folder": folder, **changes}
     return Launch(stdout=folder / "logs" / "stdout.txt", stderr=folder / "logs" / "stderr.txt", **given)
 
@@ -94,7 +94,7 @@ def test_another_python_is_started_anew(tmp_path: Path) -> None:
     other = tmp_path / "python"
     other.symlink_to(sys.executable)
 
-    assert BLANKS.take(other, inherited(os.environ)) is None
+    assert BLANKS.take(other, born_with(os.environ)) is None
     assert BLANKS._waiting == []
 
 

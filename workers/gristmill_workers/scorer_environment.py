@@ -26,6 +26,11 @@ THREADS: Final = (
     "TF_NUM_INTRAOP_THREADS",
 )
 
+#: Bytes from which glibc takes a block from the system on its own, and bytes of freed memory that it keeps. Both are
+#: what it comes to by itself once a program has freed a block of 32 MiB; before that it gives back what the next
+#: mini-batch asks for again, a page fault for every 4 KiB. Other allocators do not read them. Source: mallopt(3).
+MEMORY: Final = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+
 #: What belongs to this process's own Python, and would mislead another.
 _PYTHONS: Final = frozenset(
     {
@@ -73,6 +78,11 @@ def inherited(base: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def born_with(base: Mapping[str, str]) -> dict[str, str]:
+    """Return what any scorer's process has in its environment when it starts, of a node that has this one."""
+    return {**MEMORY, **inherited(base)}
+
+
 def scorer_variables(
     deployment: spec.Deployment,
     *,
@@ -100,7 +110,7 @@ def scorer_variables(
 
     """
     scorers = max(1, deployment.settings.max_concurrency_per_instance)
-    variables = inherited(base)
+    variables = born_with(base)
     variables |= _azure(azureml_model_dir, output_dir)
     threads = _threads(threads_of(deployment, cores))
     variables |= {**threads, **_mlflow(scratch), **variables}

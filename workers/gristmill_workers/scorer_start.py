@@ -22,7 +22,7 @@ from typing import BinaryIO, Final
 
 from gristmill_workers.guarding import GUARD
 from gristmill_workers.scorer import protocol
-from gristmill_workers.scorer_environment import SET_BY_NODES, inherited
+from gristmill_workers.scorer_environment import SET_BY_NODES, born_with
 
 #: The file that a scorer's Python runs.
 CHILD: Final = Path(protocol.__file__).with_name("child.py")
@@ -117,7 +117,7 @@ class Blanks:
 
     def begin(self, count: int, environment: Mapping[str, str]) -> None:
         """Have so many started, on this process's own Python."""
-        self._variables = inherited(environment)
+        self._variables = born_with(environment)
         python, folder = Path(sys.executable), Path("/")
         self._waiting = [STARTER.submit(start, python, self._variables, folder=folder) for _ in range(count)]
 

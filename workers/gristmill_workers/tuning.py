@@ -6,13 +6,13 @@ again when it is another by more than twice; never for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from gristmill.spec import Deployment, Settings
-from gristmill_workers.collector import FIRST_SECONDS, LONGEST_SECONDS, PART_BYTES
-from gristmill_workers.scorer_environment import THREADS, threads_of
+from gristmill_workers.collector import FIRST_SECONDS, LONGEST_SECONDS, PART_BLOCKS, PART_BYTES
+from gristmill_workers.scorer_environment import MEMORY, THREADS, threads_of
 
 #: How many times as much, or as little, is said again.
 NEWS: Final = 2.0
@@ -69,6 +69,7 @@ def chosen_once(deployment: Deployment, *, cores: int, base: Mapping[str, str], 
     """
     settings = deployment.settings
     yield f"threads a scorer: {_threads(deployment, cores, base)}"
+    yield f"memory: {_memory(deployment, base)}"
     yield f"prefetch: {_prefetch(settings, ahead)}"
     yield f"flush: {_flush(settings)}"
 
@@ -78,11 +79,23 @@ def _threads(deployment: Deployment, cores: int, base: Mapping[str, str]) -> str
     scorers, threads = settings.max_concurrency_per_instance, threads_of(deployment, cores)
     if settings.tuning.threads_per_scorer is None:
         words = f"{threads}: {scorers} scorers share {cores} cores"
-        given = [name for name in THREADS if name in base or name in deployment.environment_variables]
+        given = {**base, **deployment.environment_variables}
     else:
         words = f"{threads}: settings.tuning.threads_per_scorer"
-        given = [name for name in THREADS if name in deployment.environment_variables]
-    return f"{words}; but {', '.join(given)} as the environment has it" if given else words
+        given = deployment.environment_variables
+    return words + _but(THREADS, given)
+
+
+def _memory(deployment: Deployment, base: Mapping[str, str]) -> str:
+    kept = int(MEMORY["MALLOC_TRIM_THRESHOLD_"])
+    words = f"a scorer keeps {kept >> 20} MiB that were freed: the next mini-batch need not ask the system for them"
+    return words + _but(MEMORY, {**base, **deployment.environment_variables})
+
+
+def _but(names: Iterable[str], given: Mapping[str, str]) -> str:
+    """Return which of the variables are chosen by somebody else, in words."""
+    others = [name for name in names if name in given]
+    return f"; but {', '.join(others)} as the environment has it" if others else ""
 
 
 def _prefetch(settings: Settings, ahead: int | None) -> str:
@@ -95,10 +108,11 @@ def _prefetch(settings: Settings, ahead: int | None) -> str:
 
 
 def _flush(settings: Settings) -> str:
+    size, why = f"{PART_BYTES >> 20} MiB", "little is scored again when a node is lost"
+    if settings.tuning.flush_bytes is not None:
+        size, why = f"{settings.tuning.flush_bytes} bytes", "settings.tuning.flush_bytes"
     sooner = f"sooner after {FIRST_SECONDS:g} s, {LONGEST_SECONDS:g} s later in the job"
-    if settings.tuning.flush_bytes is None:
-        return f"{PART_BYTES >> 20} MiB of rows: little is scored again when a node is lost; {sooner}"
-    return f"{settings.tuning.flush_bytes} bytes of rows: settings.tuning.flush_bytes; {sooner}"
+    return f"{size} of rows or {PART_BLOCKS} mini-batches: {why}; {sooner}"
 
 
 def told(seconds: float) -> str:

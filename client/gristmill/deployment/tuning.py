@@ -33,7 +33,7 @@ TUNING: Final = Section(
         ),
         _own(
             "flush_bytes", Integer(1, 2**40), "16777216",
-            "Bytes of rows at which results are made durable; they are after 0.25 to 10 s in any case.",
+            "Bytes of rows at which results are made durable, or after 4,096 mini-batches, or after 0.25 to 10 s.",
         ),
     ),
     path="settings.tuning",

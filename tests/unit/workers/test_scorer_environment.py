@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from gristmill import spec
-from gristmill_workers.scorer_environment import THREADS, available_cores, inherited, scorer_variables, visible_gpus
+from gristmill_workers.scorer_environment import (
+    MEMORY,
+    THREADS,
+    available_cores,
+    inherited,
+    scorer_variables,
+    visible_gpus,
+)
 
 HERE = Path("/scratch")
 
@@ -86,6 +94,33 @@ def test_a_thread_count_that_somebody_set_stays():
 def test_a_thread_count_of_the_deployment_wins_over_the_nodes():
     found = variables({"MKL_NUM_THREADS": "3"}, scorers=4, threads=6, own={"OMP_NUM_THREADS": "1"})
     assert (found["MKL_NUM_THREADS"], found["OMP_NUM_THREADS"], found["NUMBA_NUM_THREADS"]) == ("6", "1", "6")
+
+
+def test_freed_memory_is_kept_as_far_as_nobody_says_otherwise():
+    name = "MALLOC_TRIM_THRESHOLD_"
+    assert MEMORY.items() <= variables().items()
+    assert variables({name: "1"})[name] == "1"
+    assert variables({name: "1"}, own={name: "2"})[name] == "2"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's allocator")
+def test_what_a_mini_batch_freed_is_not_asked_of_the_system_again():
+    script = """if True:
+        import resource
+        def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        def work(): return [b"x" * (size << 20) for size in range(4, 10)] and None
+        work()
+        begun = faults()
+        for _ in range(10): work()
+        print(faults() - begun)
+    """
+    bare = {name: value for name, value in os.environ.items() if name not in MEMORY}
+    kept, returned = (
+        int(subprocess.run([sys.executable, "-Sc", script], env=bare | more, capture_output=True, check=True).stdout)
+        for more in (MEMORY, {})
+    )
+    assert returned > 50_000
+    assert kept < returned / 5
 
 
 def test_mlflow_logs_into_a_private_folder_unless_a_server_is_set():

@@ -45,9 +45,11 @@ def lines(*, scorers: int = 2, ahead: int | None = None, base=None, own=None, **
 def test_what_is_chosen_at_the_start_is_told_with_its_reason() -> None:
     assert lines() == {
         "threads a scorer": "4: 2 scorers share 8 cores",
+        "memory": "a scorer keeps 64 MiB that were freed: the next mini-batch need not ask the system for them",
         "prefetch": "none: the items are on this machine",
         "flush": (
-            "16 MiB of rows: little is scored again when a node is lost; sooner after 0.25 s, 10 s later in the job"
+            "16 MiB of rows or 4096 mini-batches: little is scored again when a node is lost; "
+            "sooner after 0.25 s, 10 s later in the job"
         ),
     }
     assert lines(ahead=128)["prefetch"] == "128 items ahead of the scorers: enough for requests to a store to overlap"
@@ -58,7 +60,7 @@ def test_what_the_settings_say_is_told() -> None:
 
     assert found["threads a scorer"] == "3: settings.tuning.threads_per_scorer"
     assert found["prefetch"] == "5 items ahead of the scorers: settings.tuning.prefetch_items"
-    assert found["flush"].startswith("100 bytes of rows: settings.tuning.flush_bytes")
+    assert found["flush"].startswith("100 bytes of rows or 4096 mini-batches: settings.tuning.flush_bytes")
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,12 @@ def test_what_the_settings_say_is_told() -> None:
 )
 def test_a_variable_that_says_otherwise_is_told(given, tail) -> None:
     assert lines(**given)["threads a scorer"] == tail
+
+
+def test_what_keeps_less_memory_is_told() -> None:
+    found = lines(base={"MALLOC_TRIM_THRESHOLD_": "1"}, own={"MALLOC_MMAP_THRESHOLD_": "1"})["memory"]
+
+    assert found.endswith("; but MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_ as the environment has it")
 
 
 @pytest.mark.parametrize(
