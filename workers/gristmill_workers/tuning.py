@@ -88,7 +88,7 @@ def _threads(deployment: Deployment, cores: int, base: Mapping[str, str]) -> str
 
 def _memory(deployment: Deployment, base: Mapping[str, str]) -> str:
     kept = int(MEMORY["MALLOC_TRIM_THRESHOLD_"])
-    words = f"a scorer keeps {kept >> 20} MiB that were freed: the next mini-batch need not ask the system for them"
+    words = f"glibc keeps {kept >> 20} MiB that a scorer freed: the next mini-batch need not ask the system for them"
     return words + _but(MEMORY, {**base, **deployment.environment_variables})
 
 

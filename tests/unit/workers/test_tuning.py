@@ -45,7 +45,7 @@ def lines(*, scorers: int = 2, ahead: int | None = None, base=None, own=None, **
 def test_what_is_chosen_at_the_start_is_told_with_its_reason() -> None:
     assert lines() == {
         "threads a scorer": "4: 2 scorers share 8 cores",
-        "memory": "a scorer keeps 64 MiB that were freed: the next mini-batch need not ask the system for them",
+        "memory": "glibc keeps 64 MiB that a scorer freed: the next mini-batch need not ask the system for them",
         "prefetch": "none: the items are on this machine",
         "flush": (
             "16 MiB of rows or 4096 mini-batches: little is scored again when a node is lost; "
