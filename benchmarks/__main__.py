@@ -12,7 +12,7 @@ python -m benchmarks scraping             what Prometheus costs a server that le
 python -m benchmarks big-store            a job on a store of 20 ms a request, beside a plain download (--objects)
 python -m benchmarks large [PART ...]     plan (a million files, ten), merge (10 GB), csv, parquet (5 GB): --gigabytes
 python -m benchmarks profile [CASE ...]   where the processor time goes: of W0 and W1.10, by py-spy
-python -m benchmarks all                  compare, fixed, memory, starting, service, scraping
+python -m benchmarks all                  compare, fixed, memory, starting
 python -m benchmarks peers [SYSTEM ...]   what else a user might take, in environments of their own, in turn with both
 """
 
@@ -140,7 +140,7 @@ def _scale_out(options: argparse.Namespace) -> list[dict[str, Any]]:
     return measured
 
 
-#: What takes a cluster, a store, gigabytes or minutes for one figure, and is no part of "all".
+#: What takes a cluster, a server, a store, gigabytes or minutes for one figure, and is no part of "all".
 _APART: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "scale-out": _scale_out,
     "simulated-cluster": _simulated,
@@ -148,6 +148,8 @@ _APART: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "big-store": _big_store,
     "large": _large,
     "profile": _profile,
+    "service": _service,
+    "scraping": _scraping,
 }
 
 _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
@@ -155,8 +157,6 @@ _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "fixed": lambda options: _compare(FIXED, options),
     "memory": _memory,
     "starting": _starting,
-    "service": _service,
-    "scraping": _scraping,
 }
 
 
