@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from gristmill.errors import InvalidSetting
 
@@ -49,6 +50,9 @@ NAMES: Final[dict[str, str]] = {
     "GRISTMILL_LOG_LEVEL": "debug, info, warning or error: what is logged at least; default: info.",
     "GRISTMILL_PYTHONS": "Folders or interpreters (separated as in PATH) searched first for a Python version.",
 }
+
+#: What the address of a Redis-compatible server may begin with.
+_REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 
 #: Seconds without a sign of life after which an instance's leases are given to others.
 DEFAULT_LEASE_SECONDS: Final = 15.0
@@ -130,7 +134,7 @@ class ProcessSettings:
         pythons = given.get("GRISTMILL_PYTHONS", "")
         pulse = given.get("GRISTMILL_PULSE_FILE", "")
         return cls(
-            redis_url=given.get("GRISTMILL_REDIS_URL", ""),
+            redis_url=_redis(given),
             cache=Path(given.get("GRISTMILL_CACHE") or _default_cache(given)).expanduser(),
             scratch=Path(scratch).expanduser() if scratch else None,
             lease_seconds=_seconds(given, "GRISTMILL_LEASE_SECONDS", DEFAULT_LEASE_SECONDS, 2, 600),
@@ -172,6 +176,21 @@ def variable(name: str) -> str:
 def machine() -> str:
     """Return this machine's name in messages."""
     return os.environ.get("GRISTMILL_NODE_NAME") or os.uname().nodename
+
+
+def _redis(environment: Mapping[str, str]) -> str:
+    """Return the address of a Redis-compatible server; one that cannot be any is refused without its password."""
+    url = environment.get("GRISTMILL_REDIS_URL", "")
+    try:
+        parts = urlsplit(url)
+        usable = not url or (parts.scheme in _REDIS_SCHEMES and (parts.port or 0) >= 0)
+    except ValueError:  # a port that is none, brackets that are not closed
+        usable = False
+    if not usable:
+        shown = url.rpartition("@")[2].partition("?")[0]
+        message = f"GRISTMILL_REDIS_URL={shown}: give redis://host:port/0, rediss://host:port/0 or unix:///path"
+        raise InvalidSetting(message)
+    return url
 
 
 def _default_cache(environment: Mapping[str, str]) -> Path:

@@ -138,6 +138,10 @@ class Coordinator:
         """Ask that nothing new is begun, or that it goes on."""
         self._pausing = paused
 
+    def waiting(self, text: str) -> None:
+        """Tell the job's owner what this process waits for; "": for nothing any more."""
+        self._news.waiting(text)
+
     def hand_over(self) -> None:
         """Ask for the end of this coordinator, not of its job; `run` returns soon after."""
         self._leaving.set()

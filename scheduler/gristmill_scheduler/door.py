@@ -44,8 +44,18 @@ log = logging.getLogger("gristmill.scheduler")
 class Door:
     """Takes commands and leads the jobs that they begin."""
 
-    def __init__(self, settings: ProcessSettings, events: TextIO, *, take_over: bool = False) -> None:
-        """Take the process's settings, where events go, and whether jobs that nobody leads are led here."""
+    def __init__(
+        self, settings: ProcessSettings, events: TextIO, *, take_over: bool = False, embedded: bool = False
+    ) -> None:
+        """Take what it needs.
+
+        Args:
+            settings: the process's settings.
+            events: where events go.
+            take_over: whether jobs that nobody leads are led here.
+            embedded: whether the ledger's server is the owner's own, who tells of it himself.
+
+        """
         self._settings = settings
         self._events = events
         self._writing = threading.Lock()
@@ -55,6 +65,8 @@ class Door:
         queue = open_queue(settings.redis_url)
         #: The jobs that are led here.
         self.leading = Leading(settings, ledger=self._ledger, queue=queue, tell=self.tell)
+        if not embedded:
+            self._ledger.tell_waits(self.leading.waiting)
 
     def tell(self, event: str, document: dict[str, Any]) -> None:
         """Write one event."""
@@ -152,6 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="lead jobs of the cluster that nobody leads, too; leave them to others at the end of stdin or on SIGTERM",
     )
     parser.add_argument("--owned", action="store_true", help="end for certain, and soon, when stdin ends")
+    parser.add_argument(
+        "--embedded", action="store_true", help="the Redis server is the owner's, and of this run alone"
+    )
     options = parser.parse_args(arguments)
     allow(ORPHAN_SECONDS + 0.5)
     try:
@@ -161,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not settings.redis_url:
             raise Mistake("GRISTMILL_REDIS_URL is not set; give the address of the Redis server of the cluster")
         with read_commands(lasting=options.take_over) as commands:
-            Door(settings, sys.stdout, take_over=options.take_over).serve(commands)
+            Door(settings, sys.stdout, take_over=options.take_over, embedded=options.embedded).serve(commands)
     except GristmillError as error:
         log_lines.say(error)
         return error.exit_code

@@ -78,6 +78,12 @@ class Leading:
             self._tell("submitted", {"job": name, "folder": coordinator.folder.url, "leader": coordinator.leader})
             thread.start()
 
+    def waiting(self, text: str) -> None:
+        """Tell of every job what this process waits for; "": for nothing any more."""
+        for coordinator, thread in list(self._jobs.values()):
+            if thread.is_alive():
+                coordinator.waiting(text)
+
     def end(self, way: Callable[[Coordinator], None], seconds: float) -> None:
         """End what runs; whoever has not ended in time is left to the process's own end."""
         running = list(self._jobs.values())

@@ -26,7 +26,7 @@ class News:
         self._tell = tell
         self._progress = Progress()
         self._told: tuple[JobStatus, str] | None = None
-        #: Why this process waits for storage; "" while it does not.
+        #: What this process waits for, storage or the ledger's server; "" while it does not.
         self._waiting = ""
 
     def status(self, status: JobStatus, detail: str) -> None:
@@ -43,10 +43,9 @@ class News:
         self._tell("progress", {"job": self._job, **self._progress.document(snapshot)})
 
     def waiting(self, text: str) -> None:
-        """Tell that this process waits for storage, or ("") no more."""
+        """Tell what this process waits for, storage or the ledger's server, or ("") that it waits no more."""
         self._waiting = text
-        if self._told is not None:
-            self.status(self._told[0], text)
+        self.status(self._told[0] if self._told else JobStatus.NOT_STARTED, text)
 
 
 def status_of(snapshot: Snapshot) -> tuple[JobStatus, str]:

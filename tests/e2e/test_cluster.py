@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import clusters
 import pytest
@@ -182,6 +185,28 @@ def test_one_machine_can_use_a_server_of_the_users_and_leaves_nothing_on_it(proj
     finally:
         client.close()
     assert [key for key in lasting if "local-" in key] == []
+
+
+def test_a_run_says_at_once_that_its_server_is_away_and_goes_on_when_it_comes(project, redis_url, tmp_path) -> None:
+    project.files(20)
+    project.script()
+    project.deployment(mini_batch_size=3)
+    server, place = Path(urlsplit(redis_url).path), tmp_path / "s"
+    command = project.command("run", "deployment.yml", "--input", project.input, "--output", tmp_path / "out")
+    environment = {**os.environ, "GRISTMILL_REDIS_URL": f"unix://{place}"}
+    with subprocess.Popen(command, cwd=project.folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            first = process.stderr.readline()
+            place.symlink_to(server)
+            rest = process.stderr.read()
+        finally:
+            process.kill()
+
+    assert f"NotStarted: waiting for the Redis server at unix://{place}: " in first
+    assert "correct GRISTMILL_REDIS_URL" in first
+    assert rest.count("NotStarted") == 0
+    assert (tmp_path / "out" / "predictions.csv").read_bytes().count(b"\n") == 20, rest
 
 
 SLOW_ON_ONE_NODE = """

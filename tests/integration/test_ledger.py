@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gristmill import versions
 from gristmill.errors import Fenced, GristmillError, LedgerFailed, LedgerLost, OtherVersion
-from gristmill_storage.ledger import Entry, Lease, Ledger, Measures, MemoryLedger, Over, wire
+from gristmill_storage.ledger import Entry, Lease, Ledger, Measures, MemoryLedger, Over, connection, wire
 from gristmill_storage.ledger.scripts import Scripts
 from gristmill_storage.server import command, url_of, wait_until_ready
 
@@ -316,6 +317,32 @@ def test_a_server_that_stays_away_is_given_up(tmp_path: Path) -> None:
     started = time.monotonic()
     ledger.wait(JOB, 0.4)
     assert 0.3 < time.monotonic() - started < 5
+
+
+def test_an_outage_is_told_once_with_its_reason_and_what_to_do_and_its_end_once(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_QUIET_SECONDS", 0.1)
+    ledger, told = Ledger(own_server.url, timeout=1, patience=20), []
+    ledger.tell_waits(told.append)
+    ledger.lead(JOB, leader="me", seconds=5)
+    assert told == []
+
+    own_server.kill()
+    with ThreadPoolExecutor(1) as other:
+        answer = other.submit(ledger.lead, JOB, leader="me", seconds=5)
+        with pytest.raises(FutureTimeout):
+            answer.result(1.0)
+        own_server.start()
+        assert answer.result(20)
+
+    assert len(told) == 2
+    url = own_server.url.partition("?")[0]
+    assert re.fullmatch(
+        rf"waiting for the Redis server at {url}: .+; start it, or correct GRISTMILL_REDIS_URL", told[0]
+    )
+    assert told[1] == ""
+    ledger.disconnect()
 
 
 def test_the_password_is_in_no_message() -> None:

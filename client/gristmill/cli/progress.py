@@ -16,6 +16,11 @@ _LINE_SECONDS: Final = 5.0
 #: ... or after one of this many parts of the job, whichever is sooner.
 _LINE_PARTS: Final = 10
 
+#: Statuses of a job that never started, if they are its first.
+_BEFORE: Final = frozenset(
+    {JobStatus.NOT_STARTED, JobStatus.CANCEL_REQUESTED, JobStatus.CANCELED, JobStatus.FAILED},
+)
+
 
 class Display(Protocol):
     """Something that shows a job's progress while it is entered."""
@@ -44,6 +49,7 @@ class PlainDisplay:
         self._began = self._last_time = clock()
         self._last_part = 0
         self._status = JobStatus.NOT_STARTED
+        self._waits = ""
         self._progress = Progress()
         self._started = False
 
@@ -54,15 +60,24 @@ class PlainDisplay:
     def show(self, status: JobStatus, detail: str, progress: Progress) -> None:
         """Write a line when the last one is old enough, or the job has come far enough since."""
         self._status, self._progress = status, progress
-        if not self._started and status not in {JobStatus.NOT_STARTED, JobStatus.FAILED}:
-            self._started = True
-            self._write("started")
+        if not self._started and not self._begins(status, detail):
+            return
         now = self._clock()
         part = progress.done * _LINE_PARTS // progress.planned if progress.plan_closed and progress.planned else 0
         if now - self._last_time < _LINE_SECONDS and part <= self._last_part:
             return
         self._last_time, self._last_part = now, part
         self._write(", ".join([headline(status, detail), *figures(progress)]))
+
+    def _begins(self, status: JobStatus, detail: str) -> bool:
+        """Return whether the job has started, and say so; until then, say once what its start waits for."""
+        self._started = status not in _BEFORE
+        if self._started:
+            self._write("started")
+        elif status is JobStatus.NOT_STARTED and detail not in ("", self._waits):
+            self._waits = detail
+            self._write(headline(status, detail))
+        return self._started
 
     def note(self, text: str) -> None:
         """Write it."""

@@ -164,7 +164,7 @@ class Session:
                 self._note(event)
             case "finished":
                 self.outcome = Outcome.from_json(event)
-                self.status = self.outcome.status
+                self.status, self.detail = self.outcome.status, ""
 
     def _note(self, event: Mapping[str, Any]) -> None:
         if event["child"] == "scheduler":

@@ -138,7 +138,8 @@ class Supervisor:
             case "node":
                 self._family.begin(name, (*NODE, *self._node_arguments))
             case "scheduler":
-                self._family.begin(name, (*SCHEDULER, "--owned"), piped=True, locked=False)
+                own = ("--embedded",) if self._family.embedded else ()
+                self._family.begin(name, (*SCHEDULER, "--owned", *own), piped=True, locked=False)
             case _:
                 self._family.begin_server()
 

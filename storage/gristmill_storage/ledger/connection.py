@@ -30,6 +30,10 @@ _OLDEST: Final = 7
 _FIRST_PAUSE_OWN: Final = 0.002
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
+#: Seconds that a server may be away before anybody is told: a restart is hardly worth a word.
+_QUIET_SECONDS: Final = 1.0
+#: What a user can do about a server that is away, unless it is one that a run has for itself.
+_FIX: Final = "start it, or correct GRISTMILL_REDIS_URL"
 #: Answers of a server that will work again: it loads, runs another's script, fails over, or its disk is full for now.
 _PASSING: Final = (
     *("BUSY", "LOADING", "MISCONF"),
@@ -56,6 +60,9 @@ class Connection:
         self._lock = threading.Lock()
         self._client: redis.Redis | None = None
         self.name = without_secrets(url)
+        #: Told what a call waits for, once in an outage, and "" at its end; from the thread that waits.
+        self.tell: Callable[[str], None] = lambda _: None
+        self._told = False
 
     def run(self, script: Script, key: str, arguments: tuple[Any, ...]) -> Any:
         """Call a script on a job's key."""
@@ -68,11 +75,11 @@ class Connection:
             LedgerFailed: the server stayed away for `patience` seconds, or refused.
 
         """
-        deadline = time.monotonic() + self._patience
+        began = time.monotonic()
         pause = _FIRST_PAUSE_OWN if self._plain else _FIRST_PAUSE
         while True:
             try:
-                return act(self._connected())
+                answer = act(self._connected())
             except LedgerFailed:
                 raise
             except Exception as error:
@@ -80,12 +87,29 @@ class Connection:
                     raise nonsense(self.name, "a command", error) from error
                 if not self._is_fault(error):
                     raise
-                if not self._passes(error):
-                    raise LedgerFailed(f"the ledger at {self.name} refused: {error}") from error
-                if time.monotonic() + pause > deadline:
-                    raise LedgerFailed(self._gave_up(error)) from error
+                self._bear(error, time.monotonic() - began, pause)
+            else:
+                if self._told:
+                    self._told = False
+                    self.tell("")
+                return answer
             time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 (spreads out those who wait, hides nothing)
             pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def _bear(self, error: Exception, waited: float, pause: float) -> None:
+        """Tell of a fault, after `waited` seconds of it, before it is waited for once more.
+
+        Raises:
+            LedgerFailed: it does not pass, or has not in time.
+
+        """
+        if not self._passes(error):
+            raise LedgerFailed(f"the ledger at {self.name} refused: {error}") from error
+        if waited + pause > self._patience:
+            raise LedgerFailed(self._gave_up(error)) from error
+        if waited >= _QUIET_SECONDS and not self._told:
+            self._told = True
+            self.tell(f"waiting for the Redis server at {self.name}: {_reason(error)}; {_FIX}")
 
     def once(self, act: Callable[[redis.Redis], T]) -> T | None:
         """Do what `act` does with a client; None when that fails in a way that passes."""
@@ -158,9 +182,12 @@ class Connection:
         return _passes(error)
 
     def _gave_up(self, error: Exception) -> str:
-        return (
-            f"the ledger at {self.name} cannot be used since {self._patience:g} s: {str(error) or type(error).__name__}"
-        )
+        fix = "" if self._plain else f"; {_FIX}"
+        return f"the ledger at {self.name} cannot be used since {self._patience:g} s: {_reason(error)}{fix}"
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def without_secrets(url: str) -> str:

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gristmill import versions
@@ -55,6 +55,10 @@ class Ledger:
         self._scripts = Scripts()
         self._caller = os.urandom(6).hex()
         self._calls = itertools.count(1)
+
+    def tell_waits(self, tell: Callable[[str], None]) -> None:
+        """Have somebody told what calls wait for while the server is away, once in an outage, and "" at its end."""
+        self._server.tell = tell
 
     def open(self, job: str, *, epoch: str, lease_seconds: float, error_threshold: int) -> None:
         """Begin a job, or a new life of one that is closed or lost.

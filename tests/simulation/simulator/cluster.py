@@ -35,7 +35,7 @@ SILENCE = 20.0
 
 def settings_of(world: World, name: str) -> ProcessSettings:
     """Return the settings of a process."""
-    settings = ProcessSettings.read({"GRISTMILL_REDIS_URL": "sim", "GRISTMILL_NODE_NAME": name})
+    settings = ProcessSettings.read({"GRISTMILL_REDIS_URL": "redis://sim", "GRISTMILL_NODE_NAME": name})
     return replace(settings, lease_seconds=world.lease_seconds, storage_patience=world.storage_patience)
 
 

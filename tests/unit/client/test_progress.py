@@ -45,6 +45,18 @@ def test_a_job_that_was_refused_has_no_line_but_its_error() -> None:
     assert stream.getvalue() == ""
 
 
+def test_a_job_that_cannot_start_yet_says_once_what_it_waits_for_and_no_more_when_it_is_cancelled() -> None:
+    clock, stream = Clock(), io.StringIO()
+    with PlainDisplay("job-1", stream, clock) as display:
+        for detail in ("", "waiting for a server", "waiting for a server", ""):
+            display.show(JobStatus.NOT_STARTED, detail, Progress())
+            clock.now += 20
+        display.show(JobStatus.CANCEL_REQUESTED, "waiting for a server", Progress())
+        display.show(JobStatus.CANCELED, "", Progress())
+
+    assert stream.getvalue() == "job-1: NotStarted: waiting for a server\n"
+
+
 def test_the_first_and_the_last_line_are_always_there() -> None:
     assert lines_of((0.0, Progress())) == ["job-1: started", "job-1: Running after 0.0 s"]
 

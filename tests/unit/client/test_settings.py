@@ -59,6 +59,14 @@ def test_everything_set_is_read() -> None:
     assert settings.environment == given
 
 
+@pytest.mark.parametrize("url", ["http://h:1", "h:6379", "redis://:secret@h:99999/0", "redis://[::1", "me:secret@h"])
+def test_an_address_that_is_none_of_a_redis_server_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"^GRISTMILL_REDIS_URL=.*: give redis://") as caught:
+        ProcessSettings.read({"GRISTMILL_REDIS_URL": url})
+
+    assert "secret" not in str(caught.value)
+
+
 def test_secrets_of_stores_lie_beside_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRISTMILL_SECRETS", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", "/x")
