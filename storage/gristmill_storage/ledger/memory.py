@@ -50,6 +50,9 @@ class MemoryLedger(Ledger):
         self._nodes: dict[str, tuple[int, int, dict[str, Any]]] = {}
         self._calls = itertools.count(1)
 
+    def tell_waits(self, tell: Callable[[str], None]) -> None:
+        """See `Ledger.tell_waits`: this one is never away."""
+
     def open(self, job: str, *, epoch: str, lease_seconds: float, error_threshold: int) -> None:
         """See `Ledger.open`."""
         with self._changed:

@@ -60,6 +60,8 @@ class Link:
         self._patience = patience
         self._calls = itertools.count(1)
         self._caller = f"{world.rng.getrandbits(48):012x}"
+        self._tell: Callable[[str], None] = lambda _: None
+        self._told = False
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -83,6 +85,10 @@ class Link:
             if self._reaches() and self._world.look.rang(job):
                 return
 
+    def tell_waits(self, tell: Callable[[str], None]) -> None:
+        """See `Ledger.tell_waits`."""
+        self._tell = tell
+
     def disconnect(self) -> None:
         """Do nothing."""
 
@@ -98,6 +104,9 @@ class Link:
         pause = _FIRST_PAUSE
         while True:
             answer, error = self._try(name, args, named)
+            if (answer is _UNHEARD) != self._told:
+                self._told = not self._told
+                self._tell("waiting for the Redis server" if self._told else "")
             if answer is not _UNHEARD:
                 if error is not None:
                     raise error
