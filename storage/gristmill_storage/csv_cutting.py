@@ -13,22 +13,23 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
 #: Bytes that are looked at at once.
-BLOCK: Final = 1 << 20
+BLOCK: Final = 1 << 18
 
+_CR: Final = b"\r"  # at the very end of what there is, an LF may follow it
 _MARK: Final = b"\xef\xbb\xbf"
 
 #: A quoted field from its quote at a field's beginning to the one that closes it, or to the end of what there is.
-_QUOTED: Final = re.compile(rb'"(?<![^,\r\n]")[^"]*+(?:""[^"]*+)*+(?:"|\Z)')
+_FIELD: Final = rb'"(?<![^,\r\n]")[^"]*+(?:""[^"]*+)*+(?:"|\Z)'
+_QUOTED: Final = re.compile(b"(%b)" % _FIELD)
+_LINE: Final = re.compile(rb'(?:[^"\r\n]++|%b|")*+(?:\n|\r\n?)' % _FIELD)
 
-#: Leaves of all letters a quote, a comma for what else may stand before a quote that opens a field, and an x.
-_BEFORE_OPENING: Final = bytes(
-    letter if letter == ord('"') else ord("," if letter in b",\r\n" else "x") for letter in range(256)
-)
+#: A quote behind what is neither a field's end nor another quote.
+_IN_A_FIELD: Final = re.compile(rb'"(?<=[^,\r\n"]")')
 
-_LINE: Final = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)")
-_PERHAPS_BLANK: Final = re.compile(rb"\n[\n \t]")
-_BLANKS: Final = (b"", b"\n", b" ", b"\t")
-_LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"xx")
+_CR_ALONE: Final = re.compile(rb"\r(?!\n)")
+_PERHAPS_BLANK: Final = re.compile(rb"\n\s")
+_BLANK: Final = re.compile(rb"[ \t\r]*+\n")
+_BLANK_BEHIND: Final = re.compile(rb"\n(?=[ \t\r]*+\n)")
 
 
 class Cut(NamedTuple):
@@ -48,14 +49,13 @@ def head_of(stream: BinaryIO) -> int:
     while more := stream.read(want):
         data += more
         want = len(data)
-        seen = 0
-        skipped, text = _unmarked(data)
-        text = _without_quoted_ends(text)
-        whole = _last_end(text)
-        for line in _LINE.finditer(text, 0, whole):
-            seen += not _is_blank(line[0])
+        skipped, text = _unmarked(data.removesuffix(_CR))
+        seen = place = 0
+        while line := _LINE.match(text, place):
+            place = line.end()
+            seen += bool(line[0].strip(b" \t\r\n"))
             if seen == 2:  # noqa: PLR2004 - the header and the first row
-                return skipped + line.end()
+                return skipped + place
     return 0
 
 
@@ -69,24 +69,17 @@ def cuts(stream: BinaryIO, *, size: int, start: int = 0, row: int = -1) -> Itera
         row: Number of the row that begins there; -1: that is the header, which comes with the first run.
 
     """
-    begin, rows = start, 0
-    full: Cut | None = None
-    row, header = max(row, 0), row < 0
+    cut, header = Cut(start, start, max(row, 0), 0), row < 0
     for end, found in _spans(stream, start, max(1, min(size // 8, BLOCK))):
-        count = found
-        if header and count:
-            count, header = count - 1, False
-        if full is not None and count:
-            yield full
-            begin, row, rows = full.end, row + rows, 0
-        rows += count
+        rows = found - (header and found > 0)
+        header = header and not found
         # Blank lines behind the last row go with it.
-        full = (
-            Cut(begin, end, row, rows) if rows and (end - begin >= size or (full is not None and not count)) else None
-        )
-        last = Cut(begin, end, row, rows)
-    if rows:
-        yield last
+        if rows and cut.rows and cut.end - cut.start >= size:
+            yield cut
+            cut = Cut(cut.end, cut.end, cut.row + cut.rows, 0)
+        cut = Cut(cut.start, end, cut.row, cut.rows + rows)
+    if cut.rows:
+        yield cut
 
 
 def _spans(stream: BinaryIO, start: int, step: int) -> Iterator[tuple[int, int]]:
@@ -115,38 +108,42 @@ def _unmarked(data: bytes) -> tuple[int, bytes]:
 
 def _whole(data: bytes) -> tuple[int, int]:
     """Return (place behind the last line that surely ends in these bytes, how many lines up to it are rows)."""
-    text = _without_quoted_ends(data)
-    end = _last_end(text)
-    text = text[:end]
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    lines = text.count(b"\n")
-    if text[:1] in _BLANKS or _PERHAPS_BLANK.search(text):
-        lines -= sum(map(_is_blank, text.split(b"\n"))) - 1  # what stands behind the last line end is no line
-    return end, lines
+    data = data.removesuffix(_CR)
+    pieces, quotes, outside = _parted(data)
+    return _last_end(pieces, quotes, len(data)), _rows(outside)
 
 
-def _last_end(text: bytes) -> int:
-    """Return the place behind the last line end that is whole: behind a CR at the very end an LF may follow."""
-    return max(text.rfind(b"\n"), text.rfind(b"\r", 0, max(0, len(text) - 1))) + 1
+def _parted(data: bytes) -> tuple[list[bytes], int, bytes]:
+    """Return what stands outside and inside of quotes by turns, the quotes lost in between, and all that is outside.
 
-
-def _is_blank(line: bytes) -> bool:
-    return not line.strip(b" \t\r\n")
-
-
-def _without_quoted_ends(data: bytes) -> bytes:
-    """Return the bytes with every line end inside a quoted field replaced; they begin where a row does."""
+    The bytes begin where a row does. The pieces outside are joined by a quote for each field that was between them.
+    """
     if b'"' not in data:
-        return data
-    pieces = data.split(b'"')
+        return [data], 0, data
     # Where each opening quote stands at a field's beginning, quotes open and close in turns; mostly they do. One that
     # stands behind another is, with it, a quote in a field.
-    opened = b'"'.join([*pieces[: len(pieces) - 1 : 2], b""]).translate(_BEFORE_OPENING)
-    if b'x"' not in opened:
-        inside = b'"'.join(pieces[1::2])
-        if b"\n" not in inside and b"\r" not in inside:
-            return data
-        pieces[1::2] = inside.translate(_LINE_ENDS).split(b'"')
-        return b'"'.join(pieces)
-    return _QUOTED.sub(lambda field: field[0].translate(_LINE_ENDS), data)
+    pieces = data.split(b'"')
+    outside = b'"'.join(pieces[::2])
+    never_closed = len(pieces) % 2 == 0
+    if _IN_A_FIELD.search(outside) or (never_closed and pieces[-2][-1:] not in b",\r\n"):
+        pieces = _QUOTED.split(data)
+        return pieces, 0, b'"'.join(pieces[::2])
+    return pieces, 1, outside
+
+
+def _last_end(pieces: list[bytes], quotes: int, place: int) -> int:
+    """Return the place behind the last line end outside of quotes, going back from the place behind all pieces."""
+    for number in range(len(pieces) - 1, -1, -1):
+        piece = pieces[number]
+        if number % 2 == 0 and (end := max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1):
+            return place - len(piece) + end
+        place -= len(piece) + quotes
+    return 0
+
+
+def _rows(text: bytes) -> int:
+    """Return how many of the lines that end are rows."""
+    if b"\r" in text and _CR_ALONE.search(text):
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    blank = len(_BLANK_BEHIND.findall(text)) if _PERHAPS_BLANK.search(text) else 0
+    return text.count(b"\n") - blank - bool(_BLANK.match(text))

@@ -27,6 +27,9 @@ FIELDS = st.one_of(PLAIN, PLAIN, QUOTED, ODD)
 ENDS = st.sampled_from(["\n", "\n", "\r\n", "\r"])
 ROWS = st.lists(st.lists(FIELDS, min_size=2, max_size=2).map(",".join) | st.sampled_from(["", " \t"]), max_size=12)
 
+#: Bytes of a run; an eighth is looked at at once: a part of a row, or many rows.
+SIZES = st.integers(1, 40) | st.integers(200, 2000)
+
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
@@ -46,8 +49,12 @@ def pieces(data: bytes, size: int) -> list[Cut]:
 
 
 @settings(max_examples=MANY, deadline=None)
-@given(files(), st.integers(1, 40))
+@given(files(), SIZES)
 @example(b"c0,c1\n1,1\r1,1", 1)
+@example(b"c0,c1\r\n1,11111\r\n" + b"2,2\r\n" * 6, 40)
+@example(b'c0,c1\nx",1\n2,2\n', 1000)
+@example(b'c0,c1\r\n1,2\r\n \r\n\r\n3,"\r\n"\r\n', 1000)
+@example(b'c0,c1\n1,"x"\n""\n\n,"\n"', 1000)
 def test_the_pieces_of_any_file_are_its_rows(data: bytes, size: int) -> None:
     # pandas itself loses a field behind a blank line that ends with CR alone.
     assume(not re.search(rb"(^|[\r\n])[ \t]*\r[^\n]", data))
@@ -64,6 +71,7 @@ def test_the_pieces_of_any_file_are_its_rows(data: bytes, size: int) -> None:
         rows += read
     assert rows == whole
     assert all(one.end == other.start for one, other in pairwise(found))
+    assert b"\r\n" not in [data[cut.end - 1 : cut.end + 1] for cut in found]
     assert not found or (found[0].start, found[-1].end) == (0, len(data))
 
 
@@ -91,6 +99,19 @@ def test_a_field_longer_than_any_block_is_in_one_piece() -> None:
     assert first.rows + sum(cut.rows for cut in more) == 2001
 
 
+def test_more_is_read_at_once_of_a_field_that_does_not_end() -> None:
+    reads = []
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            reads.append(size)
+            return super().read(size)
+
+    list(cuts(Counted(b'a,b\n1,"' + b"x\n" * 5000 + b'"\n'), size=8))
+
+    assert len(reads) < 50
+
+
 def test_a_quote_that_is_never_closed_takes_the_rest() -> None:
     data = b'a,b\n1,2\n3,"4\n5,6\n'
 
@@ -103,8 +124,16 @@ def test_blank_lines_at_the_end_are_no_piece() -> None:
 
 def test_a_file_without_rows_has_no_pieces() -> None:
     assert [pieces(data, 1) for data in (b"", b"\n", b"a,b", b"a,b\n\n")] == [[], [], [], []]
-    assert [head_of(io.BytesIO(data)) for data in (b"", b"a,b", b"a,b\n", b"a,b\n1")] == [0, 0, 0, 0]
+    assert [head_of(io.BytesIO(data)) for data in (b"", b"a,b", b"a,b\n", b"a,b\n1\r")] == [0, 0, 0, 0]
 
 
 def test_the_head_is_header_and_first_row() -> None:
     assert head_of(io.BytesIO(b'\xef\xbb\xbf\n"a\nx",b\r\n\r\n"1\n",2\r\n3,4\r\n')) == 23
+    assert head_of(io.BytesIO(b'\r \ra,"\r"\r\r1,x"\r2,3')) == 15
+
+
+def test_a_blank_line_that_ends_with_cr_is_no_row() -> None:
+    data = b"\ra,b\r1,2\r\r \t\r3,4\r"
+
+    assert head_of(io.BytesIO(data)) == 9
+    assert pieces(data, 1000) == [Cut(0, len(data), 0, 2)]
