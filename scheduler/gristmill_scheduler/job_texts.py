@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from gristmill.counts import counted
 from gristmill.spec import Job
 from gristmill.states import JobStatus
 from gristmill_storage import job_folder, log_files
@@ -94,17 +95,18 @@ class JobTexts:
         yield f"The first errors (all of them: {result['errors']}):"
         for line in itertools.islice(found, FIRST_ERRORS):
             error = json.loads(line)
-            tries = f"mini-batch {error['mini_batch']}, {error['attempts']} attempts"
+            tries = f"mini-batch {error['mini_batch']}, {counted(error['attempts'], 'attempt')}"
             yield f"\n{error['file'] or 'all items'} ({tries}): {error['category']}: {error['message']}"
             if error.get("traceback"):
                 yield error["traceback"].rstrip()
 
 
 def _how_far(snapshot: Snapshot) -> str:
-    created = f"{snapshot.planned:,} mini-batches created" + ("" if snapshot.plan_closed else " so far")
-    items = f"{snapshot.succeeded:,} items succeeded, {snapshot.failed:,} failed"
-    repeats = sum(snapshot.failures.values())
-    return f"{created}, {snapshot.done:,} processed; {items}; {repeats:,} attempts failed with another to follow"
+    planned = counted(snapshot.planned, "mini-batch")
+    created = f"{planned} created" + ("" if snapshot.plan_closed else " so far")
+    items = f"{counted(snapshot.succeeded, 'item')} succeeded, {snapshot.failed:,} failed"
+    repeats = counted(sum(snapshot.failures.values()), "attempt")
+    return f"{created}, {snapshot.done:,} processed; {items}; {repeats} failed with another to follow"
 
 
 def _result_lines(job: Job, result: Mapping[str, Any], summary: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from gristmill import log_context, tracing
+from gristmill.counts import counted
 from gristmill.errors import GristmillError, unexpected
 from gristmill.spec import Job
 from gristmill_scheduler.rebuild import extend_plan
@@ -113,7 +114,7 @@ class Planner:
 
     def _close(self, planned: int) -> None:
         self._span.put({"gristmill.mini_batch.count": planned})
-        log.info("job %s: its input is listed: %d mini-batches", self._job.name, planned)
+        log.info("job %s: its input is listed: %s", self._job.name, counted(planned, "mini-batch"))
         self._ledger.extend(self._job.name, first=planned, count=0, items=0, size=0, closed=True)
 
     def _items(self, after: str | None) -> Iterator[Item]:

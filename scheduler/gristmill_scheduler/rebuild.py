@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
+from gristmill.counts import counted
 from gristmill.errors import Corrupt, LedgerLost, StorageFailed
 from gristmill.spec import Job
 from gristmill_storage import job_folder
@@ -102,14 +103,14 @@ def extend_plan(job: Job, folder: Store, ledger: Ledger, *, known: int = 0) -> i
             ledger.extend(job.name, first=first, count=chunk.count, items=chunk.items, size=chunk.size, closed=False)
     if totals is not None:
         if totals.mini_batches != planned:
-            raise _short(folder, f"its end says {totals.mini_batches} mini-batches", planned)
+            raise _short(folder, f"its end says {counted(totals.mini_batches, 'mini-batch')}", planned)
         ledger.extend(job.name, first=planned, count=0, items=0, size=0, closed=True)
     return planned
 
 
 def _short(folder: Store, sign: str, planned: int) -> Corrupt:
-    message = f"{folder.url}/{job_folder.MANIFEST}: holds {planned} mini-batches, but {sign}; run the job anew"
-    return Corrupt(message)
+    held = counted(planned, "mini-batch")
+    return Corrupt(f"{folder.url}/{job_folder.MANIFEST}: holds {held}, but {sign}; run the job anew")
 
 
 def _parts(job: Job, folder: Store) -> Iterator[tuple[str, Sequence[Block]]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
+from gristmill.counts import counted
 from gristmill.errors import AlreadyExists, Corrupt, Mistake, NotFound
 from gristmill.spec import Job, OutputAction, to_json
 from gristmill_storage import job_folder
@@ -91,7 +92,7 @@ def _check_output(folder: Store, job: Job, index: IndexReader) -> None:
     if size != index.size:
         raise Mistake(
             f"output: {name} in {output.url} was changed since job {job.name} published it "
-            f"({size} bytes, not {index.size}); run the job anew"
+            f"({counted(size, 'byte')}, not {index.size:,}); run the job anew"
         )
 
 

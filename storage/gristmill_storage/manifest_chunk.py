@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Final
 
+from gristmill.counts import counted
 from gristmill.errors import Corrupt
 from gristmill_storage.minibatches import ChunkInfo, MiniBatch, is_hostile
 from gristmill_storage.store import shown
@@ -43,7 +44,7 @@ class Chunk:
         self.next, self.end = self._where_next(self._lines.pop())
         self.last = self.next - 1
         if len(self._lines) != self.next - first:
-            what = f"{len(self._lines)} mini-batches, not {self.next - first} as its last line says"
+            what = f"{counted(len(self._lines), 'mini-batch')}, not {self.next - first:,} as its last line says"
             raise Corrupt(f"{self._name}: {what}")
 
     @property

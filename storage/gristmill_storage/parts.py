@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from gristmill.counts import counted
 from gristmill.errors import Corrupt, StorageFailed
 from gristmill_storage.job_folder import PARTS, parse_part_name, parse_part_path, part_name, part_path
 from gristmill_storage.part_format import (
@@ -125,7 +126,9 @@ class PartWriter:
         """
         numbers = set(blocks.mini_batches)
         if len(numbers) < len(blocks.mini_batches) or numbers & self._numbers or len(data) != blocks.size:
-            raise ValueError(f"mini-batches twice in a part, or {len(data)} bytes of rows, not {blocks.size}")
+            raise ValueError(
+                f"mini-batches twice in a part, or {counted(len(data), 'byte')} of rows, not {blocks.size:,}"
+            )
         writer = self._begun()
         start, rows, ends = writer.tell() + len(self._pending), memoryview(data), list(accumulate(blocks.sizes))
         crcs = [zlib.crc32(rows[end - size : end]) for end, size in zip(ends, blocks.sizes, strict=True)]
@@ -205,7 +208,7 @@ def _copy_file(writer: Writer, spool: Path, size: int) -> int:
             crc = zlib.crc32(data, crc)
             left -= writer.write(data)
     if left:
-        raise StorageFailed(f"{spool}: ends {left} bytes too early")
+        raise StorageFailed(f"{spool}: ends {counted(left, 'byte')} too early")
     return crc
 
 
@@ -358,7 +361,7 @@ class PartReader:
     def _read_index(self, *, blocks: bool) -> None:
         size = self._file.seek(0, 2)
         if size < TRAILER.size:
-            raise self._damaged(f"truncated: {size} bytes are less than a trailer")
+            raise self._damaged(f"truncated: {counted(size, 'byte')}, less than a trailer")
         self._file.seek(size - TRAILER.size)
         trailer = self._file.read(TRAILER.size)
         rows_end, errors_end, index_end, length, crc, version, sealed, zero, magic = TRAILER.unpack(trailer)
@@ -369,7 +372,9 @@ class PartReader:
         if version != VERSION:
             raise self._damaged(f"version {version}: this Gristmill reads version {VERSION}")
         if index_end + TRAILER.size != size or errors_end + length != index_end or rows_end > errors_end:
-            raise self._damaged(f"truncated, or longer than it was: {size} bytes, {index_end + TRAILER.size} written")
+            raise self._damaged(
+                f"truncated, or longer than it was: {counted(size, 'byte')}, {index_end + TRAILER.size:,} written"
+            )
         self._parse(self._bytes(errors_end, length, crc, "the bytes of the index"), blocks=blocks)
 
     def _parse(self, index: bytes, *, blocks: bool) -> None:

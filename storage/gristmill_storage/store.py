@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Protocol, Self, TypeAlias
 
+from gristmill.counts import counted
 from gristmill.errors import Mistake, StorageFailed
 
 #: What can be written.
@@ -93,7 +94,7 @@ class Writer(ABC):
         while length:
             data = read_at(source, start, min(length, BLOCK))
             if not data:
-                raise StorageFailed(f"a file that is copied ends {length} bytes too early")
+                raise StorageFailed(f"a file that is copied ends {counted(length, 'byte')} too early")
             self.write(data)
             start += len(data)
             length -= len(data)

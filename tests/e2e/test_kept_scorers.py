@@ -120,8 +120,8 @@ def test_a_second_job_needs_no_init_and_has_its_own_logs_and_files(warm: Warm) -
         assert warm.file(job, "default/logs/user/stdout/node0/process000.stdout.txt") == f"{item}\n"
         listed = warm.ask("GET", f"/jobs/{job}/files?output=score")["value"]
         assert [each["path"] for each in listed] == [f"{item}.out", "summary.json"]
-    assert "kept 1 scorers of words/dep for 300 s" in warm.file(jobs["a"], "default/logs/sys/node/node0/_main.txt")
-    assert "took 1 kept scorers of words/dep" in warm.file(jobs["b"], "default/logs/sys/node/node0/_main.txt")
+    assert "kept 1 scorer of words/dep for 300 s" in warm.file(jobs["a"], "default/logs/sys/node/node0/_main.txt")
+    assert "took 1 kept scorer of words/dep" in warm.file(jobs["b"], "default/logs/sys/node/node0/_main.txt")
     warm.serving.until("/status", lambda _: warm.resting() == [{"deployment": "words/dep", "scorers": 1}])
 
 

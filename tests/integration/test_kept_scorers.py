@@ -187,8 +187,8 @@ def test_the_next_job_is_scored_by_the_same_process_and_init_is_not_called_again
 
     assert len(node.pids) == 1
     assert first.state == second.state == "scored"
-    assert "kept 1 scorers of words/dep for 60 s" in first.node_log
-    assert "took 1 kept scorers of words/dep" in second.node_log
+    assert "kept 1 scorer of words/dep for 60 s" in first.node_log
+    assert "took 1 kept scorer of words/dep" in second.node_log
     assert node.bench.resting() == [{"deployment": "words/dep", "scorers": 1}]
 
 
@@ -260,7 +260,7 @@ def test_scorers_that_died_while_they_were_kept_are_replaced(node: Node) -> None
     second = node.job("c", "d", "e", "f")
 
     assert second.state == "scored"
-    assert "took 1 kept scorers" in second.node_log
+    assert "took 1 kept scorer" in second.node_log
     assert len(node.pids) == 3
 
 
@@ -358,7 +358,7 @@ def test_scorers_that_have_worked_for_a_day_are_not_kept(node: Node, monkeypatch
     second = node.job("b")
 
     assert len(node.pids) == 1
-    assert "kept 1 scorers" in first.node_log
+    assert "kept 1 scorer" in first.node_log
     assert "are not kept: they have worked for a day" in second.node_log
     assert not alive(node.pids[0])
 

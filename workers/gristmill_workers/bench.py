@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from gristmill.counts import counted
 from gristmill.spec import Job
 from gristmill_workers.crew import REST_SECONDS, Crew
 
@@ -73,7 +74,7 @@ class Bench:
         try:
             _end(surplus, "another job needs the place")
             if found is not None and (dead := found.muster()):
-                log.warning("%d kept scorers of %s have died", dead, found.label)
+                log.warning("%s of %s died", counted(dead, "kept scorer"), found.label)
             yield found
         finally:
             with self._lock:
@@ -142,7 +143,7 @@ class Bench:
                 empty = self._take_out(lambda crew: not crew.processes)
                 self._watching = more = bool(self._crews)
             if dead:
-                log.warning("%d kept scorers have died", dead)
+                log.warning("%s died", counted(dead, "kept scorer"))
             _end(over, "no job came for them")
             _end(empty, "all have died")
             if not more:
@@ -158,5 +159,5 @@ def _end(crews: list[Crew], why: str) -> None:
     for crew in crews:
         crew.dismiss()  # all at once: then nobody waits for the one before
     for crew in crews:
-        log.info("ended %d kept scorers of %s: %s", len(crew.processes), crew.label, why)
+        log.info("ended %s of %s: %s", counted(len(crew.processes), "kept scorer"), crew.label, why)
         crew.end()

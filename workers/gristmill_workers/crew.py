@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from gristmill.counts import counted
 from gristmill_workers import guardian
 from gristmill_workers.home import Home
 from gristmill_workers.preparation import Prepared
@@ -154,4 +155,4 @@ def _open_in(processes: Iterable[ScorerProcess], places: Iterable[Path]) -> str:
 def _company(processes: Iterable[ScorerProcess]) -> str:
     """Return that processes run which scorers have begun, in words: their lines would go to the job that is over."""
     others = guardian.company({process.pid: process.mark for process in processes})
-    return f"their script leaves {len(others)} processes of its own running" if others else ""
+    return f"their script leaves {counted(len(others), 'process')} of its own running" if others else ""

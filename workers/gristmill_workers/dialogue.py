@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
+from gristmill.counts import counted
 from gristmill_storage.part_format import ENCODINGS
 from gristmill_storage.parts import Blocks
 from gristmill_workers.scorer.protocol import ProtocolError
@@ -58,7 +59,7 @@ def answer_together(held: Sequence[Work], header: Mapping[str, Any], payload: by
     if not alike or set(map(type, counts)) != {int} or min(counts) < 0:
         raise ProtocolError(f"counts that cannot be, of mini-batches from {works[0].number} on")
     if sum(sizes) != len(payload) or encoding not in ENCODINGS:
-        raise ProtocolError(f"{len(payload)} bytes of rows in {encoding!r} where {sum(sizes)} were due")
+        raise ProtocolError(f"{counted(len(payload), 'byte')} of rows in {encoding!r}, due: {sum(sizes):,}")
     blocks = Blocks(
         mini_batches=numbers,
         attempt=works[0].attempt,
@@ -75,5 +76,5 @@ def answer_together(held: Sequence[Work], header: Mapping[str, Any], payload: by
 def _first(held: Sequence[Work], count: int) -> list[Work]:
     works = list(islice(held, count))
     if not works or len(works) < count:
-        raise ProtocolError(f"answers to {count} mini-batches where {len(works)} were due")
+        raise ProtocolError(f"answers to {counted(count, 'mini-batch')}, due: {len(works):,}")
     return works

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from gristmill.counts import counted
 from gristmill.errors import Mistake, ModelNotFound, StorageFailed
 from gristmill.settings import ProcessSettings
 from gristmill_storage.files import Entry, Store, open_store, scheme
@@ -66,7 +67,8 @@ def fetched(url: str, kind: Kind, settings: ProcessSettings, log: Log, reach: Re
     folder = settings.cache / kind.folder / key
     with locked(lock_of(folder), seconds=FETCH_SECONDS, waiting=waiting(f"{kind.word} {place}", log)):
         if not folder.is_dir():
-            log(f"fetching the {kind.word} {place}: {len(files)} files, {sum(each.size for each in files)} bytes")
+            size = counted(sum(each.size for each in files), "byte")
+            log(f"fetching the {kind.word} {place}: {counted(len(files), 'file')}, {size}")
             _fetch(store, files, folder)
     return folder / name
 

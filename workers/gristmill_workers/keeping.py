@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gristmill.counts import counted
 from gristmill_workers.assignment import Assignment
 from gristmill_workers.bench import Bench
 from gristmill_workers.crew import Crew
@@ -63,7 +64,7 @@ class Quarters:
         if why:
             logs.system.info("scorers of %s are not kept: %s", self.crew.label, why)
         elif self.left:
-            logs.system.info("kept %d scorers of %s for %g s", count, self.crew.label, self.crew.seconds)
+            logs.system.info("kept %s of %s for %g s", counted(count, "scorer"), self.crew.label, self.crew.seconds)
 
 
 @contextmanager
@@ -87,7 +88,7 @@ def quarters(
             yield Quarters(prepared.housed(scratch), scratch)
             return
         if found is not None:
-            logs.system.info("took %d kept scorers of %s", len(found.processes), found.label)
+            logs.system.info("took %s of %s", counted(len(found.processes), "kept scorer"), found.label)
         label = f"{job.deployment.endpoint_name}/{job.deployment.name}"
         crew = found or Crew(Home(assignment.settings.scratch), prepared, key=key, label=label, seconds=seconds)
         taken = Quarters(crew.prepared, crew.home.path, crew, bench)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
+from gristmill.counts import counted
 from gristmill.errors import Fenced
 from gristmill.spec import Deployment
 from gristmill_storage.files import Store
@@ -217,9 +218,11 @@ class Leasing:
         elif target in (self._scorers, LEASE_LIMIT):
             why = f"the {'least' if target == self._scorers else 'most'} there can be"
         else:
-            why = f"{LEASE_SECONDS:g} s of work of {self._scorers} scorers"
+            why = f"{LEASE_SECONDS:g} s of work of {counted(self._scorers, 'scorer')}"
         return Choice(
-            what="lease size", amount=target, words=with_pace(f"{target} mini-batch{'es' * (target > 1)}: {why}", pace)
+            what="lease size",
+            amount=target,
+            words=with_pace(f"{counted(target, 'mini-batch')}: {why}", pace),
         )
 
     def _works(self, lease: Lease) -> list[Work]:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from gristmill import log_lines, tracing
+from gristmill.counts import counted
 from gristmill.errors import GristmillError, JobNotFound, Mistake
 from gristmill.local.owner import allow
 from gristmill.log_context import about
@@ -133,7 +134,7 @@ class Node:
     def _sweep(self) -> None:
         """Remove what nodes of this machine left that were killed."""
         if swept := sweep(self._settings.scratch):
-            log.info("removed %d folders of instances that were killed", swept)
+            log.info("removed %s of instances that were killed", counted(swept, "folder"))
 
     def _begin_to_leave(self) -> None:
         self._drain.set()

@@ -13,6 +13,7 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
+from gristmill.counts import counted
 from gristmill.errors import GristmillError, InitFailed
 from gristmill.log_context import ids
 from gristmill.states import Category
@@ -282,10 +283,9 @@ class Scoring:
         if step.result is not None:
             self._inputs.done(step.work)
             block, result = step.result.block, step.result
-            self._log.info(
-                "mini-batch %d: scored apart in %d runs, %d of %d items failed",
-                block.mini_batch, block.runs, block.failed, block.items, extra=ids(mini_batch=block.mini_batch),
-            )  # fmt: skip
+            how = f"in {counted(block.runs, 'run')}, {block.failed} of {counted(block.items, 'item')} failed"
+            which = ids(mini_batch=block.mini_batch)
+            self._log.info("mini-batch %d: scored apart %s", block.mini_batch, how, extra=which)
             self._add(step.work, block, result.data, result.spool, result.files)
 
     def _note_outcome(self, work: Work, outcome: Outcome) -> None:
@@ -365,7 +365,7 @@ class Scoring:
         waiting = [work for work in (*self._waiting, *self._inputs.give_up()) if work.piece is None]
         self._waiting.clear()
         if works := [*waiting, *self._salvage.give_up()]:
-            self._log.info("%d mini-batches are given back", len(works))
+            self._log.info("given back: %s", counted(len(works), "mini-batch"))
             self._leasing.give_back(works)
 
     def _give_back_surplus(self) -> None:
@@ -375,7 +375,7 @@ class Scoring:
         works = [self._waiting.pop() for _ in range(surplus)]
         self._waiting.extend(reversed([work for work in works if work.alone]))
         if works := [work for work in works if not work.alone]:
-            self._log.info("%d mini-batches are given back: others have them sooner", len(works))
+            self._log.info("given back: %s, others have them sooner", counted(len(works), "mini-batch"))
             for work in works:
                 self._inputs.done(work)
             self._leasing.give_back(works)

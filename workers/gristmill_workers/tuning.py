@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from gristmill.counts import counted
 from gristmill.spec import Deployment, Settings
 from gristmill_workers.collector import FIRST_SECONDS, LONGEST_SECONDS, PART_BLOCKS, PART_BYTES
 from gristmill_workers.scorer_environment import MEMORY, THREADS, threads_of
@@ -78,7 +79,7 @@ def _threads(deployment: Deployment, cores: int, base: Mapping[str, str]) -> str
     settings = deployment.settings
     scorers, threads = settings.max_concurrency_per_instance, threads_of(deployment, cores)
     if settings.tuning.threads_per_scorer is None:
-        words = f"{threads}: {scorers} scorers share {cores} cores"
+        words = f"{threads}: {counted(scorers, 'scorer')} on {counted(cores, 'core')}"
         given = {**base, **deployment.environment_variables}
     else:
         words = f"{threads}: settings.tuning.threads_per_scorer"
@@ -104,13 +105,13 @@ def _prefetch(settings: Settings, ahead: int | None) -> str:
     by = "enough for requests to a store to overlap"
     if settings.tuning.prefetch_items is not None:
         by = "settings.tuning.prefetch_items"
-    return f"{ahead} items ahead of the scorers: {by}"
+    return f"{counted(ahead, 'item')} ahead of the scorers: {by}"
 
 
 def _flush(settings: Settings) -> str:
     size, why = f"{PART_BYTES >> 20} MiB", "little is scored again when a node is lost"
     if settings.tuning.flush_bytes is not None:
-        size, why = f"{settings.tuning.flush_bytes} bytes", "settings.tuning.flush_bytes"
+        size, why = counted(settings.tuning.flush_bytes, "byte"), "settings.tuning.flush_bytes"
     sooner = f"sooner after {FIRST_SECONDS:g} s, {LONGEST_SECONDS:g} s later in the job"
     return f"{size} of rows or {PART_BLOCKS} mini-batches: {why}; {sooner}"
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
+from gristmill.counts import counted
 from gristmill.errors import Mistake
 
 #: What Azure's command line answers, word for word: users search for it.
@@ -184,7 +185,9 @@ def _check(place: Any, path: Path, at: int, option: str) -> None:
         return
     if isinstance(place, list) and isinstance(step, int):
         if step >= len(place):
-            raise Mistake(f"{option} {shown(path)}: the list {shown(path[:at])} has {len(place)} entries")
+            raise Mistake(
+                f"{option} {shown(path)}: the list {shown(path[:at])} has {counted(len(place), 'entry', 'entries')}"
+            )
         return
     above = shown(path[:at])
     if isinstance(place, str) and option == "--set":

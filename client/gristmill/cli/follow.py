@@ -12,7 +12,8 @@ from typing import Any, Final
 from gristmill.cli.display import open_display
 from gristmill.cli.interrupts import Interrupts
 from gristmill.cli.output import print_result
-from gristmill.cli.progress import counted, duration, rate
+from gristmill.cli.progress import duration, rate
+from gristmill.counts import counted
 from gristmill.errors import GristmillError, StorageFailed
 from gristmill.job import Job
 from gristmill.local.session import close_all

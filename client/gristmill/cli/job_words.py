@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gristmill.cli.output import print_result
-from gristmill.cli.progress import counted, headline
+from gristmill.cli.progress import headline, planned
+from gristmill.counts import counted
 
 
 def print_findings(found: Mapping[str, Any], options: argparse.Namespace) -> int:
@@ -65,6 +66,6 @@ def _items(standing: Mapping[str, Any]) -> str:
     if items.get("unscored"):
         words.append(f"{items['unscored']:,} not scored")
     if "planned" in batches:
-        more = "" if batches.get("plan_closed") else "+"
-        words.append(f"{batches['done']:,} of {batches['planned']:,}{more} mini-batches")
+        of = planned(batches["planned"], closed=bool(batches.get("plan_closed")))
+        words.append(f"{batches['done']:,} of {of}")
     return ", ".join(words)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
 
+from gristmill.counts import counted
 from gristmill.local.events import Progress
 from gristmill.states import JobStatus
 
@@ -106,10 +107,9 @@ def figures(progress: Progress) -> list[str]:
     """Return what there is to say of a job's progress, most important first; nothing while nothing is planned."""
     if not progress.planned:
         return []
-    more = "" if progress.plan_closed else "+"
     words = [
-        f"{progress.done:,}/{progress.planned:,}{more} mini-batches",
-        f"{progress.items_done:,} items",
+        f"{progress.done:,}/{planned(progress.planned, closed=progress.plan_closed)}",
+        counted(progress.items_done, "item"),
         f"{progress.failed:,} failed",
         f"{rate(progress.rate)} items/s",
     ]
@@ -123,9 +123,9 @@ def figures(progress: Progress) -> list[str]:
     return words
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def planned(mini_batches: int, *, closed: bool) -> str:
+    """Return how many mini-batches are planned; there may be more where the plan is not closed."""
+    return counted(mini_batches, "mini-batch") if closed else f"{mini_batches:,}+ mini-batches"
 
 
 def rate(value: float) -> str:

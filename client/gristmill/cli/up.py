@@ -10,6 +10,7 @@ from typing import Any, Final
 from gristmill.cli.options import command
 from gristmill.cli.output import print_result
 from gristmill.cli.up_wish import add_wish, read_wish
+from gristmill.counts import counted
 from gristmill.errors import GristmillError
 from gristmill.local.run_folder import find_run_folder
 from gristmill.local.up import Running, bring_up, stay_up, take_down
@@ -92,7 +93,7 @@ def _down(options: argparse.Namespace) -> int:
         return 0
     sys.stdout.write("down\n" if ended.pid else "nothing was up\n")
     if ended.unfinished:
-        jobs = "1 job goes" if ended.unfinished == 1 else f"{ended.unfinished} jobs go"
+        jobs = counted(ended.unfinished, "job goes", "jobs go")
         sys.stdout.write(f"{jobs} on at the next `gristmill up`\n")
     return 0
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from gristmill.counts import counted
 from gristmill.errors import Mistake, ServerFailed
 from gristmill.service.http import Http, place
 from gristmill.states import ENDED
@@ -117,7 +118,7 @@ def _empty(stream: BinaryIO) -> None:
 
 def _check_size(where: str, got: int, size: int | None) -> None:
     if size is not None and got != size:
-        raise ServerFailed(f"{where}: {got} bytes came of {size}")
+        raise ServerFailed(f"{where}: {counted(got, 'byte')} came of {size}")
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ from string import Template
 from typing import Any, Final
 
 from gristmill.cli.progress import figures
+from gristmill.counts import counted
 from gristmill.local.events import Progress
 from gristmill.states import JobStatus
 
@@ -43,9 +44,11 @@ def _counts(job: Mapping[str, Any]) -> list[str]:
     items = job.get("items")
     if not isinstance(items, Mapping):
         return []
-    words = [f"{items[key]:,} {word}" for key, word in (("total", "items"), ("failed", "failed")) if items.get(key)]
+    words = [counted(items["total"], "item")] if items.get("total") else []
+    if items.get("failed"):
+        words.append(f"{items['failed']:,} failed")
     rows = job.get("rows")
-    return [*words, f"{rows:,} rows"] if rows else words
+    return [*words, counted(rows, "row")] if rows else words
 
 
 def _text(value: Any) -> str:

@@ -22,6 +22,7 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import ECKey, GuestProtocol, KeySet, RSAKey
 
+from gristmill.counts import counted
 from gristmill.errors import Mistake, ServerFailed, Unauthorized
 from gristmill_scheduler.http.principal import Principal, greatest
 
@@ -160,7 +161,7 @@ class Oidc:
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise ServerFailed(f"{address}: its keys cannot be read: {type(error).__name__}") from error
         keys = {str(key.kid): key for key in found if isinstance(key, RSAKey | ECKey)}
-        log.info("%s: read %d keys", issuer, len(keys))
+        log.info("%s: read %s", issuer, counted(len(keys), "key"))
         return keys
 
 

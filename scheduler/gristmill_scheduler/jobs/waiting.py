@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gristmill import versions
+from gristmill.counts import counted
 
 #: Seconds in which times to come are told.
 _STEP: Final = 5
@@ -50,11 +51,10 @@ def describe(
 
     """
     missing = max(1, wanted - alive)
-    plural = "" if wanted == 1 else "s"
-    head = f"waiting for {missing} of {wanted} instance{plural} of {compute}"
+    head = f"waiting for {missing} of {counted(wanted, 'instance')} of {compute}"
     fitting = serving(nodes, compute)
     misfits = [why for node in nodes if node.get("compute") == compute and (why := misfit(node))]
-    tail = f"; {ahead} job{'' if ahead == 1 else 's'} before it" if ahead else ""
+    tail = f"; {counted(ahead, 'job')} before it" if ahead else ""
     refusal = next((f"; {node['refuses']}" for node in fitting if _refuses(node, name)), "")
     return f"{head}: {_offer(name, fitting, misfits, turn)}{tail}{refusal}"
 
@@ -68,7 +68,7 @@ def _offer(name: str, nodes: Nodes, misfits: Sequence[str], turn: float | None) 
     if not nodes:
         more = f" (and {len(misfits) - 1} more like it)" if len(misfits) > 1 else ""
         return f"{misfits[0]}{more}" if misfits else "no node serves it"
-    count = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}"
+    count = counted(len(nodes), "node")
     running = [job for node in nodes for job in node.get("running", ()) if job]
     others = sorted({str(job) for job in running if job != name})
     if not others:

@@ -61,9 +61,8 @@ class MemoryLedger(Ledger):
                 raise LedgerFailed(f"job {job}: it is open under the epoch {known.epoch}, not {epoch}")
             if known is None or known.epoch != epoch:
                 lease_ms, now = round(lease_seconds * 1000), self._now()
-                self._jobs[job] = Job(
-                    epoch=epoch, lease_ms=lease_ms, threshold=error_threshold, heard=now, committed=now
-                )
+                made = Job(epoch=epoch, lease_ms=lease_ms, threshold=error_threshold, heard=now, committed=now)
+                self._jobs[job] = made
 
     def extend(self, job: str, *, first: int, count: int, items: int, size: int, closed: bool) -> None:
         """See `Ledger.extend`."""

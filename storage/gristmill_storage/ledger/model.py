@@ -282,7 +282,7 @@ class Job:
         failed = self.counts["failed"]
         if 0 <= self.threshold < failed:
             message = (
-                f"error_threshold: {failed} items failed and {self.threshold} are allowed; "
+                f"error_threshold: {failed} item{'' if failed == 1 else 's'} failed, {self.threshold} allowed; "
                 "see errors.jsonl, mend the input or the script, or allow more"
             )
             self.state, self.bell = "stopped", True

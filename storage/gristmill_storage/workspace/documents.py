@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, starmap
 from typing import Any, Final
 
+from gristmill.counts import counted
 from gristmill.errors import (
     AlreadyExists,
     Conflict,
@@ -236,8 +237,8 @@ class Documents:
             self._prune(name, [number])
             return False
         raise StorageFailed(
-            f"{self.collection}/{name}: so much was changed while version {number} was written ({ahead} versions) "
-            "that nobody can say whether it was among them; look at it again"
+            f"{self.collection}/{name}: so much was changed while version {number} was written "
+            f"({counted(ahead, 'version')}) that nobody can say whether it was among them; look at it again"
         )
 
     def _is_last(self, name: str, number: int) -> bool:

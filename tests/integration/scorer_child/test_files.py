@@ -74,7 +74,7 @@ def test_files_of_init_belong_to_no_mini_batch(launch: Any, edge_python: str) ->
             open(os.path.join(OUT, "last"), "w").close()
     """
     child = launch(script, python=edge_python).ready()
-    assert "init() wrote 1 file(s) under AZUREML_BI_OUTPUT_PATH (long.log)" in child.stderr
+    assert "init() wrote 1 file under AZUREML_BI_OUTPUT_PATH (long.log)" in child.stderr
     assert child.score("a")[0]["files"] == ["own"]
 
     assert child.stop()["files"] == ["last", "long.log"]

@@ -683,7 +683,7 @@ def test_too_many_failed_items_stop_the_job(world: World) -> None:
     found = ledger.snapshot(JOB)
     assert found.error is not None
     assert found.error["class"] == "ThresholdExceeded"
-    assert "error_threshold: 4 items failed and 3 are allowed" in found.error["message"]
+    assert "error_threshold: 4 items failed, 3 allowed" in found.error["message"]
     assert ledger.lease(JOB, instance="a", limit=1) == Over(state="stopped")
     assert commit(ledger, "r", whole(lease)).accepted == [(10, 19)], "work in hand still counts"
 

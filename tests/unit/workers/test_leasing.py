@@ -285,7 +285,7 @@ def test_every_scorer_has_something_whatever_the_settings_say(make) -> None:
         ({}, None, 2, "2 mini-batches: none has been scored yet"),
         ({}, 0.002, 500, "500 mini-batches: 0.5 s of work of 2 scorers; a mini-batch takes 2 ms"),
         ({}, 9.0, 2, "2 mini-batches: the least there can be; a mini-batch takes 9 s"),
-        ({}, 0.00005, 2048, "2048 mini-batches: the most there can be; a mini-batch takes 50 us"),
+        ({}, 0.00005, 2048, "2,048 mini-batches: the most there can be; a mini-batch takes 50 us"),
         ({"fixed": 40}, 0.002, 40, "40 mini-batches: settings.tuning.lease_mini_batches; a mini-batch takes 2 ms"),
     ],
 )

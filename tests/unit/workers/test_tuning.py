@@ -44,7 +44,7 @@ def lines(*, scorers: int = 2, ahead: int | None = None, base=None, own=None, **
 
 def test_what_is_chosen_at_the_start_is_told_with_its_reason() -> None:
     assert lines() == {
-        "threads a scorer": "4: 2 scorers share 8 cores",
+        "threads a scorer": "4: 2 scorers on 8 cores",
         "memory": "glibc keeps 64 MiB that a scorer freed: the next mini-batch need not ask the system for them",
         "prefetch": "none: the items are on this machine",
         "flush": (
@@ -68,7 +68,7 @@ def test_what_the_settings_say_is_told() -> None:
     [
         (
             {"base": {"OMP_NUM_THREADS": "1"}},
-            "4: 2 scorers share 8 cores; but OMP_NUM_THREADS as the environment has it",
+            "4: 2 scorers on 8 cores; but OMP_NUM_THREADS as the environment has it",
         ),
         ({"base": {"OMP_NUM_THREADS": "1"}, "threads_per_scorer": 2}, "2: settings.tuning.threads_per_scorer"),
         (

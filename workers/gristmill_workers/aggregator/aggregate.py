@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import Any, Final
 
+from gristmill.counts import counted
 from gristmill.errors import Corrupt, GristmillError, JobCanceled, LedgerFailed, NotFound, NothingSucceeded, unexpected
 from gristmill.spec import Job
 from gristmill.states import JobStatus
@@ -213,7 +214,9 @@ class Aggregation:
     def _check_whole(self, tally: Tally) -> None:
         planned = self._ledger.snapshot(self._job.name).planned
         if tally.mini_batches != planned:
-            raise Corrupt(f"{self._folder.url}: {tally.mini_batches} of {planned} mini-batches are in its parts")
+            raise Corrupt(
+                f"{self._folder.url}: its parts hold {tally.mini_batches:,} of {counted(planned, 'mini-batch')}"
+            )
         if not tally.succeeded:
             raise NothingSucceeded(NOTHING_SUCCEEDED)
 

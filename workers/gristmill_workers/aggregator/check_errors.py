@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from gristmill.counts import counted
 from gristmill.errors import NotFound
 from gristmill_storage.files import Store
 from gristmill_storage.output_index import Record
@@ -47,7 +48,9 @@ class ErrorsCheck:
             return
         missing = [name for name in _failed_items(record, items) if name not in named]
         which = f" ({some(missing)} missing)" if missing else f" ({some(sorted(named))})" if named else ""
-        self._fault(f"mini-batch {record.mini_batch} has {record.failed} failed items, {len(named)} are listed{which}")
+        self._fault(
+            f"mini-batch {record.mini_batch} has {counted(record.failed, 'failed item')}, {len(named):,} listed{which}"
+        )
 
     def finish(self) -> None:
         """Check that nothing stands behind the last mini-batch."""

@@ -7,6 +7,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
 
+from gristmill.counts import counted
 from gristmill.errors import Corrupt, NotFound
 from gristmill_storage import job_folder
 from gristmill_storage.files import Store
@@ -77,8 +78,8 @@ def _check_block(path: str, block: Block, plan: _Plan, done: bytearray, findings
     items = plan.items(number)
     if block.items != items or block.succeeded + block.failed != items:
         findings.fault(
-            f"{path}: mini-batch {number} has {block.succeeded} items that succeeded and {block.failed} that failed, "
-            f"{items} in the manifest"
+            f"{path}: mini-batch {number} has {counted(block.succeeded + block.failed, 'item')}, of which "
+            f"{block.failed:,} failed, {items:,} in the manifest"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import BinaryIO, Final
 
+from gristmill.counts import counted
 from gristmill.spec import RowFormat
 from gristmill_storage.output_index import IndexReader, Record
 from gristmill_storage.store import BLOCK
@@ -53,7 +54,7 @@ class RowsCheck:
         #: The mini-batches found bad in a row, told as one.
         self._bad: list[tuple[Record, int, tuple[str, ...] | None]] = []
         if self._size != index.size:
-            findings.fault(f"{name}: {self._size} bytes, {index.size} were written")
+            findings.fault(f"{name}: {counted(self._size, 'byte')}, {index.size:,} were written")
         if index.header.size and self._read(0, index.header.size, 0)[0] != index.header.crc:
             findings.fault(f"{name}: the header (bytes 0 to {index.header.size}) is not the one that was written")
 
@@ -72,8 +73,8 @@ class RowsCheck:
         self._tell_bad()
         if not self._agrees(rows, record):
             self._findings.fault(
-                f"{self._name}: mini-batch {record.mini_batch} (bytes {start} to {self._place}) has {rows} rows, "
-                f"the index says {record.rows}"
+                f"{self._name}: mini-batch {record.mini_batch} (bytes {start} to {self._place}) has "
+                f"{counted(rows, 'row')}, the index says {record.rows}"
             )
 
     def _agrees(self, rows: int, record: Record) -> bool:
@@ -161,4 +162,4 @@ class RowsCheck:
         self._file.seek(0)
         found = pyarrow.parquet.ParquetFile(self._file).metadata.num_rows
         if found != rows:
-            self._findings.fault(f"{self._name}: {found} rows, the index says {rows}")
+            self._findings.fault(f"{self._name}: {counted(found, 'row')}, the index says {rows}")

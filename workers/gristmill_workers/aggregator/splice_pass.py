@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gristmill.counts import counted
 from gristmill.errors import Corrupt, NotFound
 from gristmill.spec import Job
 from gristmill_storage import job_folder
@@ -74,7 +75,7 @@ class Retried:
             errors = placed.reader.errors(placed.block)
             yield Fresh(run=run, number=number, items=items, placed=placed, data=data, errors=errors)
         if next(runs, None) is not None or number + 1 != self._planned:
-            raise Corrupt(f"{self._folder.url}: {number + 1} mini-batches are in its parts, more are planned")
+            raise Corrupt(f"{self._folder.url}: its parts hold {counted(number + 1, 'mini-batch')}, more are planned")
 
 
 @dataclass(frozen=True, kw_only=True)

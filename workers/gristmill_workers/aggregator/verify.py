@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from gristmill.counts import counted
 from gristmill.errors import Corrupt, GristmillError, JobNotFound, NotFound
 from gristmill.spec import Job
 from gristmill.states import JobStatus
@@ -157,7 +158,7 @@ class _Verification:
         if known and items is None:
             self._findings.fault(f"{who} is not in the manifest")
         if items is not None and len(items) != record.items:
-            self._findings.fault(f"{who} has {record.items} items, {len(items)} in the manifest")
+            self._findings.fault(f"{who} has {counted(record.items, 'item')}, {len(items):,} in the manifest")
         if record.succeeded + record.failed != record.items:
             self._findings.fault(f"{who}: {record.succeeded} succeeded and {record.failed} failed of {record.items}")
         for key in ("items", "succeeded", "rows", "size") if record.pieces else ():

@@ -30,6 +30,11 @@ class ItemFailed(Exception):
         }
 
 
+def counted(number: int, one: str) -> str:
+    """Return a number with its noun, in messages."""
+    return f"{number} {one}{'' if number == 1 else 's'}"
+
+
 def unsupported(extension: str) -> ItemFailed:
     """Return the failure of a file whose kind no model is given."""
     return ItemFailed("unsupported", f"File type '{extension}' is not supported")

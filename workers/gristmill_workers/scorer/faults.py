@@ -11,6 +11,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+from .failures import counted
 from .formats import Unencodable
 from .returned import WrongReturnType
 
@@ -53,7 +54,8 @@ def trace(error: BaseException) -> str:
     if len(text) <= TRACEBACK_LIMIT:
         return text
     head = TRACEBACK_LIMIT // 4
-    return f"{text[:head]}\n... {len(text) - TRACEBACK_LIMIT} characters left out ...\n{text[head - TRACEBACK_LIMIT :]}"
+    left_out = counted(len(text) - TRACEBACK_LIMIT, "character")
+    return f"{text[:head]}\n... {left_out} left out ...\n{text[head - TRACEBACK_LIMIT :]}"
 
 
 def as_error(error: BaseException) -> dict[str, Any]:
@@ -69,8 +71,9 @@ def as_error(error: BaseException) -> dict[str, Any]:
 def missing_results(returned: int, items: int) -> dict[str, Any]:
     """Return the error of a run() that gave fewer results than it was given items."""
     missing = items - returned
-    lacking = "1 file counts" if missing == 1 else f"{missing} files count"
-    return _error("missing_results", f"run() returned {returned} results for {items} files: {lacking} as failed")
+    lacking = f"{counted(missing, 'file')} {'counts' if missing == 1 else 'count'} as failed"
+    found = f"run() returned {counted(returned, 'result')} for {counted(items, 'file')}"
+    return _error("missing_results", f"{found}: {lacking}")
 
 
 def _error(category: str, text: str, trace_text: str = "", *, final: bool = False) -> dict[str, Any]:

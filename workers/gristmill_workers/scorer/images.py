@@ -14,6 +14,7 @@ from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
+from .failures import counted
 from .signature import Signature, Tensor
 
 #: The extensions that hold images.
@@ -118,8 +119,8 @@ def _plan_for(image: Any, tensor: Tensor) -> _Plan:
     plan = _plan(tensor.example, image.height, image.width, natural)
     if plan is None:
         raise DoesNotFit(
-            f"an image {image.height} high and {image.width} wide with {natural} channels does not fit the model's "
-            f"tensor {tensor}, and images are not resized"
+            f"an image {image.height} high and {image.width} wide with {counted(natural, 'channel')} does not fit "
+            f"the model's tensor {tensor}, and images are not resized"
         )
     return plan
 

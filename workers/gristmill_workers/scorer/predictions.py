@@ -12,6 +12,8 @@ from typing import Any, Iterable
 import numpy as np
 import pandas as pd
 
+from .failures import counted
+
 #: The column of one value a row.
 NAME = "prediction"
 
@@ -33,7 +35,7 @@ def to_frame(prediction: Any, rows: int) -> pd.DataFrame:
     """
     frame = _frame(_plain(prediction), rows)
     if len(frame) != rows:
-        raise WrongLength(f"predict returned {len(frame)} predictions for {rows} rows")
+        raise WrongLength(f"predict returned {counted(len(frame), 'prediction')} for {counted(rows, 'row')}")
     if not isinstance(prediction, pd.DataFrame) and frame.columns.tolist() == [NAME]:
         return frame
     frame.columns = pd.Index(_unique([str(name) for name in frame.columns]), dtype=object)
@@ -71,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 def _frame(value: Any, rows: int) -> pd.DataFrame:
     if value is None:
-        raise WrongLength(f"predict returned None for {rows} rows")
+        raise WrongLength(f"predict returned None for {counted(rows, 'row')}")
     if isinstance(value, pd.DataFrame):
         # Shallow: the caller renames columns, and the model may still hold its table.
         return value.copy(deep=False)
@@ -138,7 +140,7 @@ def _from_dict(value: dict[Any, Any], rows: int) -> pd.DataFrame:
     if rows == 1:
         return _from_list([value])
     found = " and ".join("one value" if length is None else str(length) for length in sorted(lengths, key=str))
-    raise WrongLength(f"predict returned a dict of {found or 'nothing'} for {rows} rows")
+    raise WrongLength(f"predict returned a dict of {found or 'nothing'} for {counted(rows, 'row')}")
 
 
 def _spread(columns: dict[Any, Any]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import io
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
-from .failures import ItemFailed
+from .failures import ItemFailed, counted
 
 
 class Slice(NamedTuple):
@@ -36,7 +36,7 @@ class Slice(NamedTuple):
         if rows != self.rows:
             raise ItemFailed(
                 "unreadable",
-                f"Exception: {rows} rows are where {self.rows} were counted when the job was planned: the file has "
+                f"Exception: {counted(rows, 'row')} found, {self.rows} counted when the job was planned: the file has "
                 "changed since, or its rows cannot be told apart; start the job anew, or without settings.split_files",
             )
 

@@ -21,6 +21,7 @@ import time
 from importlib import import_module
 from typing import Iterator
 
+from .failures import counted
 from .surroundings import move_high
 
 _LOG = logging.getLogger("gristmill.scorer")
@@ -60,9 +61,9 @@ class WrittenFiles:
         if self._own:
             some = ", ".join(sorted(self._own)[:3])
             _LOG.warning(
-                "init() wrote %d file(s) under AZUREML_BI_OUTPUT_PATH (%s): they belong to no mini-batch, and are "
-                "handed over when this process ends. Let run() write the files that belong to its items.",
-                len(self._own),
+                "init() wrote %s under AZUREML_BI_OUTPUT_PATH (%s): what belongs to no mini-batch is handed over "
+                "when this process ends. Let run() write the files that belong to its items.",
+                counted(len(self._own), "file"),
                 some,
             )
 

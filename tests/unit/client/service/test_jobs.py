@@ -338,7 +338,7 @@ def test_a_notebook_shows_a_bar_and_counts(job: Any, job_document: Any, client: 
     shown = failed._repr_html_()
     assert "&lt;script&gt;" in shown
     assert "<script>" not in shown
-    assert "1,200 items · 1,200 failed · 1 rows" in shown
+    assert "1,200 items · 1,200 failed · 1 row" in shown
 
 
 def test_a_copy_of_a_job_is_its_document_alone(job: Any) -> None:

@@ -132,7 +132,7 @@ def test_an_item_that_is_gone_from_the_errors_is_named(bench) -> None:
     (bench.output / "errors.jsonl").write_bytes(lines[0] + lines[2])
 
     assert faults(bench) == [
-        "errors.jsonl: mini-batch 2 has 2 failed items, 1 are listed (m0002-1.txt missing)",
+        "errors.jsonl: mini-batch 2 has 2 failed items, 1 listed (m0002-1.txt missing)",
         "summary.json: says 3 errors, there are 2",
     ]
 
@@ -153,13 +153,13 @@ def test_an_item_among_the_errors_that_is_nobodys_is_named(bench) -> None:
 def test_a_line_of_a_mini_batch_that_did_not_fail_is_named(bench) -> None:
     change(bench, b'"mini_batch": 2', b'"mini_batch": 1', "errors.jsonl")
 
-    assert any("mini-batch 1 has 0 failed items, 1 are listed (m0002-0.txt)" in fault for fault in faults(bench))
+    assert any("mini-batch 1 has 0 failed items, 1 listed (m0002-0.txt)" in fault for fault in faults(bench))
 
 
 def test_errors_that_are_gone_are_named(bench) -> None:
     (bench.output / "errors.jsonl").unlink()
 
-    assert any("mini-batch 2 has 2 failed items, 0 are listed" in fault for fault in faults(bench))
+    assert any("mini-batch 2 has 2 failed items, 0 listed" in fault for fault in faults(bench))
 
 
 def test_a_line_of_errors_that_is_no_json_is_named(bench) -> None:

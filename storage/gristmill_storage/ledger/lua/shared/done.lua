@@ -63,8 +63,9 @@ local function settle()
   end
   if job.threshold >= 0 and job.failed > job.threshold then
     local message = string.format(
-      'error_threshold: %d items failed and %d are allowed; see errors.jsonl, mend the input or the script, or allow more',
+      'error_threshold: %d %s failed, %d allowed; see errors.jsonl, mend the input or the script, or allow more',
       job.failed,
+      job.failed == 1 and 'item' or 'items',
       job.threshold
     )
     local document = cjson.encode({ class = 'ThresholdExceeded', message = message, detail = '' })
