@@ -80,7 +80,7 @@ def has_item(root: bytes, *, recursive: bool) -> bool:
         if identity in seen:
             continue
         seen.add(identity)
-        for name in map(_encoded, chain.from_iterable(_unsorted(folder, recursive=recursive))):
+        for name in map(os.fsencode, chain.from_iterable(_unsorted(folder, recursive=recursive))):
             if name.endswith(b"/"):
                 folders.append(os.path.join(folder, name))  # noqa: PTH118 - bytes
             elif is_item(name):
@@ -88,15 +88,14 @@ def has_item(root: bytes, *, recursive: bool) -> bool:
     return False
 
 
-def _encoded(key: str) -> bytes:
-    return key.encode("latin-1")
-
-
 def _keys(folder: bytes, *, recursive: bool) -> Iterator[list[str] | str]:
-    """Yield what is in a folder in order: names of items, some at a time, and each folder with its slash."""
+    """Yield what is in a folder in order: names of items, some at a time, and each folder with its slash.
+
+    A key is a text of as many letters as it has bytes, so that it sorts as these do.
+    """
     for page in pages_in_order(_unsorted(folder, recursive=recursive)):
         text = "\0".join(page)
-        names = page if are_items(page, text) else [name for name in page if is_item(_encoded(name))]
+        names = page if are_items(page, text) else [name for name in page if is_item(name.encode("latin-1"))]
         if "/" not in text:
             yield names
             continue
@@ -114,7 +113,7 @@ def _is_folder(key: str) -> bool:
 def _unsorted(folder: bytes, *, recursive: bool) -> Iterator[list[str]]:
     """Yield the files of a folder, and the folders in it with a slash, some at a time, first a few.
 
-    A key is a text of as many letters as it has bytes, so that it sorts as these do. Not all files need be items.
+    Not all files need be items.
     """
     size = _FIRST_BATCH
     try:
@@ -132,27 +131,22 @@ def _unsorted(folder: bytes, *, recursive: bool) -> Iterator[list[str]]:
 
 
 def _keys_of(batch: list[os.DirEntry[str]], *, recursive: bool) -> list[str]:
-    """Return the keys of entries: at once where all of them are files."""
+    """Return what entries are called: at once where all of them are files."""
     with contextlib.suppress(OSError):
         names = [entry.name for entry in batch if entry.is_file()]
         if len(names) == len(batch):
-            text = "\0".join(names)
-            return names if text.isascii() else os.fsencode(text).decode("latin-1").split("\0")
-    keys = (_key(entry, recursive=recursive) for entry in batch)
-    return [key.decode("latin-1") for key in keys if key is not None]
+            return names
+    return [name for entry in batch if (name := _key(entry, recursive=recursive))]
 
 
-def _key(entry: os.DirEntry[str], *, recursive: bool) -> bytes | None:
-    name = os.fsencode(entry.name)
-    try:
-        if entry.is_file():
-            return name if is_item(name) else None
+def _key(entry: os.DirEntry[str], *, recursive: bool) -> str | None:
+    # A link that leads to itself, or where we may not look, is an item that cannot be read.
+    with contextlib.suppress(OSError):
         if entry.is_dir():
-            return name + b"/" if recursive and is_searched(name) else None
-        return name if is_item(name) and _leads_nowhere(entry) else None
-    except OSError:
-        # A link that leads to itself, or where we may not look: an item that cannot be read.
-        return name if is_item(name) else None
+            return f"{entry.name}/" if recursive and is_searched(os.fsencode(entry.name)) else None
+        if not entry.is_file() and not _leads_nowhere(entry):
+            return None
+    return entry.name
 
 
 def _leads_nowhere(entry: os.DirEntry[str]) -> bool:

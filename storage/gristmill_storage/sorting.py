@@ -7,100 +7,124 @@ have been seen once.
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import IO, Final
 
 #: Names that are sorted in memory at once; more than that are sorted in runs of so many, which wait in a file.
-HELD: Final = 120_000
-RUN: Final = 50_000
+RUN: Final = 20_000
 
 #: How many of the smallest names are there before the others are sorted.
 EARLY: Final = 5000
 
-#: Names that are taken at once.
-_BATCH: Final = 10_000
+#: Names of a sorted run that are read at once.
+_PAGE: Final = 256
 
-#: Bytes of a run that are read at once.
-_PAGE: Final = 1 << 14
+#: A page of a sorted run: its first name, where it begins in the file, its bytes.
+_Page = tuple[str, int, int]
 
 
-def in_order(names: Iterable[bytes], *, held: int = HELD, run: int = RUN) -> Iterator[bytes]:
+def in_order(names: Iterable[bytes], *, run: int = RUN) -> Iterator[bytes]:
     """Yield names sorted by their bytes; none may hold NUL (no file's name can)."""
-    source = (name.decode("latin-1") for name in names)
-    batches = iter(lambda: list(itertools.islice(source, min(run, _BATCH))), [])
-    for page in pages_in_order(batches, held=held, run=run):
+    source = map(os.fsdecode, names)
+    for page in pages_in_order(iter(lambda: list(itertools.islice(source, _PAGE)), []), run=run):
         yield from "\0".join(page).encode("latin-1").split(b"\0")
 
 
-def pages_in_order(
-    batches: Iterable[list[str]], *, held: int = HELD, run: int = RUN, early: int = EARLY
-) -> Iterator[list[str]]:
-    """Yield names that come in batches, sorted, some at a time.
+def pages_in_order(batches: Iterable[list[str]], *, run: int = RUN, early: int = EARLY) -> Iterator[list[str]]:
+    """Yield names that come in batches, as the system has them, sorted by their bytes, some at a time.
 
-    A name is a text of as many letters as it has bytes (Latin-1), which sorts as these do; none may hold NUL.
-    Where there are more than `held`, the smallest `early` come as soon as all have been seen.
+    A name is then a text of as many letters as it has bytes (Latin-1), which sorts as these do; none may hold NUL.
+    Where there are more than `run`, the smallest `early` come as soon as all have been seen.
     """
     names: list[str] = []
     source = filter(None, batches)
     for batch in source:
         names += batch
-        if len(names) > held:
+        if len(names) > run:
             everything = itertools.chain([names], source)
             del names, batch  # what was written down is held by nobody
             yield from _merged(everything, run, early)
             return
-    names.sort()
     if names:
+        names, _ = _sortable(names)
+        names.sort()
         yield names
+
+
+def _sortable(names: list[str]) -> tuple[list[str], str]:
+    """Return names as texts of a letter a byte, and all of them joined; those of ASCII are that already."""
+    text = "\0".join(names)
+    if text.isascii():
+        return names, text
+    text = os.fsencode(text).decode("latin-1")
+    return text.split("\0"), text
 
 
 def _merged(batches: Iterator[list[str]], run: int, early: int) -> Iterator[list[str]]:
     """Yield the names of batches in order: the smallest, then, once the runs are sorted, the others."""
     with tempfile.TemporaryFile() as file:
         smallest = _Smallest(early)
-        ends = [0]
-        while texts := list(_texts(batches, smallest, run)):
-            file.write("".join(texts).encode("latin-1"))
-            ends.append(file.tell())
+        ends = list(_written(file, batches, smallest, run))
         first = smallest.names()
         yield first
-        for start, end in itertools.pairwise(ends):
-            _sort(file, start, end)
         skipped = len(first)
-        for page in _merge([_taken(file, start, end) for start, end in itertools.pairwise(ends)]):
-            if rest := page[skipped:]:
+        pages = [page for start, end in itertools.pairwise([0, *ends]) for page in _sort(file, start, end)]
+        pages.sort()
+        for names in _merge(file, pages, len(ends)):
+            if rest := names[skipped:]:
                 yield rest
-            skipped = max(0, skipped - len(page))
+            skipped = max(0, skipped - len(names))
 
 
-def _texts(batches: Iterator[list[str]], smallest: _Smallest, run: int) -> Iterator[str]:
-    """Yield the names of a run as they are written, each batch while it is warm in the processor's cache."""
+def _written(file: IO[bytes], batches: Iterator[list[str]], smallest: _Smallest, run: int) -> Iterator[int]:
+    """Write names down, each batch while it is warm in the processor's cache; yield where each run ends."""
     count = 0
-    while count < run and (batch := next(batches, None)):
-        smallest.see(batch)
-        count += len(batch)
-        yield "\0".join([*batch, ""])
+    for batch in batches:
+        names, text = _sortable(batch)
+        smallest.see(names)
+        file.write(f"{text}\0".encode("latin-1"))
+        count += len(names)
+        if count >= run:
+            yield file.tell()
+            count = 0
+    if count:
+        yield file.tell()
 
 
-def _merge(runs: list[Iterator[list[str]]]) -> Iterator[list[str]]:
-    """Yield the names of sorted runs in order; of each run one page is in memory."""
-    heads = [(page, run) for run in runs if (page := next(run, None))]
-    while heads:
-        # What is still to be read of any run comes behind this.
-        bound = min(page[-1] for page, _ in heads)
-        names: list[str] = []
-        left = []
-        for page, run in heads:
-            count = bisect_right(page, bound)
-            names += page[:count]
-            del page[:count]
-            if page or (page := next(run, [])):
-                left.append((page, run))
-        heads = left
+def _sort(file: IO[bytes], start: int, end: int) -> Iterator[_Page]:
+    """Sort the names of a run where they lie; yield its pages."""
+    names = _read(file, start, end - start)
+    names.sort()
+    file.seek(start)
+    for number in range(0, len(names), _PAGE):
+        data = "\0".join([*names[number : number + _PAGE], ""]).encode("latin-1")
+        file.write(data)
+        yield names[number], start, len(data)
+        start += len(data)
+
+
+def _merge(file: IO[bytes], pages: list[_Page], count: int) -> Iterator[list[str]]:
+    """Yield the names of pages, which come by their first names, in order; so many more are read at a time."""
+    names: list[str] = []
+    for number in range(0, len(pages), count):
+        for _, start, size in pages[number : number + count]:
+            names += _read(file, start, size)
         names.sort()
-        yield names
+        # What is still to be read comes behind this.
+        unread = pages[number + count : number + count + 1]
+        ready = bisect_left(names, unread[0][0]) if unread else len(names)
+        yield names[:ready]
+        del names[:ready]
+
+
+def _read(file: IO[bytes], start: int, size: int) -> list[str]:
+    file.seek(start)
+    names = file.read(size).decode("latin-1").split("\0")
+    names.pop()
+    return names
 
 
 class _Smallest:
@@ -127,24 +151,3 @@ class _Smallest:
         del self._names[self._count :]
         if len(self._names) == self._count:
             self._bound = self._names[-1]
-
-
-def _sort(file: IO[bytes], start: int, end: int) -> None:
-    """Sort the names of a run where they lie."""
-    file.seek(start)
-    names = file.read(end - start).decode("latin-1").split("\0")
-    names.pop()
-    names.sort()
-    file.seek(start)
-    file.write("\0".join([*names, ""]).encode("latin-1"))
-
-
-def _taken(file: IO[bytes], position: int, end: int) -> Iterator[list[str]]:
-    rest = ""
-    while position < end:
-        file.seek(position)
-        data = file.read(min(end - position, _PAGE))
-        position += len(data)
-        *names, rest = (rest + data.decode("latin-1")).split("\0")
-        if names:
-            yield names

@@ -145,7 +145,7 @@ def test_a_folder_that_is_sorted_in_runs_has_the_same_items(tmp_path: Path, monk
     fill(tmp_path, *(f".{number}" for number in range(30)), "_SUCCESS", "part_$folder$", "150-/x", "\udcff")
     whole = names(folder(tmp_path))
 
-    monkeypatch.setattr(local_input, "pages_in_order", partial(pages_in_order, held=60, run=50, early=20))
+    monkeypatch.setattr(local_input, "pages_in_order", partial(pages_in_order, run=50, early=20))
 
     assert names(folder(tmp_path)) == whole
     assert whole == sorted(whole, key=os.fsencode)
