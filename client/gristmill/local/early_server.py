@@ -31,9 +31,8 @@ class EarlyServer:
         command = server_command(folder=self.runtime.state, socket=self.runtime.socket)
         log = self.runtime.folder / "server.log"
         try:
-            self.child: Final = Child(
-                "server", command, environment=settings.environment, log=log, keep=(self.runtime.lock,)
-            )
+            keep = self.runtime.locks
+            self.child: Final = Child("server", command, environment=settings.environment, log=log, keep=keep)
         except OSError:
             self.runtime.close()
             raise

@@ -60,7 +60,7 @@ class Folders:
     @property
     def locks(self) -> tuple[int, ...]:
         """Descriptors of what is locked for as long as anyone works here."""
-        return (self.runtime.lock,) if self.lock is None else (self.runtime.lock, self.lock)
+        return self.runtime.locks if self.lock is None else (*self.runtime.locks, self.lock)
 
     def close(self, *, keep_job: bool, keep_claim: bool) -> None:
         """Remove the runtime folder, and of the job's what is not to be kept; give its lock back.

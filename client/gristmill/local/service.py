@@ -65,7 +65,7 @@ class _Home:
         self.runtime = runtime
         self.logs = run.folder
         self.state = run.memory
-        self.locks = (runtime.lock, children)
+        self.locks = (*runtime.locks, children)
 
 
 class Service:
