@@ -23,6 +23,9 @@ from gristmill_storage.sorting import in_order
 #: Attempts that a report holds at most, and so an instance's file too.
 ROWS_LIMIT: Final = 1_000_000
 
+#: Rows that are sorted in memory at once: they are longer than most names.
+_RUN: Final = 5_000
+
 #: Columns of `processed_mini-batches.csv`, as Azure ML calls them.
 COLUMNS: Final = (
     "Mini-batch Id",
@@ -99,7 +102,7 @@ def _attempts(folder: Store, names: Iterable[str], sums: Iterable[Mapping[str, A
     rows = itertools.chain.from_iterable(log_files.lines(folder, name) for name in names)
     count = 0
     yield csv_line(COLUMNS).encode()
-    ordered = in_order(itertools.islice(rows, ROWS_LIMIT))
+    ordered = in_order(itertools.islice(rows, ROWS_LIMIT), run=_RUN)
     for count, row in enumerate(ordered, 1):  # noqa: B007 - how many there were
         plain = row.lstrip(b"0")
         yield b"0" + plain if plain.startswith(b",") else plain

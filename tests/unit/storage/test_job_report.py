@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from gristmill_storage import job_folder, job_report
 from gristmill_storage.files import Store, open_store
 from gristmill_storage.job_report import COLUMNS, csv_line, write_report
 from gristmill_storage.memory_store import MemoryStore
-from gristmill_storage.sorting import in_order
 
 
 @pytest.fixture(params=["here", "elsewhere"])
@@ -43,9 +41,9 @@ def table(folder: Store, path: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(folder.read(path).decode())))
 
 
-@pytest.mark.parametrize("run", [20_000, 2])
+@pytest.mark.parametrize("run", [job_report._RUN, 2])
 def test_the_attempts_of_all_instances_stand_in_order(folder: Store, run: int, monkeypatch) -> None:
-    monkeypatch.setattr(job_report, "in_order", partial(in_order, run=run))
+    monkeypatch.setattr(job_report, "_RUN", run)
     put(folder, "n", "n-0-a", [row(11), row(0), row(2)], process("n/process000", 3))
     put(folder, "m", "m-1-b", [row(10), row(0, 2), row(1), "000000000009,1,n/pro"], process("m/process000", 3))
 
