@@ -26,7 +26,6 @@ from gristmill_storage.part_format import (
     Blocks,
     Encoding,
     Index,
-    PartInfo,
     Piece,
     Place,
     Places,
@@ -41,7 +40,6 @@ __all__ = [
     "Block",
     "Blocks",
     "Encoding",
-    "PartInfo",
     "PartReader",
     "PartWriter",
     "Piece",
@@ -69,23 +67,8 @@ class PartWriter:
         self._pending = bytearray()
         self._index = Index()
         self._numbers: set[int] = set()
-        self._items = self._succeeded = self._rows = 0
         self._errors: list[bytes] = []
         self._errors_size = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes of rows and errors so far."""
-        return self._rows_size + self._errors_size
-
-    @property
-    def first(self) -> int | None:
-        """The least mini-batch so far; None while there is none."""
-        return min(self._numbers, default=None)
-
-    @property
-    def _rows_size(self) -> int:
-        return self._writer.tell() + len(self._pending) if self._writer else 0
 
     def add(self, block: Block, data: bytes | None = None, spool: Path | None = None) -> None:
         """Add a mini-batch's outcome; its rows are in `data` or in the file `spool`, which stays.
@@ -112,9 +95,6 @@ class PartWriter:
         self._errors.append(errors)
         self._errors_size += len(errors)
         self._numbers.add(block.mini_batch)
-        self._items += block.items
-        self._succeeded += block.succeeded
-        self._rows += block.rows
 
     def add_all(self, blocks: Blocks, data: bytes) -> None:
         """Add the outcomes of mini-batches, whose rows stand in `data` one behind the other.
@@ -135,10 +115,6 @@ class PartWriter:
         self._append(writer, data)
         self._index.add_all(blocks, Places(start, crcs, self._errors_size))
         self._numbers |= numbers
-        items = sum(blocks.items)
-        self._items += items
-        self._succeeded += items
-        self._rows += sum(blocks.rows)
 
     def _begun(self) -> Writer:
         if self._writer is None:
@@ -163,8 +139,8 @@ class PartWriter:
             writer.write(bytes(self._pending))
             self._pending.clear()
 
-    def seal(self) -> PartInfo:
-        """Make the part durable and visible; return what it holds.
+    def seal(self) -> None:
+        """Make the part durable and visible.
 
         Raises:
             ValueError: nothing was added.
@@ -182,18 +158,7 @@ class PartWriter:
             errors_end = writer.tell()
             writer.write(index)
             writer.write(trailer_bytes(rows_end, errors_end, index))
-            size = writer.tell()
             writer.publish()
-        return PartInfo(
-            name=self.name,
-            blocks=len(self._numbers),
-            ranges=tuple(runs(sorted(self._numbers))),
-            items=self._items,
-            succeeded=self._succeeded,
-            failed=self._items - self._succeeded,
-            rows=self._rows,
-            size=size,
-        )
 
     def discard(self) -> None:
         """Leave nothing of the part; after `seal` this does nothing."""

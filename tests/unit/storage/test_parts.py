@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -57,27 +58,9 @@ def test_what_went_in_comes_out_sorted() -> None:
         reader.verify()
 
 
-def test_sealing_says_what_the_part_holds() -> None:
-    store = MemoryStore()
-    writer = PartWriter(store, NAME)
-    assert (writer.first, writer.size) == (None, 0)
-    for number in (8, 3, 4):
-        writer.add(block(number, b"row\n", failed=1, items=3), b"row\n")
-    assert (writer.first, writer.size) == (3, 12)
-
-    info = writer.seal()
-
-    assert (info.name, info.blocks, info.ranges) == (NAME, 3, ((3, 4), (8, 8)))
-    assert (info.items, info.succeeded, info.failed, info.rows) == (9, 6, 3, 6)
-    assert info.size == store.size(PATH)
-    assert PartReader(store, NAME).ranges() == [(3, 4), (8, 8)]
-
-
-def test_errors_count_for_the_size() -> None:
-    writer = PartWriter(MemoryStore(), NAME)
-    writer.add(block(0, errors=(error("x" * 1000),)))
-
-    assert writer.size > 1000
+def test_the_runs_of_mini_batches_in_a_part_are_told() -> None:
+    with sealed(MemoryStore(), *((block(number, b"row\n"), b"row\n") for number in (8, 3, 4))) as reader:
+        assert reader.ranges() == [(3, 4), (8, 8)]
 
 
 def test_rows_from_a_file_are_copied_in(tmp_path: Path) -> None:
@@ -317,11 +300,27 @@ def test_blocks_given_by_column_are_the_same_bytes_as_one_by_one() -> None:
                 fields = {"rows": data.count(b"\n"), "seconds": seconds, "encoding": "csv", "columns": columns}
                 writer.add(block(number, data, attempt=2, items=items, succeeded=items, **fields), data)
         writer.add(block(5, b"y\n"), b"y\n")
-        assert writer.first == 3
-        info = writer.seal()
+        writer.seal()
 
     assert by_column.read(PATH) == one_by_one.read(PATH)
-    assert (info.ranges, info.items, info.rows) == (((3, 5), (7, 7), (9, 9)), 9, 7)
+
+
+def test_a_part_that_is_written_holds_little_of_each_mini_batch() -> None:
+    writer = PartWriter(MemoryStore(), NAME)
+
+    def add(first: int) -> None:
+        numbers, rows, times = (list(range(start, start + 256)) for start in (first, 300, 1000))
+        blocks = Blocks(
+            mini_batches=numbers, attempt=1, items=rows, rows=rows, microseconds=times, sizes=[1] * 256, encoding="text"
+        )
+        writer.add_all(blocks, bytes(256))
+
+    tracemalloc.start()
+    for first in range(1_000_000, 1_004_096, 256):
+        add(first)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 170 * 4096
 
 
 @pytest.mark.parametrize(("numbers", "data"), [([3, 3], b"ab"), ([3, 9], b"ab"), ([3, 4], b"a")])
