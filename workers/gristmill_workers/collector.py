@@ -353,6 +353,7 @@ class Committer:
             else:
                 draft.writer.discard()
             self._ended += 1
+            del draft  # it is megabytes, and the next may be long in coming
 
     def _try(self, draft: Draft) -> None:
         try:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -231,3 +233,22 @@ def test_a_part_is_due_at_as_many_bytes_as_the_settings_say() -> None:
 
     gathering.add("t", block(1), b"x\n", None, None)
     assert gathering.due
+
+
+def test_a_part_that_is_committed_is_held_by_nobody() -> None:
+    committer = Committer(lambda _part, _entries: Commit(accepted=[], refused=[], state="open"))
+    gathering = collector(MemoryStore())
+    gathering.add("t", block(0), b"x\n", None, None)
+    draft = gathering.take()
+    assert draft is not None
+    writer = weakref.ref(draft.writer)
+
+    committer.put(draft)
+    del draft
+    deadline = time.monotonic() + 30
+    while writer() is not None and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+    held = writer()
+    committer.close()
+    assert held is None
