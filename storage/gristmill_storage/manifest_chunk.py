@@ -18,6 +18,9 @@ from gristmill_storage.store import shown
 #: What `json.loads` does, without its overhead a call.
 _DECODE: Final = json.JSONDecoder().raw_decode
 
+#: Lines that are read at once: reading takes several times the memory of what comes of it.
+_TOGETHER: Final = 128
+
 
 class Chunk:
     """One chunk in memory; a line is read when it is asked for."""
@@ -31,13 +34,11 @@ class Chunk:
         """
         self.first = first
         self._name = shown(name)
-        try:
-            self._lines = data.decode("ascii").split("\n")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise Corrupt(
-                f"{self._name}: line {line} holds the byte {data[error.start]:#x}, which is no ASCII"
-            ) from None
+        if not data.isascii():
+            at = next(at for at, byte in enumerate(data) if not chr(byte).isascii())
+            line = data.count(b"\n", 0, at) + 1
+            raise Corrupt(f"{self._name}: line {line} holds the byte {data[at]:#x}, which is no ASCII")
+        self._lines = data.split(b"\n")
         if self._lines.pop() or not self._lines:
             raise Corrupt(f"{self._name}: truncated: it does not end with a whole line")
         #: The number with which the next chunk begins.
@@ -63,7 +64,7 @@ class Chunk:
         if not self.first <= number <= self.last:
             raise IndexError(f"mini-batch {number} is not in {self._name}")
         try:
-            document, end = _DECODE(line := self._lines[number - self.first])
+            document, end = _DECODE(line := self._lines[number - self.first].decode("ascii"))
             found, items, size = document["n"], tuple(document["items"]), document["bytes"]
             text = _joined(items)
         except (ValueError, TypeError, KeyError) as error:
@@ -87,20 +88,26 @@ class Chunk:
             Corrupt: a line is damaged.
 
         """
+        items: list[tuple[str, ...]] = []
+        sizes: list[int] = []
         try:
-            return self._columns(first, last)
+            for start in range(first, last + 1, _TOGETHER):
+                found = self._columns(start, min(last, start + _TOGETHER - 1))
+                items += found[0]
+                sizes += found[1]
         except (ValueError, TypeError, KeyError):  # damaged, or with names that need a closer look: each line tells
-            found = list(self.mini_batches(first, last))
-            return [mini_batch.items for mini_batch in found], [mini_batch.size for mini_batch in found]
+            each = list(self.mini_batches(first, last))
+            return [mini_batch.items for mini_batch in each], [mini_batch.size for mini_batch in each]
+        return items, sizes
 
     def _columns(self, first: int, last: int) -> tuple[list[tuple[str, ...]], list[int]]:
         lines = self.lines(first, last)
-        documents = json.loads(f"[{','.join(lines)}]")
+        documents = json.loads(b"[" + b",".join(lines) + b"]")
         items = [tuple(document["items"]) for document in documents]
         sizes = [document["bytes"] for document in documents]
         if [document["n"] for document in documents] != list(range(first, last + 1)) or not all(items):
             raise ValueError("other mini-batches")
-        if {line[0] + line[-1] for line in lines} != {"{}"}:
+        if {line[:1] + line[-1:] for line in lines} != {b"{}"}:
             raise ValueError("more than mini-batches")
         if set(map(type, sizes)) != {int} or min(sizes) < 0:
             raise ValueError("other sizes")
@@ -110,7 +117,7 @@ class Chunk:
             raise ValueError("odd names")
         return items, sizes
 
-    def lines(self, first: int, last: int) -> list[str]:
+    def lines(self, first: int, last: int) -> list[bytes]:
         """Return the lines of these mini-batches, without their ends."""
         return self._lines[first - self.first : last - self.first + 1]
 
@@ -122,7 +129,7 @@ class Chunk:
             size += mini_batch.size
         return ChunkInfo(first=self.first, count=len(self._lines), items=items, size=size)
 
-    def _where_next(self, line: str) -> tuple[int, bool]:
+    def _where_next(self, line: bytes) -> tuple[int, bool]:
         try:
             document = json.loads(line)
             number, end = document["next"], document.get("end", False)

@@ -20,7 +20,7 @@ def frame_of(works: Sequence[Work]) -> tuple[dict[str, Any], bytes]:
     """Return the header and the payload by which a scorer is given mini-batches."""
     lines = [work.line for work in works]
     if all(lines) and len({work.attempt for work in works}) == 1:
-        return {"type": "lines", "attempt": works[0].attempt}, "\n".join(lines).encode("ascii")
+        return {"type": "lines", "attempt": works[0].attempt}, b"\n".join(lines)
     return {"type": "run", "batches": [work.command() for work in works]}, b""
 
 

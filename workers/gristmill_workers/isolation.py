@@ -109,7 +109,7 @@ class Isolation:
         return Isolated(block=self._block(decided), kept=tuple(one.work for one in decided if one.kept))
 
     def _piece(self, first: int, last: int) -> Work:
-        return self.work._replace(items=self.work.items[first:last], places=None, size=0, line="", piece=(first, last))
+        return self.work._replace(items=self.work.items[first:last], places=None, size=0, line=b"", piece=(first, last))
 
     def _halve(self, first: int, last: int, cause: Halve) -> None:
         middle = (first + last + 1) // 2

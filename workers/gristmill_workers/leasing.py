@@ -230,7 +230,7 @@ class Leasing:
         now = time.monotonic()
         chunk = self._manifest.chunk(lease.chunk)
         numbers, (items, sizes) = range(lease.first, lease.last + 1), chunk.columns(lease.first, lease.last)
-        lines: Iterable[str] = chunk.lines(lease.first, lease.last) if self._by_line else repeat("")
+        lines: Iterable[bytes] = chunk.lines(lease.first, lease.last) if self._by_line else repeat(b"")
         token, attempt, copy = lease.token, lease.attempts + 1, self._copies if lease.copy else None
         return [
             Work(number, attempt, token, names, size, copy=copy, leased=now, line=line)

@@ -37,7 +37,7 @@ class Work(NamedTuple):
     #: When it was leased, by the clock that never jumps; 0 where nobody asks.
     leased: float = 0.0
     #: Its line in the manifest, where a scorer may be given that, with the lines of others; else nothing.
-    line: str = ""
+    line: bytes = b""
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ from gristmill_workers.dialogue import answer_together, answers, frame_of
 from gristmill_workers.scorer.protocol import ProtocolError
 from gristmill_workers.work import Work
 
-HELD = deque(Work(number=n, attempt=2, token="t", items=("a", "b"), line=f'{{"n":{n}}}') for n in (4, 5, 8))
+HELD = deque(Work(number=n, attempt=2, token="t", items=("a", "b"), line=b'{"n":%d}' % n) for n in (4, 5, 8))
 
 
 def scored(**changes: Any) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def test_mini_batches_of_one_attempt_go_by_their_lines() -> None:
     assert frame_of(HELD) == ({"type": "lines", "attempt": 2}, b'{"n":4}\n{"n":5}\n{"n":8}')
 
 
-@pytest.mark.parametrize("other", [{"line": ""}, {"attempt": 1, "line": "{}"}])
+@pytest.mark.parametrize("other", [{"line": b""}, {"attempt": 1, "line": b"{}"}])
 def test_others_go_one_by_one(other: dict[str, Any]) -> None:
     works = [HELD[0], Work(**{"number": 9, "attempt": 2, "token": "t", "items": ("c",), **other})]
 

@@ -189,8 +189,8 @@ def test_lines_are_handed_on_where_the_manifest_says_all(make, other: dict[str, 
 
     assert leased is not None
     lines = [work.line for work in leased.works[:2]]
-    expected = [f'{{"n":{n},"items":["00{2 * n}","00{2 * n + 1}"],"bytes":2}}' for n in (0, 1)]
-    assert lines == (["", ""] if other else expected)
+    expected = [f'{{"n":{n},"items":["00{2 * n}","00{2 * n + 1}"],"bytes":2}}'.encode() for n in (0, 1)]
+    assert lines == ([b"", b""] if other else expected)
 
 
 def test_the_end_of_the_job_is_heard(make, ledger) -> None:
