@@ -7,7 +7,9 @@ import sys
 from gristmill.local.ahead import told
 from gristmill.local.litter import Ignored
 from gristmill.local.owner import end_with_owner
+from gristmill_workers.allocator import keep_little
 
+keep_little()
 if "--owned" in sys.argv:
     end_with_owner()
 
