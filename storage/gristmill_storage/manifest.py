@@ -41,7 +41,7 @@ FIRST_CHUNK: Final = 32
 #: Mini-batches of the largest chunk.
 LARGEST_CHUNK: Final = 4096
 #: Bytes at which a chunk is closed before it has its number of mini-batches.
-CHUNK_BYTES: Final = 4 << 20
+CHUNK_BYTES: Final = 1 << 20
 #: Seconds after which the first chunk is closed before it is full; twice as many for each further one.
 FIRST_SECONDS: Final = 0.2
 #: Seconds after which any chunk is closed before it is full.
@@ -117,7 +117,7 @@ class ManifestWriter:
     def _write(self, *, end: bool) -> ChunkInfo:
         chunk = ChunkInfo(first=self._totals.mini_batches, count=len(self._lines), items=self._items, size=self._size)
         path, lines = chunk_path(chunk.first), [*self._lines, _last_line(self.next, end=end)]
-        if not _create_same(self._store, path, "".join(lines).encode("ascii")):
+        if not _create_same(self._store, path, b"".join(lines)):
             raise PlannedElsewhere(
                 f"{self._store.url}/{path}: another plan of this job is there already;"
                 f" go on behind it instead of planning mini-batch {chunk.first} again"
@@ -146,7 +146,7 @@ class ManifestWriter:
         return chunk if chunk and chunk.count else None
 
     def _start_chunk(self) -> None:
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._bytes = self._items = self._size = 0
         self._since = self._clock()
 
@@ -156,13 +156,13 @@ class ManifestWriter:
         self._seconds = min(2 * self._seconds, MOST_SECONDS)
 
 
-def _line(mini_batch: MiniBatch) -> str:
+def _line(mini_batch: MiniBatch) -> bytes:
     names = ",".join(map(encode_basestring_ascii, mini_batch.items))
-    return f'{{"n":{mini_batch.number},"items":[{names}],"bytes":{mini_batch.size}}}\n'
+    return f'{{"n":{mini_batch.number},"items":[{names}],"bytes":{mini_batch.size}}}\n'.encode("ascii")
 
 
-def _last_line(number: int, *, end: bool) -> str:
-    return f'{{"next":{number},"end":true}}\n' if end else f'{{"next":{number}}}\n'
+def _last_line(number: int, *, end: bool) -> bytes:
+    return b'{"next":%d%s}\n' % (number, b',"end":true' if end else b"")
 
 
 def _create_same(store: Store, path: str, data: bytes) -> bool:

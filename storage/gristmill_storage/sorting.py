@@ -68,12 +68,12 @@ def _merged(batches: Iterator[list[str]], run: int, early: int) -> Iterator[list
     with tempfile.TemporaryFile() as file:
         smallest = _Smallest(early)
         ends = list(_written(file, batches, smallest, run))
-        first = smallest.names()
-        yield first
-        skipped = len(first)
+        yield smallest.take()
+        skipped = early
         pages = [page for start, end in itertools.pairwise([0, *ends]) for page in _sort(file, start, end)]
         pages.sort()
-        for names in _merge(file, pages, len(ends)):
+        # What is left of a page of each run is sorted again whenever some are read: not too few at a time.
+        for names in _merge(file, pages, len(ends) // 4 + 1):
             if rest := names[skipped:]:
                 yield rest
             skipped = max(0, skipped - len(names))
@@ -142,9 +142,10 @@ class _Smallest:
         if len(self._names) > 2 * self._count:
             self._cut()
 
-    def names(self) -> list[str]:
+    def take(self) -> list[str]:
         self._cut()
-        return self._names
+        names, self._names = self._names, []
+        return names
 
     def _cut(self) -> None:
         self._names.sort()
