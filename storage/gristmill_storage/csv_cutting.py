@@ -15,7 +15,11 @@ from typing import BinaryIO, Final, NamedTuple
 #: Bytes that are looked at at once.
 BLOCK: Final = 1 << 18
 
+#: Bytes that header and first row may have together; with more of them before each run, no file is worth cutting.
+HEAD: Final = 16 << 20
+
 _CR: Final = b"\r"  # at the very end of what there is, an LF may follow it
+_BLANKS: Final = b" \t\r\n"
 _MARK: Final = b"\xef\xbb\xbf"
 
 #: A quoted field from its quote at a field's beginning to the one that closes it, or to the end of what there is.
@@ -44,16 +48,17 @@ class Cut(NamedTuple):
 
 
 def head_of(stream: BinaryIO) -> int:
-    """Return how many bytes a file's header and first row have; 0 where it has no row that ends."""
+    """Return how many bytes a file's header and first row have; 0 where no row ends, or too far from the beginning."""
     data, want = b"", 1 << 16
-    while more := stream.read(want):
+    while len(data) < HEAD and (more := stream.read(want)):
         data += more
         want = len(data)
-        skipped, text = _unmarked(data.removesuffix(_CR))
+        text = data.removesuffix(_CR).removeprefix(_MARK)
+        skipped = len(_MARK) if data.startswith(_MARK) else 0
         seen = place = 0
         while line := _LINE.match(text, place):
             place = line.end()
-            seen += bool(line[0].strip(b" \t\r\n"))
+            seen += bool(line[0].strip(_BLANKS))
             if seen == 2:  # noqa: PLR2004 - the header and the first row
                 return skipped + place
     return 0
@@ -82,28 +87,35 @@ def cuts(stream: BinaryIO, *, size: int, start: int = 0, row: int = -1) -> Itera
         yield cut
 
 
-def _spans(stream: BinaryIO, start: int, step: int) -> Iterator[tuple[int, int]]:
+def _spans(stream: BinaryIO, place: int, step: int) -> Iterator[tuple[int, int]]:
     """Yield (place behind a run of whole lines, how many of them are rows) from a row's beginning on."""
-    rest, want, place = b"", step, start
-    while more := stream.read(want):
+    rest = b""
+    if place == 0:
+        mark = stream.read(len(_MARK))
+        place, rest = len(mark), mark.removeprefix(_MARK)
+    while more := stream.read(step):
+        place += len(more)
         data = rest + more
-        if place == 0:
-            skipped, data = _unmarked(data)
-            place += skipped
         end, rows = _whole(data)
-        place += end
-        rest = data[end:]
-        # A field may be longer than any block: what is looked at again and again must grow.
-        want = step if end else max(step, len(data))
         if end:
-            yield place, rows
+            yield place - len(data) + end, rows
+        rest = data[end:] if end else _brief(data)
     if rest:
+        # What a quote that is never closed takes is a row.
         end, rows = _whole(rest + b"\n")
-        yield place + len(rest), rows if end else 1
+        yield place, rows + (end <= len(rest))
 
 
-def _unmarked(data: bytes) -> tuple[int, bytes]:
-    return (len(_MARK), data[len(_MARK) :]) if data.startswith(_MARK) else (0, data)
+def _brief(line: bytes) -> bytes:
+    """Return a few bytes behind which all means what it does behind these, a line's beginning of any length."""
+    if line.endswith(_CR):
+        return _brief(line.removesuffix(_CR)) + _CR
+    pieces = _parted(line)[0]
+    if len(pieces) % 2 == 0:
+        return b'"'
+    if pieces[-1]:
+        return b"," if line.endswith(b",") else b"x" if line.strip(_BLANKS) else b" "
+    return b'""' if line else b""
 
 
 def _whole(data: bytes) -> tuple[int, int]:
@@ -116,7 +128,8 @@ def _whole(data: bytes) -> tuple[int, int]:
 def _parted(data: bytes) -> tuple[list[bytes], int, bytes]:
     """Return what stands outside and inside of quotes by turns, the quotes lost in between, and all that is outside.
 
-    The bytes begin where a row does. The pieces outside are joined by a quote for each field that was between them.
+    The bytes begin where a row does. The last piece stands inside if its field does not end. The pieces outside are
+    joined by a quote for each field that was between them.
     """
     if b'"' not in data:
         return [data], 0, data
@@ -127,6 +140,8 @@ def _parted(data: bytes) -> tuple[list[bytes], int, bytes]:
     never_closed = len(pieces) % 2 == 0
     if _IN_A_FIELD.search(outside) or (never_closed and pieces[-2][-1:] not in b",\r\n"):
         pieces = _QUOTED.split(data)
+        if not pieces[-1] and pieces[-2].count(b'"') % 2:
+            pieces.pop()
         return pieces, 0, b'"'.join(pieces[::2])
     return pieces, 1, outside
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import os
 import re
+import tracemalloc
 from itertools import pairwise
 
 import pandas as pd
+import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from gristmill_storage.csv_cutting import Cut, cuts, head_of
+from gristmill_storage.csv_cutting import BLOCK, HEAD, Cut, cuts, head_of
 
 #: Examples of a property; many more in `make test-long`.
 MANY = 4000 if "LONG_TESTS" in os.environ else 40
@@ -52,6 +54,8 @@ def pieces(data: bytes, size: int) -> list[Cut]:
 @given(files(), SIZES)
 @example(b"c0,c1\n1,1\r1,1", 1)
 @example(b"c0,c1\r\n1,11111\r\n" + b"2,2\r\n" * 6, 40)
+@example(b'\xef\xbb\xbf"c\n0",c1\n1,1\n2,2\n', 1)
+@example(b'c0,c1\nxx","' + b"a\n" * 20 + b'"\n2,2\n', 64)
 @example(b'c0,c1\nx",1\n2,2\n', 1000)
 @example(b'c0,c1\r\n1,2\r\n \r\n\r\n3,"\r\n"\r\n', 1000)
 @example(b'c0,c1\n1,"x"\n""\n\n,"\n"', 1000)
@@ -99,23 +103,32 @@ def test_a_field_longer_than_any_block_is_in_one_piece() -> None:
     assert first.rows + sum(cut.rows for cut in more) == 2001
 
 
-def test_more_is_read_at_once_of_a_field_that_does_not_end() -> None:
-    reads = []
+@pytest.mark.parametrize("field", [b'"' + b"x\n" * BLOCK * 8, b"x" * BLOCK * 16, b" " * BLOCK * 16])
+def test_a_field_of_any_length_takes_no_more_memory_than_some_blocks(field: bytes) -> None:
+    stream = io.BytesIO(b"a,b\n1,2\n" + field)
+    tracemalloc.start()
+    try:
+        found = list(cuts(stream, size=100 * BLOCK))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
-    class Counted(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            reads.append(size)
-            return super().read(size)
+    assert [cut.rows for cut in found] == [1 + (not field.isspace())]
+    assert peak < 8 * BLOCK
 
-    list(cuts(Counted(b'a,b\n1,"' + b"x\n" * 5000 + b'"\n'), size=8))
 
-    assert len(reads) < 50
+def test_a_head_that_does_not_end_is_looked_for_only_so_far() -> None:
+    stream = io.BytesIO(b'"' + b"x\n" * HEAD)
+
+    assert head_of(stream) == 0
+    assert stream.tell() <= 2 * HEAD
 
 
 def test_a_quote_that_is_never_closed_takes_the_rest() -> None:
     data = b'a,b\n1,2\n3,"4\n5,6\n'
 
     assert pieces(data, 1) == [Cut(0, 8, 0, 1), Cut(8, len(data), 1, 1)]
+    assert pieces(b'a\n"', 1) == [Cut(0, 3, 0, 1)]
 
 
 def test_blank_lines_at_the_end_are_no_piece() -> None:
@@ -137,3 +150,4 @@ def test_a_blank_line_that_ends_with_cr_is_no_row() -> None:
 
     assert head_of(io.BytesIO(data)) == 9
     assert pieces(data, 1000) == [Cut(0, len(data), 0, 2)]
+    assert pieces(b"a\n1\n\r\n2\n", 1) == [Cut(0, 6, 0, 1), Cut(6, 8, 1, 1)]
