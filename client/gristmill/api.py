@@ -89,11 +89,7 @@ def resume(path: str | Path) -> Job:
         Mistake: another process is running it.
 
     """
-    process = _process()
-    folder, job = find_job(str(path))
-    name = job.name if job is not None else folder.rsplit("/", 1)[-1]
-    command = {"command": "resume", "folder": folder, "compute": spec.own_compute(name)}
-    return _start(name, folder, job, command, process)
+    return _go_on(path)
 
 
 def salvage(path: str | Path) -> Job:
@@ -107,12 +103,7 @@ def salvage(path: str | Path) -> Job:
         Mistake: another process is running it.
 
     """
-    process = _process()
-    folder, job = find_job(str(path))
-    name = job.name if job is not None else folder.rsplit("/", 1)[-1]
-    compute = spec.own_compute(name)
-    command = {"command": "resume", "folder": folder, "compute": compute, "cancel": {"keep_partial": True}}
-    return _start(name, folder, job, command, process)
+    return _go_on(path, cancel={"keep_partial": True})
 
 
 def retry_failed(path: str | Path) -> Job:
@@ -162,6 +153,15 @@ def verify(path: str | Path) -> dict[str, Any]:
     """
     folder, _ = find_complete(str(path))
     return asking.verify(folder)
+
+
+def _go_on(path: str | Path, **more: Any) -> Job:
+    """Begin an unfinished job again; `more`: what the scheduler is told beside that."""
+    process = _process()
+    folder, job = find_job(str(path))
+    name = job.name if job is not None else folder.rsplit("/", 1)[-1]
+    command = {"command": "resume", "folder": folder, "compute": spec.own_compute(name), **more}
+    return _start(name, folder, job, command, process)
 
 
 def _start(name: str, folder: str, job: spec.Job | None, command: Mapping[str, Any], process: ProcessSettings) -> Job:
