@@ -191,9 +191,9 @@ class Collector:
 
     def discard(self) -> None:
         """Drop what was added and not taken."""
-        if self._writer is not None:
-            self._writer.discard()
-            self._writer, self._kept, self._bytes, self._blocks = None, [], 0, 0
+        draft = self.take()
+        if draft is not None:
+            draft.writer.discard()
 
 
 def move_into(store: Store, path: str, source: Path) -> None:

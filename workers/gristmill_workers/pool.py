@@ -90,7 +90,7 @@ class Pool:
         self._slowness = 0.0
 
     def start(self) -> None:
-        """Start every scorer."""
+        """Start a scorer at each place that has none: at first, and where init() has failed."""
         taken = {place.number for place in self._places}
         self._places.extend(self._fill(number) for number in range(self._wanted) if number not in taken)
 
@@ -314,10 +314,6 @@ class Pool:
         if not gently:
             place.process.kill()
         return place.process.close(DYING_SECONDS)
-
-    def refill(self) -> None:
-        """Start scorers where some have failed in init()."""
-        self.start()
 
     def _fill(self, number: int) -> Place:
         launch = self._launch(number)

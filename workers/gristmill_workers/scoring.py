@@ -247,7 +247,7 @@ class Scoring:
         if not failure.once_worked or self._init_failures >= INIT_LIMIT:
             raise InitFailed(f"init() failed: {failure.message}", detail=failure.traceback)
         self._log.warning("init() of a fresh scorer failed and is tried again: %s", failure.message)
-        self._pool.refill()
+        self._pool.start()
 
     def _judge(self, event: Scored | Failed) -> None:
         work = event.work

@@ -143,8 +143,6 @@ class SimPool:
     def start(self) -> None:
         self._ready_at = [self._loop.now + self._world.rng.uniform(0.01, 0.2) for _ in self._ready_at]
 
-    refill = start
-
     @property
     def ready(self) -> int:
         return sum(self._told)
