@@ -1,8 +1,8 @@
 """The items of an input whose tables are cut: small files as they are, large ones as slices, in the files' order.
 
 A CSV file is read through once to see where its rows end (`csv_cutting`), while its first slices are being scored
-already; of a Parquet file only its end is read, which lists its row groups. What cannot be read stays whole: it will
-fail as an item, and say why.
+already; of a Parquet file only its end is read, which lists its row groups. What cannot be read from its beginning
+stays whole: it will fail as an item, and say why.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from gristmill.errors import GristmillError, MissingExtra, Mistake
+from gristmill.errors import GristmillError, MissingExtra, Mistake, StorageFailed
 from gristmill.spec import Input
 from gristmill_storage.csv_cutting import cuts, head_of
 from gristmill_storage.listing import input_root
 from gristmill_storage.minibatches import Item
+from gristmill_storage.patience import may_pass
 from gristmill_storage.slices import Slice, file_of, whole_name
 from gristmill_storage.store import Store, shown
 
 if TYPE_CHECKING:
-    from pyarrow.parquet import FileMetaData
+    from pyarrow.parquet import FileMetaData, RowGroupMetaData
 
 _PARQUET: Final = frozenset([".parquet", ".pqt"])
 _PACKED: Final = frozenset([".gz", ".bz2", ".xz", ".zip", ".zst"])
@@ -63,6 +66,7 @@ class Splitter:
         Raises:
             Mistake: a file is no table.
             MissingExtra: a file is Parquet, and pyarrow is not installed.
+            StorageFailed: a file cannot be read on, or could perhaps be read if tried again.
 
         """
         last = None if after is None else Slice.of(after)
@@ -82,25 +86,25 @@ class Splitter:
         slices = self._row_groups(file.name, last) if packed else self._rows(file.name, last)
         try:
             first = next(slices, None)
-        except (OSError, GristmillError) as error:
-            if isinstance(error, MissingExtra):
+        except GristmillError as error:
+            # What may pass is tried again; and where slices are planned already, the rows behind them would be lost.
+            if last or isinstance(error, MissingExtra) or may_pass(error, writing=False):
                 raise
-            log.warning("%s cannot be read, and is not cut: %s", shown(file.name), error)
+            log.warning("%s is not cut: %s", shown(file.name), error)
             first = None
         if first is None:
             yield from [] if last else [Item(whole_name(file.name), file.size)]
             return
-        yield Item(first.name, first.end - first.start)
-        yield from (Item(one.name, one.end - one.start) for one in slices)
+        yield from (Item(one.name, one.end - one.start) for one in chain([first], slices))
 
     def _rows(self, name: str, last: Slice | None) -> Iterator[Slice]:
-        """Yield the slices of a CSV file behind one; none where it has one row at most."""
-        with self._open(name) as stream:
+        """Yield the slices of a CSV file behind one; none where it has one row at most, or one that is endless."""
+        start, row = (last.end, last.row + last.rows) if last else (0, -1)
+        with _reading(name), self._open(name) as stream:
             head = head_of(stream)
             if not head:
                 return
-            stream.seek(last.end if last else 0)
-            start, row = (last.end, last.row + last.rows) if last else (0, -1)
+            stream.seek(start)
             for cut in cuts(stream, size=self._size, start=start, row=row):
                 yield Slice(
                     file=name,
@@ -113,7 +117,7 @@ class Splitter:
 
     def _row_groups(self, name: str, last: Slice | None) -> Iterator[Slice]:
         """Yield the slices of a Parquet file behind one; none where it has no rows."""
-        with self._open(name) as stream:
+        with _reading(name), self._open(name) as stream:
             metadata = _parquet_metadata(stream)
         group, row = (last.groups[1] + 1, last.row + last.rows) if last and last.groups else (0, 0)
         while group < metadata.num_row_groups:
@@ -123,7 +127,7 @@ class Splitter:
                 if rows and size + found.total_byte_size > self._size:
                     break
                 rows, size = rows + found.num_rows, size + found.total_byte_size
-                spans.append(_span(metadata, group))
+                spans.append(_span(found))
                 group += 1
             if rows:
                 yield Slice(
@@ -142,6 +146,14 @@ class Splitter:
         return Path(self._root, name).open("rb", buffering=0)
 
 
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(f"{shown(name)}: cannot be read: {error.strerror or error}") from error
+
+
 def _parquet_metadata(stream: BinaryIO) -> FileMetaData:
     try:
         from pyarrow import ArrowException  # noqa: PLC0415 - an optional extra
@@ -154,9 +166,9 @@ def _parquet_metadata(stream: BinaryIO) -> FileMetaData:
         raise OSError(str(error)) from error
 
 
-def _span(metadata: FileMetaData, group: int) -> tuple[int, int]:
+def _span(group: RowGroupMetaData) -> tuple[int, int]:
     """Return where a row group's bytes begin in its file, and the place behind them."""
-    columns = [metadata.row_group(group).column(place) for place in range(metadata.num_columns)]
+    columns = [group.column(place) for place in range(group.num_columns)]
     starts = [min(filter(None, (column.dictionary_page_offset, column.data_page_offset))) for column in columns]
     ends = [start + column.total_compressed_size for start, column in zip(starts, columns, strict=True)]
     return min(starts), max(ends)

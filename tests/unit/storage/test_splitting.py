@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gristmill.errors import Mistake, NotFound
+from gristmill.errors import Mistake, NotFound, StorageFailed
 from gristmill.spec import Input, InputType
 from gristmill_storage.files import open_store
 from gristmill_storage.listing import list_input
@@ -16,6 +17,7 @@ from gristmill_storage.minibatches import Item
 from gristmill_storage.slice_fetching import fetch_item
 from gristmill_storage.slices import Slice
 from gristmill_storage.splitting import Splitter
+from gristmill_storage.store import Store
 
 ROWS = "a,b\n" + "".join(f"{n:04d},x\n" for n in range(100))
 
@@ -93,6 +95,29 @@ def test_what_cannot_be_read_stays_whole_and_fails_later(tmp_path: Path) -> None
     (tmp_path / "b.csv").symlink_to("nowhere.csv")
 
     assert [item.name for item in items(tmp_path, size=10)] == ["a.parquet", "b.csv"]
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.parquet"])
+def test_what_cannot_be_read_on_ends_the_plan_so_that_its_rows_are_not_lost(tmp_path: Path, name: str) -> None:
+    (tmp_path / "b.csv").write_text(ROWS)
+    write_parquet(tmp_path / "b.parquet", 1000, 50)
+    given, size = Input(type=InputType.URI_FOLDER, uri=str(tmp_path)), 250
+    file = Item(name, (tmp_path / name).stat().st_size)
+    planned = next(Splitter(given, lambda: open_store(str(tmp_path)), size=size).items([file]))
+    (tmp_path / name).unlink()
+
+    with pytest.raises(StorageFailed, match=f"{name}: cannot be read: No such file"):
+        list(Splitter(given, lambda: open_store(str(tmp_path)), size=size).items([file], after=planned.name))
+
+
+def test_a_fault_that_may_pass_is_no_reason_to_leave_a_file_whole() -> None:
+    def away() -> Store:
+        raise StorageFailed("the store is away") from TimeoutError(errno.ETIMEDOUT, "timed out")
+
+    splitter = Splitter(Input(type=InputType.URI_FOLDER, uri="s3://bucket/in"), away, size=1)
+
+    with pytest.raises(StorageFailed, match="is away"):
+        list(splitter.items([Item("b.csv", 500)]))
 
 
 def test_a_table_without_rows_stays_whole(tmp_path: Path) -> None:
