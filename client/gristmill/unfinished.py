@@ -82,7 +82,7 @@ def _running(_path: Path, jobs: list[_Found]) -> list[_Found]:
 def _original(path: Path, jobs: list[_Found]) -> list[_Found]:
     found = [(folder, job) for folder, job in jobs if not job.retry_of]
     if not found:
-        raise JobNotFound(f"{path}: of its jobs only those are left that tried failed items again")
+        raise JobNotFound(f"{path}: of its jobs only those are left that tried failed items again; run the job anew")
     return found
 
 

@@ -23,6 +23,8 @@ _INVOKE: Final = """\
 #: What Azure's command line answers, word for word but for its own name.
 _OUTPUT_PATH: Final = "Not a valid output_path, it should start with 'azureml:'"
 
+_EMPTY: Final = "Input path can't be empty for batch endpoint invoke"
+
 _NO_DATA: Final = (
     "Value passed to --input is not a supported data. Please use a registered data asset of type uri_folder or uri_file"
 )
@@ -95,7 +97,7 @@ def invoke(options: argparse.Namespace, file: str | None = None) -> int:
     if not endpoint:
         raise Mistake("invoke: say which endpoint: --name")
     if not job.get("inputs"):
-        raise Mistake("Input path can't be empty for batch endpoint invoke: say what is scored: --input")
+        raise Mistake(f"{_EMPTY}: say what is scored: --input")
     begun = _begun(endpoint, job)
     note(f"job {begun['name']} is begun; follow it with: gristmill job stream -n {begun['name']}", options)
     return show(begun, options, JOB)
@@ -195,7 +197,9 @@ def _typed(flag: str, path: str, options: argparse.Namespace) -> dict[str, Any]:
     prefix = path.partition(":")[0] if flag == "--input-path" and not path.startswith("file://") else ""
     path = path.removeprefix(f"{prefix}:") if prefix in _PREFIXES else path
     if not path:
-        raise Mistake("Input path can't be empty for batch endpoint invoke")
+        raise Mistake(
+            f"{_EMPTY}: give a path after {flag} {prefix}:" if prefix else f"{_EMPTY}: give a path with {flag}"
+        )
     if options.input_datastore is not None:
         path = _in_datastore(options.input_datastore, path)
     given = options.input_type or _PREFIXES.get(prefix)

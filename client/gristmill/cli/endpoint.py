@@ -145,7 +145,7 @@ def _chosen(traffic: list[str]) -> str | None:
             raise Mistake(f"--traffic {text}: give NAME:100; a batch deployment gets all (100) or none (0)")
         chosen += [name] if part == _ALL else []
     if len(chosen) > 1:
-        raise Mistake(f"--traffic: {' and '.join(chosen)} cannot both get 100")
+        raise Mistake(f"--traffic: {' and '.join(chosen)} cannot both get 100; name one")
     return chosen[0] if chosen else None
 
 

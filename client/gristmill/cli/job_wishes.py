@@ -58,7 +58,7 @@ def _pass_on(action: str, options: argparse.Namespace) -> int:
     folder, _ = find_running(options.path)
     standing = asking.ask(action, folder)
     if not standing["wished"]:
-        raise _not_running(standing)
+        raise _not_running(action, standing)
     print_standing(standing, options)
     return 0
 
@@ -99,8 +99,8 @@ def _salvage(folder: str, options: argparse.Namespace) -> int:
     return 0 if standing["output"] else 1
 
 
-def _not_running(standing: dict[str, Any]) -> GristmillError:
-    return JobNotFound(f"nobody runs job {standing['name']} ({standing['status']})")
+def _not_running(action: str, standing: dict[str, Any]) -> GristmillError:
+    return JobNotFound(f"nobody runs job {standing['name']} ({standing['status']}); there is nothing to {action}")
 
 
 def _who() -> str:

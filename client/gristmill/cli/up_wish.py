@@ -106,7 +106,7 @@ def _certificate(certificate: str, key: str) -> tuple[str, str]:
 def _root(text: str) -> str:
     path = Path(text).expanduser().absolute()
     if not path.is_dir():
-        raise Mistake(f"--allow-root {text}: there is no such folder")
+        raise Mistake(f"--allow-root {text}: there is no such folder; make it, or give another")
     return str(path.resolve())
 
 

@@ -38,7 +38,7 @@ class RunFolder:
         self.memory = self.folder / "redis"
         self.log = self.folder / "up.log"
         self._lock = self.folder / "lock"
-        self._children = self.folder / "children.lock"
+        self.children = self.folder / "children.lock"
         self._server = self.folder / "server.json"
 
     def make(self) -> None:
@@ -66,7 +66,7 @@ class RunFolder:
 
     def claim_for_children(self) -> int | None:
         """Lock what the children inherit; None while children of an earlier daemon are there."""
-        return self._locked(self._children)
+        return self._locked(self.children)
 
     def holder(self) -> int | None:
         """Return the process id of the daemon that holds the lock, 0 before it said so; None when nobody does."""

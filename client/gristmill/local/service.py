@@ -160,7 +160,8 @@ class Service:
         while (lock := self._run.claim_for_children()) is None:
             if time.monotonic() > deadline or self._ending:
                 raise GristmillError(
-                    f"--workspace {self._wish.workspace}: processes of an earlier `gristmill up` do not end"
+                    f"--workspace {self._wish.workspace}: processes of an earlier `gristmill up` do not end; end those "
+                    f"that have {self._run.children} open, or give another workspace"
                 )
             time.sleep(_LOOK_SECONDS)
         return lock
@@ -240,7 +241,8 @@ class Service:
         name = "node" if self._url and self._ask("/health") else "scheduler"
         child = self._family.get(name)
         tail = child.tail() if child is not None else ""
-        return GristmillError(f"the {name} does not answer within {START_SECONDS:g} s", detail=tail)
+        message = f"the {name} does not answer within {START_SECONDS:g} s; see {self._run.folder / f'{name}.log'}"
+        return GristmillError(message, detail=tail)
 
     def _look(self, *, patient: bool = True) -> None:
         """Listen to the scheduler for a moment, and start again what has ended.

@@ -75,7 +75,7 @@ def test_a_job_that_nobody_runs_takes_no_wish(asked: Asked, action: str, capsys:
     asked.answer |= {"wished": False, "status": "Completed"}
 
     assert main(["job", action, URL]) == 2
-    assert capsys.readouterr().err == "error: nobody runs job j (Completed)\n"
+    assert capsys.readouterr().err == f"error: nobody runs job j (Completed); there is nothing to {action}\n"
 
 
 def test_cancel_says_who_asks_and_waits_a_minute(asked: Asked) -> None:

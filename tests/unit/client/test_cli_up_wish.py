@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.cli.up_wish import add_wish, read_wish
+from gristmill.errors import Mistake
 from gristmill.local.service_wish import Wish
 
 
@@ -33,3 +34,8 @@ def test_a_turn_that_cannot_be_is_refused(text: str, capsys: pytest.CaptureFixtu
         wish("--slice-seconds", text)
 
     assert f"'{text}': give a number of seconds from 1 to 86400" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_allowed_must_be_there() -> None:
+    with pytest.raises(Mistake, match="--allow-root /nowhere: there is no such folder; make it, or give another"):
+        wish("--allow-root", "/nowhere")

@@ -18,6 +18,7 @@ import pytest
 from gristmill.errors import GristmillError, Mistake
 from gristmill.local import probe
 from gristmill.local.run_folder import RunFolder
+from gristmill.local.service import Service
 from gristmill.local.service_wish import Wish
 from gristmill.local.up import Running, bring_up, take_down
 from gristmill.settings import ProcessSettings
@@ -90,6 +91,18 @@ def test_what_does_not_come_up_is_ended_and_its_log_is_shown(
     assert run.holder() is None
     assert fakes.left() == []
     assert run.published() is None
+
+
+def test_a_child_of_an_earlier_server_that_stays_is_told_with_the_file_that_shows_it(run: RunFolder) -> None:
+    run.make()
+    lock = run.claim_for_children()
+    assert lock is not None
+    service = Service(Wish(workspace=run.workspace), settings=ProcessSettings.read(), tell=print)
+    try:
+        with pytest.raises(GristmillError, match=rf"do not end; end those that have {run.children} open"):
+            service._wait_for_children(0.0)
+    finally:
+        os.close(lock)
 
 
 def test_a_port_that_is_taken_is_refused_where_it_was_asked_for(fakes: Any, run: RunFolder) -> None:

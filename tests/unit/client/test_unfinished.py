@@ -106,3 +106,10 @@ def test_the_files_names_are_those_of_every_other_part() -> None:
         job_folder.SPEC,
         job_folder.RESULT,
     )
+
+
+def test_retries_without_the_job_that_they_are_of_are_told_with_what_to_do(tmp_path: Path) -> None:
+    begin(tmp_path, "j-retry-1", 2, "Failed", retry_of="j")
+
+    with pytest.raises(JobNotFound, match="tried failed items again; run the job anew"):
+        find_complete(str(tmp_path))

@@ -82,7 +82,7 @@ def test_update_takes_edits_and_a_file(does: Any, service: Any) -> None:
         ("update -n mydp", "say what changes"),
         ("update -n mydp --traffic new:50", "gets all (100) or none (0)"),
         ("update -n mydp --traffic new", "give NAME:100"),
-        ("update -n mydp --traffic a:100 b:100", "cannot both get 100"),
+        ("update -n mydp --traffic a:100 b:100", "a and b cannot both get 100; name one"),
         ("show -n mydp --type online", "invalid choice: 'online'"),
         ("delete -n mydp", "give --yes"),
     ],

@@ -185,7 +185,11 @@ def test_flags_win_over_the_file(given: Any) -> None:
         ("-n m --input azureml:d:1 --set colour=red", "Unknown field."),
         ("-n m --input azureml:d:1 -m many", "invalid int value"),
         ("-n m -f nothing.yml", "no such file"),
-        ("-n m --input-path folder:", "Input path can't be empty"),
+        (
+            "-n m --input-path folder:",
+            "Input path can't be empty for batch endpoint invoke: give a path after --input-path folder:",
+        ),
+        ("-n m --input=", "Input path can't be empty for batch endpoint invoke: give a path with --input"),
         ("-n m", "Input path can't be empty for batch endpoint invoke: say what is scored: --input"),
     ],
 )
