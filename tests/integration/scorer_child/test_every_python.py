@@ -61,7 +61,7 @@ def test_fewer_results_than_files_are_written_and_the_rest_is_missing(launch: An
     assert [(error["category"], error["file"], error["final"]) for error in result["errors"]] == [
         ("missing_results", None, False)
     ]
-    assert "1 results for 3 files" in result["errors"][0]["message"]
+    assert "1 result for 3 files" in result["errors"][0]["message"]
     assert child.score("empty", "b")[0]["succeeded"] == 0
 
 
