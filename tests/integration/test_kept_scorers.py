@@ -70,6 +70,8 @@ class Node:
             environment_variables={"INITS": str(self.inits)},
             settings=Settings(mini_batch_size=1, retry_settings=RetrySettings(max_retries=1, timeout=30)),
         )
+        #: Whether a job's plan has come to its end.
+        self.planned = True
         #: The job that is scored, or was last.
         self.present: Done | None = None
         self._jobs = 0
@@ -85,8 +87,8 @@ class Node:
         """Who has run init(), in order."""
         return [int(line) for line in self.inits.read_text().split()]
 
-    def job(self, *items: str, kept_for: str = "words/dep/1", text: str = "x") -> Done:
-        """Score a job to its end."""
+    def job(self, *items: str, kept_for: str = "words/dep/1", text: str = "x", slot: int = 0) -> Done:
+        """Score a job to its end, as the instance that the slot is the number of."""
         self._jobs += 1
         name = f"job{self._jobs}"
         given = self.folder / name / "in"
@@ -100,7 +102,7 @@ class Node:
             output=Output(folder=str(self.folder / name / "out")),
             kept_for=kept_for,
         )
-        self.present = Done(self, job)
+        self.present = Done(self, job, slot)
         self.present.score(items)
         return self.present
 
@@ -108,13 +110,14 @@ class Node:
 class Done:
     """A job that was scored."""
 
-    def __init__(self, node: Node, job: Job) -> None:
+    def __init__(self, node: Node, job: Job, slot: int) -> None:
         self.node = node
         self.name = job.name
         self.store = open_store(str(node.folder / job.name / "folder"))
         self.folder = node.folder / job.name / "folder"
         self.ledger = MemoryLedger()
         self._job = job
+        self._slot = slot
 
     def score(self, items: tuple[str, ...]) -> None:
         self.ledger.open(self.name, epoch="1", lease_seconds=30, error_threshold=-1)
@@ -123,12 +126,14 @@ class Done:
         for chunk in filter(None, [*chunks, writer.close()]):
             told = {"first": chunk.first, "count": chunk.count, "items": chunk.items, "size": chunk.size}
             self.ledger.extend(self.name, **told, closed=False)
-        self.ledger.extend(self.name, first=writer.totals.mini_batches, count=0, items=0, size=0, closed=True)
+        self.ledger.extend(
+            self.name, first=writer.totals.mini_batches, count=0, items=0, size=0, closed=self.node.planned
+        )
         scratch = {"GRISTMILL_SCRATCH": str(self.node.folder / "scratch"), "GRISTMILL_NODE_NAME": "n"}
         assignment = Assignment(
             job=self._job,
             folder=self.store,
-            slot=0,
+            slot=self._slot,
             ledger=self.ledger,
             settings=ProcessSettings.read({**os.environ, **scratch}),
             drain=threading.Event(),
@@ -144,6 +149,11 @@ class Done:
     @property
     def state(self) -> str:
         return self.ledger.snapshot(self.name).state
+
+    @property
+    def scorers(self) -> int:
+        """How many are ready, as the instance says."""
+        return sum(int(each.info.get("scorers", 0)) for each in self.ledger.snapshot(self.name).instances)
 
     @property
     def rows(self) -> list[str]:
@@ -204,6 +214,32 @@ def test_each_job_gets_its_own_lines_files_and_rows(node: Node) -> None:
         assert line.endswith(f"logged ['{name}']")
         assert [path.name for path in (job.folder / "logs" / "user").glob("own-*")] == [f"own-{name}.txt"]
         assert [path.name for path in (job.folder / "files").rglob("*.out")] == [f"{name}.out"]
+
+
+def test_which_of_a_jobs_instances_a_node_has_changes_from_job_to_job(node: Node) -> None:
+    jobs = {slot: node.job("a", slot=slot) for slot in (0, 2, 1)}
+
+    assert len(node.pids) == 1
+    for slot, name in ((0, "n"), (2, "n-2"), (1, "n-1")):
+        (line,) = jobs[slot].log(f"user/entry_script_log/{name}/process000.log.txt").splitlines()
+        assert line.endswith("logged ['a']")
+        assert jobs[slot].log(f"user/stdout/{name}/process000.stdout.txt") == "printed a\n"
+
+
+def test_a_job_that_others_finish_leaves_scorers_to_the_next(node: Node) -> None:
+    node.planned = False
+    thread = threading.Thread(target=node.job)
+    thread.start()
+    until(lambda: node.present is not None and node.present.scorers == 1)
+    assert node.present is not None
+    node.present.ledger.close(node.present.name, status="Completed", error=None, epoch="1")
+    thread.join(60)
+
+    assert not thread.is_alive()
+    assert node.bench.resting() == [{"deployment": "words/dep", "scorers": 1}]
+    node.planned = True
+    assert node.job("a").rows == ["a"]
+    assert len(node.pids) == 1
 
 
 def test_two_scorers_keep_their_places_and_their_names(node: Node) -> None:

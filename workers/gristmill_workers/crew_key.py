@@ -37,14 +37,13 @@ class _Untellable(Exception):
     """Whether a folder has changed cannot be told."""
 
 
-def key_of(job: Job, prepared: Prepared, *, scratch: Path, node: str, share: int) -> str:
+def key_of(job: Job, prepared: Prepared, *, scratch: Path, share: int) -> str:
     """Return what jobs have in common that may share scorers; "" where this one may share none.
 
     Args:
         job: the job.
         prepared: what its scorers need.
         scratch: the job's own folder on this machine; a model that lies there is no other's.
-        node: what its logs call the instance.
         share: how many instances use this machine's cores.
 
     """
@@ -60,7 +59,7 @@ def key_of(job: Job, prepared: Prepared, *, scratch: Path, node: str, share: int
     settings = {name: value for name, value in deployment["settings"].items() if name not in NODES_OWN}
     document = {**deployment, "settings": settings, "instance_count": None}
     places = [str(prepared.model.source), str(prepared.code)]
-    text = json.dumps([job.kept_for, node, share, document, places, files, python])
+    text = json.dumps([job.kept_for, share, document, places, files, python])
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 

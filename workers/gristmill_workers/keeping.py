@@ -82,7 +82,7 @@ def quarters(
     """
     bench, job, prepared = assignment.bench, assignment.job, prepare()
     seconds = bench.seconds_of(job)
-    key = key_of(job, prepared, scratch=scratch, node=logs.node, share=assignment.share) if seconds else ""
+    key = key_of(job, prepared, scratch=scratch, share=assignment.share) if seconds else ""
     with bench.place(key) as found:
         if not key:
             yield Quarters(prepared.housed(scratch), scratch)

@@ -29,7 +29,7 @@ DUMP_SECONDS: Final = 0.3
 TAIL_BYTES: Final = 8000
 
 #: What a scorer is told of each of its jobs: it keeps all else of its `start` frame for life.
-OF_A_JOB: Final = frozenset({"root", "staging_dir"})
+OF_A_JOB: Final = frozenset({"root", "staging_dir", "node"})
 
 log = logging.getLogger("gristmill.node")
 

@@ -127,7 +127,9 @@ class Scoring:
                 self.step()
             finished = True
         finally:
-            spared = self._departure.begun and not self._departure.hurried and not self._pool.held
+            spared = self._departure.begun and not self._departure.hurried
+            # A job of which others had the last mini-batches may be closed before it is heard here that it is scored.
+            spared = (spared or self._state == "closed") and not self._pool.held
             self._end(gently=finished and (spared or self._state == "scored"))
 
     @property

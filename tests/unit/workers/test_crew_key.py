@@ -33,7 +33,7 @@ class Asked:
             output=Output(folder="/out"),
             kept_for="words/d/1/me",
         )
-        self.node, self.share = "n", 1
+        self.share = 1
 
     def settings(self, **changes: object) -> None:
         settings = replace(self.job.deployment.settings, **changes)  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ class Asked:
         python = ScorerPython(executable=Path(sys.executable), python="3", origin="worker", why="")
         model = ModelFolder(azureml_model_dir=None, mlflow_path=None, source=self.model)
         prepared = Prepared(python=python, model=model, code=self.code)
-        return crew_key.key_of(self.job, prepared, scratch=self.scratch, node=self.node, share=self.share)
+        return crew_key.key_of(self.job, prepared, scratch=self.scratch, share=self.share)
 
 
 @pytest.fixture
@@ -71,7 +71,6 @@ def _same_time(asked: Asked) -> None:
     "change",
     [
         lambda asked: setattr(asked, "job", replace(asked.job, kept_for="words/d/2/me")),
-        lambda asked: setattr(asked, "node", "n-1"),
         lambda asked: setattr(asked, "share", 2),
         lambda asked: asked.settings(max_concurrency_per_instance=2),
         lambda asked: asked.settings(logging_level="debug"),
@@ -81,7 +80,7 @@ def _same_time(asked: Asked) -> None:
         lambda asked: (asked.code / "more.py").touch(),
         lambda asked: (asked.code / "score.py").rename(asked.code / "other.py"),
     ],
-    ids=["whose", "node", "share", "scorers", "level", "variable", "same size", "same time", "module", "name"],
+    ids=["whose", "share", "scorers", "level", "variable", "same size", "same time", "module", "name"],
 )
 def test_what_tells_two_jobs_apart(asked: Asked, change: Callable[[Asked], object]) -> None:
     before = asked.key()

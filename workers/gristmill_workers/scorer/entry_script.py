@@ -12,7 +12,7 @@ import os
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from .start import Start
 
@@ -20,7 +20,7 @@ PACKAGE = "azureml_user"
 MODULE = PACKAGE + ".parallel_run"
 
 
-def entry_script_class(start: Start) -> type:
+def entry_script_class(start: Start, logger: Callable[[], logging.Logger]) -> type:
     """Return the class that a script knows as EntryScript, filled with what this process is told."""
 
     class EntryScript:
@@ -38,7 +38,7 @@ def entry_script_class(start: Start) -> type:
         @property
         def logger(self) -> logging.Logger:
             """Return a logger whose lines go to logs/user/entry_script_log/<node>/<process>.log.txt."""
-            return entry_script_logger(start)
+            return logger()
 
     return EntryScript
 
@@ -60,8 +60,7 @@ def entry_script_logger(start: Start) -> logging.Logger:
     """Return the entry script's logger; its file is made with the first line."""
     logger = logging.getLogger("EntryScript")
     if not logger.handlers:
-        path = os.path.join(start.log_dir, "entry_script_log", start.node, start.process + ".log.txt")
-        handler = _LogFile(path, encoding="utf-8", delay=True)
+        handler = _LogFile(_log_path(start), encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s|%(levelname)s|%(process)d|%(message)s"))
         logger.addHandler(handler)
         logger.setLevel(start.logging_level.upper())
@@ -69,11 +68,18 @@ def entry_script_logger(start: Start) -> logging.Logger:
     return logger
 
 
+def _log_path(start: Start) -> str:
+    return os.path.join(start.log_dir, "entry_script_log", start.node, start.process + ".log.txt")
+
+
+def _own_handlers() -> list[_LogFile]:
+    return [handler for handler in logging.getLogger("EntryScript").handlers if isinstance(handler, _LogFile)]
+
+
 def close_log() -> None:
     """Close the entry script's log; the next line opens that of the job that is scored then."""
-    for handler in logging.getLogger("EntryScript").handlers:
-        if isinstance(handler, _LogFile):
-            handler.close()
+    for handler in _own_handlers():
+        handler.close()
 
 
 class AzuremlUser:
@@ -86,6 +92,17 @@ class AzuremlUser:
     def __init__(self, start: Start) -> None:
         """Remember what EntryScript will answer."""
         self._start = start
+
+    def begin(self, node: str) -> None:
+        """Let the next line begin the log of another job, in which the node is called so."""
+        self._start = self._start._replace(node=node)
+        for handler in _own_handlers():
+            handler.close()
+            handler.baseFilename = _log_path(self._start)
+
+    def logger(self) -> logging.Logger:
+        """Return the entry script's logger, for the job that is scored now."""
+        return entry_script_logger(self._start)
 
     def find_spec(
         self,
@@ -105,9 +122,11 @@ class AzuremlUser:
     def exec_module(self, module: ModuleType) -> None:
         """Put the class into `parallel_run`."""
         if module.__name__ == MODULE:
-            module.EntryScript = entry_script_class(self._start)  # type: ignore[attr-defined]
+            module.EntryScript = entry_script_class(self._start, self.logger)  # type: ignore[attr-defined]
 
 
-def offer(start: Start) -> None:
-    """Make the import work from now on."""
-    sys.meta_path.append(AzuremlUser(start))
+def offer(start: Start) -> AzuremlUser:
+    """Make the import work from now on; return what must hear of the next job."""
+    offered = AzuremlUser(start)
+    sys.meta_path.append(offered)
+    return offered

@@ -119,7 +119,7 @@ class Scorer:
         surroundings.log_to_stderr(start.logging_level)
         self._around.enter(start.working_dir)
         sys.argv[:] = [os.path.join(start.code or "", start.script), *start.argv]
-        entry_script.offer(start)
+        self._entry_script = entry_script.offer(start)
 
     def _load(self, bare: Collection[str]) -> bool:
         """Run init() and report; False: it failed."""
@@ -168,7 +168,7 @@ class Scorer:
         """Take the next job."""
         assert self._scoring is not None
         self._around.redirect(job["stdout"], job["stderr"])
-        entry_script.close_log()
+        self._entry_script.begin(job["node"])
         self._files.discard()  # what a thread wrote meanwhile is of no job
         self._files.begin(job["staging_dir"])
         self._scoring.begin(job["root"])

@@ -12,8 +12,8 @@ Node to scorer:
     lines    `attempt`, of all; the payload has a line a mini-batch, as it stands in the manifest: {"n", "items", ...}
     stop     finish: call shutdown(), answer `stopped`, leave with exit code 0. The end of the pipe means the same.
     rest     the job is over, and another may come: answer `rested`. A scorer that cannot bear that does as for `stop`.
-    job      to one that rests, the next job: `root` and `staging_dir` as in `start`, and the files `stdout` and
-             `stderr`, which exist; it answers `ready`, with 0 seconds
+    job      to one that rests, the next job: `root`, `staging_dir` and `node` as in `start`, and the files `stdout`
+             and `stderr`, which exist; it answers `ready`, with 0 seconds
 Scorer to node:
     ready    init() is done: `init_seconds`, `python` ("3.8.18"), `versions` {"pandas": "2.0.3", ...} of what is loaded
     failed   init() is not done: `error`; the scorer leaves with exit code 1
