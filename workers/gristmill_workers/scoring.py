@@ -127,10 +127,9 @@ class Scoring:
                 self.step()
             finished = True
         finally:
-            spared = self._departure.begun and not self._departure.hurried
             # A job of which others had the last mini-batches may be closed before it is heard here that it is scored.
-            spared = (spared or self._state == "closed") and not self._pool.held
-            self._end(gently=finished and (spared or self._state == "scored"))
+            spared = self._state == "closed" or (self._departure.begun and not self._departure.hurried)
+            self._end(gently=finished and (self._state == "scored" or (spared and not self._pool.held)))
 
     @property
     def _state(self) -> str:
@@ -285,9 +284,8 @@ class Scoring:
         if step.result is not None:
             self._inputs.done(step.work)
             block, result = step.result.block, step.result
-            how = f"in {counted(block.runs, 'run')}, {block.failed} of {counted(block.items, 'item')} failed"
-            which = ids(mini_batch=block.mini_batch)
-            self._log.info("mini-batch %d: scored apart %s", block.mini_batch, how, extra=which)
+            how = f"scored apart in {counted(block.runs, 'run')}, {block.failed} of {counted(block.items, 'item')} failed"
+            self._log.info("mini-batch %d: %s", block.mini_batch, how, extra=ids(mini_batch=block.mini_batch))
             self._add(step.work, block, result.data, result.spool, result.files)
 
     def _note_outcome(self, work: Work, outcome: Outcome) -> None:
