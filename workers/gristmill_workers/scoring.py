@@ -284,8 +284,8 @@ class Scoring:
         if step.result is not None:
             self._inputs.done(step.work)
             block, result = step.result.block, step.result
-            how = f"scored apart in {counted(block.runs, 'run')}, {block.failed} of {counted(block.items, 'item')} failed"
-            self._log.info("mini-batch %d: %s", block.mini_batch, how, extra=ids(mini_batch=block.mini_batch))
+            how = f"apart in {counted(block.runs, 'run')}, {block.failed} of {counted(block.items, 'item')} failed"
+            self._log.info("mini-batch %d: scored %s", block.mini_batch, how, extra=ids(mini_batch=block.mini_batch))
             self._add(step.work, block, result.data, result.spool, result.files)
 
     def _note_outcome(self, work: Work, outcome: Outcome) -> None:
