@@ -266,7 +266,7 @@ def test_a_scorer_serves_the_next_job_with_its_lines_and_files_where_they_belong
             files = {name: child.folder / f"{name}-two.txt" for name in ("stdout", "stderr")}
             for file in files.values():
                 file.touch()
-            given = {"root": "/two", "staging_dir": str(child.folder / "staging-two"), **files}
+            given = {"root": "/two", "staging_dir": str(child.folder / "staging-two"), "node": "node0-1", **files}
             protocol.write_frame(child.commands, {"type": "job", **{name: str(given[name]) for name in given}})
             assert child.expect("ready")["init_seconds"] == 0
         result, rows = child.score(job)
@@ -277,8 +277,8 @@ def test_a_scorer_serves_the_next_job_with_its_lines_and_files_where_they_belong
     assert rows == f"{two}\n".encode()
     assert child.stdout == f"loaded\n{one}\npast Python\n"
     assert (child.folder / "stdout-two.txt").read_text() == f"{two}\npast Python\n"
-    for logs, path in (("logs-one", one), ("logs", two)):
-        (line,) = (child.folder / logs / "entry_script_log" / "node0" / "process003.log.txt").read_text().splitlines()
+    for logs, node, path in (("logs-one", "node0", one), ("logs", "node0-1", two)):
+        (line,) = (child.folder / logs / "entry_script_log" / node / "process003.log.txt").read_text().splitlines()
         assert line.endswith(f"|{path}")
     assert (child.folder / "staging" / "0-1" / "file").read_text() == one
     assert [path.name for path in (child.folder / "staging-two" / "0-1").iterdir()] == ["file"]
